@@ -1,0 +1,1 @@
+//! The kask command: scheduler, worker, tls, config, version.

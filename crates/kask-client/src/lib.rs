@@ -1,0 +1,1 @@
+//! The client: submits graphs, follows futures, gathers results directly from workers.

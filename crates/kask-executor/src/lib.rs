@@ -1,0 +1,1 @@
+//! The worker shell: runners, values, peer transfer, and supervised worker processes.

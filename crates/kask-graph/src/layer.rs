@@ -1,0 +1,204 @@
+//! What a client submits: layers, not tasks.
+//!
+//! A layer is a named, indexed family of tasks. Submitting costs as much as there are layers; the scheduler
+//! expands them (see `expand`). A task's *argument template* is an opaque payload in which the
+//! language binding leaves numbered holes; the layer kind says which tasks' results fill them.
+
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Any number of layers, in any order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Graph {
+    /// The layers; a token occurs once.
+    pub layers: Vec<Layer>,
+}
+
+/// Which tasks of a graph a client wants.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Wanted {
+    /// These.
+    Keys(Vec<Key>),
+    /// All tasks of the map layers and explicit layers, and the last tasks of the others.
+    All,
+}
+
+/// A named family of tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Layer {
+    /// Equal for equal work.
+    pub token: LayerToken,
+    /// The family's name: durations are learned by it, and it begins the printed keys.
+    pub prefix: Arc<str>,
+    /// How its tasks are run.
+    pub annotations: Annotations,
+    /// What its tasks are.
+    pub kind: LayerKind,
+}
+
+/// The kinds of layer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum LayerKind {
+    /// One function over items that the user handed in.
+    Map(MapLayer),
+    /// Any tasks.
+    Explicit(ExplicitLayer),
+    /// One function over a grid of blocks.
+    Blockwise(BlockwiseLayer),
+    /// A tree that combines a grid of blocks along some axes.
+    TreeReduce(TreeReduceLayer),
+}
+
+/// One function over items that the user handed in; each task has a key of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapLayer {
+    /// The function.
+    pub function: BlobId,
+    /// One argument template each.
+    pub items: Items,
+    /// One key each.
+    pub keys: Vec<Key>,
+    /// One printed name each, where the user chose them; empty otherwise.
+    pub names: Vec<Arc<str>>,
+    /// What fills each item's holes.
+    pub inputs: KeyLists,
+}
+
+/// Any tasks, each with its own function, arguments and inputs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ExplicitLayer {
+    /// What each task calls; `None` means that the task's argument payload is its result.
+    pub functions: Vec<Option<BlobId>>,
+    /// One argument template each.
+    pub items: Vec<Payload>,
+    /// One key each.
+    pub keys: Vec<Key>,
+    /// Printed name of each; `None` prints `prefix-key` with the family below.
+    pub names: Vec<Option<Arc<str>>>,
+    /// Family name of each, as an index into `prefixes`.
+    pub families: Vec<u32>,
+    /// The families' names.
+    pub prefixes: Vec<Arc<str>>,
+    /// Annotations of each, as an index into `annotation_sets`; empty if all have the layer's.
+    pub annotations: Vec<u32>,
+    /// Annotations that differ from the layer's.
+    pub annotation_sets: Vec<Annotations>,
+    /// What fills each task's holes.
+    pub inputs: KeyLists,
+}
+
+/// A list of keys for each of a sequence of tasks: hole `i` of a task is filled by its `i`-th key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLists {
+    /// All keys, list after list.
+    pub keys: Vec<Key>,
+    /// Where each list ends; empty when every list is.
+    pub ends: Vec<u32>,
+}
+
+impl KeyLists {
+    /// List `index`; empty when there is none.
+    pub fn get(&self, index: usize) -> &[Key] {
+        let Some(&end) = self.ends.get(index) else {
+            return &[];
+        };
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        self.keys.get(start as usize..end as usize).unwrap_or(&[])
+    }
+}
+
+/// A grid of tasks: number of blocks along each axis. No axis means one task.
+pub type Grid = SmallVec<[u32; 4]>;
+
+/// One function over a grid of blocks. Task keys are [`Key::block`] of the token and the block's C-order index.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlockwiseLayer {
+    /// The function.
+    pub function: BlobId,
+    /// The argument template, the same for all blocks. Hole `i` is filled from `inputs[i]`.
+    pub template: Payload,
+    /// Number of output blocks along each axis.
+    pub grid: Grid,
+    /// How block `i` finds its inputs.
+    pub inputs: Vec<BlockInput>,
+    /// Something more for each block, in C order: fills the hole after those of `inputs`.
+    pub items: Option<Items>,
+    /// Whether the block's grid position is handed to the call.
+    pub wants_position: bool,
+}
+
+/// How a block finds one of its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockInput {
+    /// The grid layer (blockwise or tree) that is read; keys are [`Key::block`] of it.
+    pub layer: LayerToken,
+    /// That layer's grid.
+    pub grid: Grid,
+    /// Per axis of that grid, which blocks are read. An axis of one block is broadcast under `Out`.
+    pub axes: SmallVec<[InputAxis; 4]>,
+}
+
+/// Which blocks along one axis of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputAxis {
+    /// The block with the output's position on this output axis (block 0 if the input has only one there).
+    Out(u32),
+    /// That block and its neighbours, as far as there are any: `before` to the left, `after` to the right.
+    Window {
+        /// The output axis.
+        axis: u32,
+        /// Neighbours to the left.
+        before: u32,
+        /// Neighbours to the right.
+        after: u32,
+    },
+    /// Always this block.
+    Fixed(u32),
+    /// All blocks of the axis (a contraction): the hole is filled with a list.
+    All,
+}
+
+/// A tree that combines blocks along `axes`, `split_every` at a time.
+///
+/// The layer's tasks are all nodes of the tree, level by level from the one next to the input; its *last*
+/// `product(output grid)` tasks are the results. Printed and hashed by their index in the layer.
+/// A node's hole 0 is filled with the list of its inputs in C order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TreeReduceLayer {
+    /// Combines partial results.
+    pub combine: BlobId,
+    /// Makes the result out of the last level's inputs.
+    pub aggregate: BlobId,
+    /// Argument template of both.
+    pub template: Payload,
+    /// The grid layer that is read.
+    pub input: LayerToken,
+    /// That layer's grid.
+    pub input_grid: Grid,
+    /// Index within that layer of its first block (not 0 when it is a tree).
+    pub input_offset: u32,
+    /// Which axes are combined, and how many blocks at a time (at least 2) along each.
+    pub split_every: Vec<(u32, u32)>,
+}
+
+/// How a task's inputs fill its holes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slots {
+    /// Hole `i` is input `i`.
+    Each,
+    /// Hole 0 is the list of all inputs.
+    OneList,
+    /// Hole by hole.
+    Mixed(Arc<[Slot]>),
+}
+
+/// How one hole is filled, taking inputs in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    /// By the next input.
+    One,
+    /// By a list of the next so many inputs.
+    List(u32),
+}

@@ -1,0 +1,1 @@
+//! Transports: framing, Unix sockets, TCP with TLS, in-process mailboxes, the handshake and its security.

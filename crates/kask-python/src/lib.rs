@@ -1,0 +1,1 @@
+//! The extension module kask._kask: the only crate that knows Python.

@@ -1,0 +1,1 @@
+//! The scheduler shell: drives the scheduler core over real connections and timers.

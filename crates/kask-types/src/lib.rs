@@ -1,0 +1,20 @@
+//! The words that every other crate speaks: identities, sizes, time, resources, annotations, payloads, failures.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. Start with [`ids`] for who is who,
+//! [`key`] for what names a task's result, and [`payload`] for the opaque bytes that user data travels as.
+
+pub mod annotations;
+pub mod failure;
+pub mod ids;
+pub mod key;
+pub mod payload;
+pub mod resources;
+pub mod time;
+
+pub use annotations::{Annotations, WorkerRestriction};
+pub use failure::{Certificate, DeathCause, Failure, RaisedError};
+pub use ids::{Attempt, BlobId, ClientId, Incarnation, LayerToken, TaskId, WorkerId};
+pub use key::{Key, TaskName};
+pub use payload::{Items, Local, LocalItems, Payload};
+pub use resources::Resources;
+pub use time::{Tick, parse_duration_ms};
