@@ -1,0 +1,142 @@
+//! Blockwise layers: what each block reads, and whether what the layer says can be true.
+//!
+//! Invariant: [`BlockwiseLayer::inputs_of`] may only be asked about a layer that passed the checks of
+//! [`crate::expand`]; those make every block that it names exist.
+
+use crate::error::GraphError;
+use crate::grid::{self, Run, Runs};
+use crate::layer::{BlockInput, BlockwiseLayer, InputAxis, Layer, Slot, Slots};
+
+impl BlockwiseLayer {
+    /// Calls `visit` with `(i, block)` for each block that task `index` reads: first those of `inputs[0]`, in C
+    /// order, then those of `inputs[1]`, and so on. `block` is an index in C order of `inputs[i].grid`.
+    ///
+    /// ```
+    /// # use kask_graph::{BlockInput, BlockwiseLayer, InputAxis};
+    /// # use kask_types::{BlobId, LayerToken, Payload};
+    /// # use smallvec::smallvec;
+    /// // Matrix product: block (i, j) reads row i of the first input.
+    /// let row = BlockInput {
+    ///     layer: LayerToken(1),
+    ///     grid: smallvec![2, 3],
+    ///     axes: smallvec![InputAxis::Out(0), InputAxis::All],
+    /// };
+    /// let layer = BlockwiseLayer {
+    ///     function: BlobId::of(b"dot"),
+    ///     template: Payload::empty(),
+    ///     grid: smallvec![2, 2],
+    ///     inputs: vec![row],
+    ///     items: None,
+    ///     wants_position: false,
+    /// };
+    /// let mut read = Vec::new();
+    /// layer.inputs_of(2, &mut |input, block| read.push((input, block)));
+    /// assert_eq!(read, [(0, 3), (0, 4), (0, 5)]);
+    /// ```
+    pub fn inputs_of(&self, index: u32, visit: &mut impl FnMut(usize, u32)) {
+        let position = grid::position(&self.grid, index);
+        for (number, input) in self.inputs.iter().enumerate() {
+            let runs = input.runs(&position);
+            grid::each_block(&input.grid, &runs, &mut |block| visit(number, block));
+        }
+    }
+
+    /// How the inputs of task `index` fill its holes.
+    pub(crate) fn slots(&self, index: u32) -> Slots {
+        match self.inputs.as_slice() {
+            inputs if !inputs.iter().any(BlockInput::is_list) => Slots::Each,
+            [_] => Slots::OneList,
+            inputs => {
+                let position = grid::position(&self.grid, index);
+                let slot = |input: &BlockInput| {
+                    if input.is_list() { Slot::List(grid::box_len(&input.runs(&position)) as u32) } else { Slot::One }
+                };
+                Slots::Mixed(inputs.iter().map(slot).collect())
+            }
+        }
+    }
+
+    /// The number of tasks, after checking all that can be checked without other layers.
+    pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
+        let tasks = grid::check(layer, &self.grid, limit_tasks)?;
+        let mut most_inputs = 0u64;
+        for input in &self.inputs {
+            grid::check(layer, &input.grid, limit_tasks)?;
+            input.check(layer, &self.grid)?;
+            most_inputs = most_inputs.saturating_add(input.most_blocks());
+        }
+        if tasks > 0 && most_inputs > u64::from(limit_inputs) {
+            return Err(GraphError::TooManyInputs { layer: layer.label(), limit: limit_inputs });
+        }
+        if let Some(items) = &self.items {
+            crate::keyed::check_items(layer, items, tasks as usize)?;
+        }
+        Ok(tasks)
+    }
+}
+
+impl BlockInput {
+    /// Whether the hole is filled with a list, be it of one block.
+    fn is_list(&self) -> bool {
+        self.axes.iter().any(|axis| matches!(axis, InputAxis::All | InputAxis::Window { .. }))
+    }
+
+    fn runs(&self, position: &[u32]) -> Runs {
+        let run = |(&axis, &blocks): (&InputAxis, &u32)| match axis {
+            InputAxis::Out(_) if blocks == 1 => Run { start: 0, len: 1 },
+            InputAxis::Out(axis) => Run { start: position[axis as usize], len: 1 },
+            InputAxis::Window { axis, before, after } => {
+                let at = position[axis as usize];
+                let start = at.saturating_sub(before);
+                Run { start, len: at.saturating_add(after).min(blocks - 1) - start + 1 }
+            }
+            InputAxis::Fixed(block) => Run { start: block, len: 1 },
+            InputAxis::All => Run { start: 0, len: blocks },
+        };
+        self.axes.iter().zip(&self.grid).map(run).collect()
+    }
+
+    /// The most blocks that any one task reads.
+    fn most_blocks(&self) -> u64 {
+        let most = |(&axis, &blocks): (&InputAxis, &u32)| match axis {
+            InputAxis::Out(_) | InputAxis::Fixed(_) => 1,
+            InputAxis::Window { before, after, .. } => (u64::from(before) + u64::from(after) + 1).min(blocks.into()),
+            InputAxis::All => u64::from(blocks),
+        };
+        self.axes.iter().zip(&self.grid).map(most).fold(1, u64::saturating_mul)
+    }
+
+    fn check(&self, layer: &Layer, output: &[u32]) -> Result<(), GraphError> {
+        if self.axes.len() != self.grid.len() {
+            return Err(GraphError::InputAxes {
+                layer: layer.label(),
+                input: self.layer.to_string(),
+                axes: self.axes.len(),
+                grid: self.grid.len(),
+            });
+        }
+        for (&axis, &input_blocks) in self.axes.iter().zip(&self.grid) {
+            let (axis, may_broadcast) = match axis {
+                InputAxis::All => continue,
+                InputAxis::Fixed(block) if block < input_blocks => continue,
+                InputAxis::Fixed(block) => {
+                    return Err(out_of_range(layer, "an input block", block, input_blocks as usize));
+                }
+                InputAxis::Out(axis) => (axis, true),
+                InputAxis::Window { axis, .. } => (axis, false),
+            };
+            let Some(&output_blocks) = output.get(axis as usize) else {
+                return Err(out_of_range(layer, "an input along output axis", axis, output.len()));
+            };
+            if input_blocks != output_blocks && !(may_broadcast && input_blocks == 1) {
+                let (layer, input) = (layer.label(), self.layer.to_string());
+                return Err(GraphError::BlocksDiffer { layer, input, axis, input_blocks, output_blocks });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn out_of_range(layer: &Layer, what: &'static str, index: u32, len: usize) -> GraphError {
+    GraphError::OutOfRange { layer: layer.label(), what, index: index.into(), len: len as u64 }
+}

@@ -1,0 +1,106 @@
+//! Arithmetic on grids of blocks: sizes, positions, and runs through a box of blocks, all in C order.
+//!
+//! Nothing here allocates for grids of up to four axes.
+
+use crate::error::{GraphError, MAX_AXES};
+use crate::layer::{Grid, Layer};
+use smallvec::SmallVec;
+
+/// Where a box of blocks begins along an axis, and how many blocks it has there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub start: u32,
+    pub len: u32,
+}
+
+/// One run along each axis.
+pub(crate) type Runs = SmallVec<[Run; 4]>;
+
+/// Number of blocks; `None` when it is more than `limit`.
+pub(crate) fn blocks_within(grid: &[u32], limit: u32) -> Option<u32> {
+    // An axis without blocks makes the product 0 whatever the other axes say.
+    if grid.contains(&0) {
+        return Some(0);
+    }
+    let product = grid.iter().try_fold(1u32, |product, &blocks| product.checked_mul(blocks))?;
+    (product <= limit).then_some(product)
+}
+
+/// Number of blocks, at most `u32::MAX`.
+pub(crate) fn blocks(grid: &[u32]) -> u32 {
+    blocks_within(grid, u32::MAX).unwrap_or(u32::MAX)
+}
+
+/// Refuses grids with too many axes or blocks.
+pub(crate) fn check(layer: &Layer, grid: &[u32], limit: u32) -> Result<u32, GraphError> {
+    if grid.len() > MAX_AXES {
+        return Err(GraphError::TooManyAxes { layer: layer.label(), axes: grid.len() });
+    }
+    blocks_within(grid, limit).ok_or_else(|| GraphError::TooManyTasks { layer: layer.label(), limit })
+}
+
+/// The position of block `index`. The grid has no axis without blocks, or there would be no such block.
+pub(crate) fn position(grid: &[u32], index: u32) -> Grid {
+    let mut rest = index;
+    let mut position = Grid::from_elem(0, grid.len());
+    for (axis, &blocks) in grid.iter().enumerate().rev() {
+        position[axis] = rest % blocks.max(1);
+        rest /= blocks.max(1);
+    }
+    position
+}
+
+/// How many blocks a box has.
+pub(crate) fn box_len(runs: &[Run]) -> u64 {
+    runs.iter().fold(1, |product: u64, run| product.saturating_mul(u64::from(run.len)))
+}
+
+/// Calls `visit` with the index in `grid` of each block of the box, in C order.
+pub(crate) fn each_block(grid: &[u32], runs: &[Run], visit: &mut impl FnMut(u32)) {
+    let Some((last, outer)) = runs.split_last() else {
+        return visit(0);
+    };
+    if runs.iter().any(|run| run.len == 0) {
+        return;
+    }
+    let mut at: SmallVec<[u32; 4]> = SmallVec::from_elem(0, outer.len());
+    loop {
+        let row = outer.iter().zip(&at).zip(grid).fold(0, |row, ((run, at), blocks)| row * blocks + run.start + at);
+        let first = row * grid[outer.len()] + last.start;
+        (first..first + last.len).for_each(&mut *visit);
+        let Some(axis) = (0..outer.len()).rev().find(|&axis| at[axis] + 1 < outer[axis].len) else {
+            return;
+        };
+        at[axis] += 1;
+        at[axis + 1..].fill(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_boxes_are_in_c_order() {
+        let grid = [2, 3, 4];
+        assert_eq!(position(&grid, 0).as_slice(), [0, 0, 0]);
+        assert_eq!(position(&grid, 17).as_slice(), [1, 1, 1]);
+        assert_eq!(position(&[], 0).as_slice(), [0u32; 0]);
+        let mut seen = Vec::new();
+        let runs = [Run { start: 1, len: 1 }, Run { start: 0, len: 2 }, Run { start: 2, len: 2 }];
+        each_block(&grid, &runs, &mut |block| seen.push(block));
+        assert_eq!(seen, [14, 15, 18, 19]);
+        assert_eq!(box_len(&runs), 4);
+        seen.clear();
+        each_block(&[], &[], &mut |block| seen.push(block));
+        assert_eq!(seen, [0]);
+    }
+
+    #[test]
+    fn sizes_do_not_overflow() {
+        assert_eq!(blocks_within(&[1 << 16, 1 << 16], u32::MAX), None);
+        assert_eq!(blocks_within(&[1 << 16, 1 << 16, 0], 10), Some(0));
+        assert_eq!(blocks_within(&[10], 9), None);
+        assert_eq!(blocks_within(&[], 9), Some(1));
+    }
+}

@@ -1,0 +1,207 @@
+//! Tree reductions: the shape of the tree, what each node reads, and whether what the layer says can be true.
+//!
+//! Level 0 reads the input's blocks; each further level reads the one before it; the last level's nodes are the
+//! results. There is always a level, so that even a single block is aggregated.
+
+use crate::error::GraphError;
+use crate::grid::{self, Run, Runs};
+use crate::layer::{Grid, Layer, TreeReduceLayer};
+
+/// What a node of a tree reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeInput {
+    /// This block (C-order index) of the layer's input.
+    Block(u32),
+    /// This task of the same layer.
+    Node(u32),
+}
+
+/// The levels of a tree, computed once to be asked about every node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeShape {
+    /// The input's grid and then that of each level.
+    grids: Vec<Grid>,
+    /// Index of the first node of each level, and last the number of nodes.
+    starts: Vec<u32>,
+    /// How many blocks at a time along each axis.
+    splits: Grid,
+}
+
+impl TreeReduceLayer {
+    /// The grid of each level, from the one that reads the input to the one that gives the results.
+    ///
+    /// ```
+    /// # use kask_graph::TreeReduceLayer;
+    /// # use kask_types::{BlobId, LayerToken, Payload};
+    /// # use smallvec::smallvec;
+    /// let layer = TreeReduceLayer {
+    ///     combine: BlobId::of(b"sum"),
+    ///     aggregate: BlobId::of(b"sum"),
+    ///     template: Payload::empty(),
+    ///     input: LayerToken(1),
+    ///     input_grid: smallvec![10, 3],
+    ///     input_offset: 0,
+    ///     split_every: vec![(0, 4)],
+    /// };
+    /// let levels: Vec<Vec<u32>> = layer.levels().iter().map(|grid| grid.to_vec()).collect();
+    /// assert_eq!(levels, [[3, 3], [1, 3]]);
+    /// assert_eq!(layer.shape().output_start(), 9);
+    /// ```
+    pub fn levels(&self) -> Vec<Grid> {
+        self.walk(|_| ())
+    }
+
+    /// The tree's shape. Sizes beyond `u32::MAX`, which [`crate::expand`] refuses, stay there.
+    pub fn shape(&self) -> TreeShape {
+        let mut starts = vec![0u32];
+        let mut grids = self.walk(|grid| {
+            let last = starts[starts.len() - 1];
+            starts.push(last.saturating_add(grid::blocks(grid)));
+        });
+        grids.insert(0, self.input_grid.clone());
+        TreeShape { grids, starts, splits: self.splits() }
+    }
+
+    /// The number of nodes, and how many of them are results. Does not allocate.
+    pub(crate) fn sizes(&self) -> (u32, u32) {
+        let splits = self.splits();
+        let mut grid = self.input_grid.clone();
+        let mut total = 0u32;
+        loop {
+            let more = next_level(&mut grid, &splits);
+            let nodes = grid::blocks(&grid);
+            total = total.saturating_add(nodes);
+            if !more {
+                return (total, nodes);
+            }
+        }
+    }
+
+    /// The grid of the results.
+    pub(crate) fn output_grid(&self) -> Grid {
+        let splits = self.splits();
+        self.input_grid
+            .iter()
+            .zip(&splits)
+            .map(|(&blocks, &split)| if split > 1 { blocks.min(1) } else { blocks })
+            .collect()
+    }
+
+    fn splits(&self) -> Grid {
+        let mut splits = Grid::from_elem(1, self.input_grid.len());
+        for &(axis, split) in &self.split_every {
+            if let Some(slot) = splits.get_mut(axis as usize) {
+                *slot = split.max(2);
+            }
+        }
+        splits
+    }
+
+    fn walk(&self, mut each: impl FnMut(&Grid)) -> Vec<Grid> {
+        let splits = self.splits();
+        let mut grid = self.input_grid.clone();
+        let mut levels = Vec::new();
+        loop {
+            let more = next_level(&mut grid, &splits);
+            each(&grid);
+            levels.push(grid.clone());
+            if !more {
+                return levels;
+            }
+        }
+    }
+
+    /// The number of tasks, after checking all that can be checked without other layers.
+    pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
+        let blocks = grid::check(layer, &self.input_grid, limit_tasks)?;
+        if self.input_offset.checked_add(blocks).is_none() {
+            let (index, len) = (u64::from(self.input_offset) + u64::from(blocks), u64::from(u32::MAX));
+            return Err(GraphError::OutOfRange { layer: layer.label(), what: "an input block", index, len });
+        }
+        let mut seen = 0u64;
+        for &(axis, split) in &self.split_every {
+            let axes = self.input_grid.len();
+            if axis as usize >= axes {
+                let (index, len) = (u64::from(axis), axes as u64);
+                return Err(GraphError::OutOfRange { layer: layer.label(), what: "a combined axis", index, len });
+            }
+            if split < 2 {
+                return Err(GraphError::SplitEvery { layer: layer.label(), axis, split });
+            }
+            if seen >> axis & 1 == 1 {
+                return Err(GraphError::AxisTwice { layer: layer.label(), axis });
+            }
+            seen |= 1 << axis;
+        }
+        // All nodes together read each block and each node below the top once.
+        let (tasks, results) = self.sizes();
+        if u64::from(blocks) + u64::from(tasks - results) > u64::from(limit_inputs) {
+            return Err(GraphError::TooManyInputs { layer: layer.label(), limit: limit_inputs });
+        }
+        Ok(tasks)
+    }
+}
+
+/// Turns a level's grid into the next one's; whether there is a further one.
+fn next_level(grid: &mut Grid, splits: &[u32]) -> bool {
+    let mut more = false;
+    for (blocks, &split) in grid.iter_mut().zip(splits) {
+        *blocks = blocks.div_ceil(split);
+        more |= split > 1 && *blocks > 1;
+    }
+    more
+}
+
+impl TreeShape {
+    /// The number of nodes.
+    pub fn len(&self) -> u32 {
+        self.starts[self.starts.len() - 1]
+    }
+
+    /// Whether the tree has no nodes, which takes an axis without blocks.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Index of the first result.
+    pub fn output_start(&self) -> u32 {
+        self.starts[self.starts.len() - 2]
+    }
+
+    /// Calls `visit` with what node `index` reads, in C order.
+    ///
+    /// ```
+    /// # use kask_graph::{TreeInput, TreeReduceLayer};
+    /// # use kask_types::{BlobId, LayerToken, Payload};
+    /// # use smallvec::smallvec;
+    /// # let layer = TreeReduceLayer {
+    /// #     combine: BlobId::of(b"sum"), aggregate: BlobId::of(b"sum"), template: Payload::empty(),
+    /// #     input: LayerToken(1), input_grid: smallvec![5], input_offset: 0, split_every: vec![(0, 2)],
+    /// # };
+    /// // Five blocks, two at a time: nodes 0 to 2 read blocks, 3 and 4 read those, 5 is the result.
+    /// let mut read = Vec::new();
+    /// layer.shape().inputs_of(2, &mut |input| read.push(input));
+    /// layer.shape().inputs_of(5, &mut |input| read.push(input));
+    /// assert_eq!(read, [TreeInput::Block(4), TreeInput::Node(3), TreeInput::Node(4)]);
+    /// ```
+    pub fn inputs_of(&self, index: u32, visit: &mut impl FnMut(TreeInput)) {
+        if index >= self.len() {
+            return;
+        }
+        let level = self.starts.partition_point(|&start| start <= index) - 1;
+        let below = &self.grids[level];
+        let position = grid::position(&self.grids[level + 1], index - self.starts[level]);
+        let run = |((&at, &split), &blocks): ((&u32, &u32), &u32)| {
+            let start = at * split;
+            Run { start, len: split.min(blocks - start) }
+        };
+        let runs: Runs = position.iter().zip(&self.splits).zip(below).map(run).collect();
+        match level.checked_sub(1) {
+            None => grid::each_block(below, &runs, &mut |block| visit(TreeInput::Block(block))),
+            Some(previous) => {
+                let start = self.starts[previous];
+                grid::each_block(below, &runs, &mut |node| visit(TreeInput::Node(start + node)));
+            }
+        }
+    }
+}

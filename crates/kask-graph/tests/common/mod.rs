@@ -1,0 +1,254 @@
+//! Builders and naive definitions that the tests compare with. Start with [`naive_inputs`].
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use kask_graph::{
+    BlockInput, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis, KeyLists, Known,
+    Layer, LayerKind, MapLayer, TreeReduceLayer, Wanted, expand,
+};
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn layer(token: u128, kind: LayerKind) -> Layer {
+    Layer { token: LayerToken(token), prefix: "f".into(), annotations: Annotations::default(), kind }
+}
+
+pub fn blockwise(token: u128, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
+    let kind = BlockwiseLayer {
+        function: BlobId::of(b"f"),
+        template: Payload::empty(),
+        grid: Grid::from_slice(grid),
+        inputs,
+        items: None,
+        wants_position: false,
+    };
+    layer(token, LayerKind::Blockwise(kind))
+}
+
+pub fn tree(token: u128, input: u128, grid: &[u32], offset: u32, split_every: &[(u32, u32)]) -> Layer {
+    let kind = TreeReduceLayer {
+        combine: BlobId::of(b"combine"),
+        aggregate: BlobId::of(b"aggregate"),
+        template: Payload::empty(),
+        input: LayerToken(input),
+        input_grid: Grid::from_slice(grid),
+        input_offset: offset,
+        split_every: split_every.to_vec(),
+    };
+    layer(token, LayerKind::TreeReduce(kind))
+}
+
+pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
+    BlockInput { layer: LayerToken(token), grid: Grid::from_slice(grid), axes: axes.iter().copied().collect() }
+}
+
+pub fn same_block(token: u128, grid: &[u32]) -> BlockInput {
+    let axes: Vec<InputAxis> = (0..grid.len() as u32).map(InputAxis::Out).collect();
+    reads(token, grid, &axes)
+}
+
+pub fn lists(inputs: &[Vec<u128>]) -> KeyLists {
+    let mut lists = KeyLists::default();
+    for keys in inputs {
+        lists.keys.extend(keys.iter().map(|&key| Key(key)));
+        lists.ends.push(lists.keys.len() as u32);
+    }
+    lists
+}
+
+pub fn map(token: u128, tasks: &[(u128, Vec<u128>)]) -> Layer {
+    let (keys, inputs): (Vec<u128>, Vec<Vec<u128>>) = tasks.iter().cloned().unzip();
+    let kind = MapLayer {
+        function: BlobId::of(b"f"),
+        items: Items::Each(vec![Payload::empty(); keys.len()]),
+        keys: keys.into_iter().map(Key).collect(),
+        names: Vec::new(),
+        inputs: lists(&inputs),
+    };
+    layer(token, LayerKind::Map(kind))
+}
+
+pub fn explicit(token: u128, tasks: &[(u128, Vec<u128>)]) -> Layer {
+    let (keys, inputs): (Vec<u128>, Vec<Vec<u128>>) = tasks.iter().cloned().unzip();
+    let kind = ExplicitLayer {
+        functions: vec![Some(BlobId::of(b"f")); keys.len()],
+        items: vec![Payload::empty(); keys.len()],
+        names: vec![None; keys.len()],
+        families: vec![0; keys.len()],
+        prefixes: vec!["g".into()],
+        keys: keys.into_iter().map(Key).collect(),
+        inputs: lists(&inputs),
+        ..ExplicitLayer::default()
+    };
+    layer(token, LayerKind::Explicit(kind))
+}
+
+pub fn graph(layers: impl IntoIterator<Item = Layer>) -> Graph {
+    Graph { layers: layers.into_iter().collect() }
+}
+
+pub fn keys(keys: &[u128]) -> Wanted {
+    Wanted::Keys(keys.iter().map(|&key| Key(key)).collect())
+}
+
+pub fn expand_new(graph: &Graph, wanted: &Wanted) -> Result<Expansion, GraphError> {
+    expand(graph, wanted, &mut |_| Known::No)
+}
+
+/// The keys that a task reads, in hole order, whatever they are.
+pub fn input_keys(graph: &Graph, expansion: &Expansion, id: u32) -> Vec<Key> {
+    let key = |input: &u32| match input.checked_sub(expansion.tasks()) {
+        Some(external) => expansion.externals[external as usize],
+        None => {
+            let (layer, index) = expansion.place(*input);
+            graph.layers[layer].key_of(index)
+        }
+    };
+    expansion.inputs.row(id).iter().map(key).collect()
+}
+
+/// All positions of a grid in C order.
+pub fn positions(grid: &[u32]) -> Vec<Vec<u32>> {
+    grid.iter().fold(vec![vec![]], |positions, &blocks| {
+        positions.iter().flat_map(|p| (0..blocks).map(move |b| [p.as_slice(), &[b]].concat())).collect()
+    })
+}
+
+/// What every task of a graph reads, by key, as the layers' documentation says it.
+pub fn naive_inputs(graph: &Graph) -> BTreeMap<Key, Vec<Key>> {
+    let mut all = BTreeMap::new();
+    for layer in &graph.layers {
+        match &layer.kind {
+            LayerKind::Map(map) => naive_listed(&map.keys, &map.inputs, &mut all),
+            LayerKind::Explicit(explicit) => naive_listed(&explicit.keys, &explicit.inputs, &mut all),
+            LayerKind::Blockwise(blockwise) => naive_blocks(graph, layer.token, blockwise, &mut all),
+            LayerKind::TreeReduce(tree) => naive_tree(layer.token, tree, &mut all),
+        }
+    }
+    all
+}
+
+fn naive_listed(keys: &[Key], inputs: &KeyLists, all: &mut BTreeMap<Key, Vec<Key>>) {
+    for (index, &key) in keys.iter().enumerate() {
+        all.entry(key).or_insert_with(|| inputs.get(index).to_vec());
+    }
+}
+
+fn naive_blocks(graph: &Graph, token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Key, Vec<Key>>) {
+    for (index, out) in positions(&layer.grid).iter().enumerate() {
+        let mut read = Vec::new();
+        for input in &layer.inputs {
+            let offset =
+                graph.layers.iter().find(|other| other.token == input.layer).map_or(0, |other| match &other.kind {
+                    LayerKind::TreeReduce(_) => other.len() - positions(&input.grid).len() as u32,
+                    _ => 0,
+                });
+            for (block, at) in positions(&input.grid).iter().enumerate() {
+                let is_read = input.axes.iter().enumerate().all(|(i, axis)| match *axis {
+                    InputAxis::Out(axis) => at[i] == out[axis as usize] || input.grid[i] == 1,
+                    InputAxis::Window { axis, before, after } => {
+                        let (at, out) = (i64::from(at[i]), i64::from(out[axis as usize]));
+                        (out - i64::from(before)..=out + i64::from(after)).contains(&at)
+                    }
+                    InputAxis::Fixed(fixed) => at[i] == fixed,
+                    InputAxis::All => true,
+                });
+                if is_read {
+                    read.push(Key::block(input.layer, offset + block as u32));
+                }
+            }
+        }
+        all.insert(Key::block(token, index as u32), read);
+    }
+}
+
+fn naive_tree(token: LayerToken, layer: &TreeReduceLayer, all: &mut BTreeMap<Key, Vec<Key>>) {
+    let split =
+        |axis: usize| layer.split_every.iter().find(|(a, _)| *a as usize == axis).map_or(1, |&(_, split)| split);
+    let mut below: Vec<(Vec<u32>, Key)> = positions(&layer.input_grid)
+        .into_iter()
+        .enumerate()
+        .map(|(block, at)| (at, Key::block(layer.input, layer.input_offset + block as u32)))
+        .collect();
+    let mut nodes = 0;
+    loop {
+        let up = |at: &[u32]| at.iter().enumerate().map(|(axis, &p)| p / split(axis)).collect::<Vec<u32>>();
+        let parents: BTreeSet<Vec<u32>> = below.iter().map(|(at, _)| up(at)).collect();
+        let mut level = Vec::new();
+        for parent in parents {
+            let read = below.iter().filter(|(at, _)| up(at) == parent).map(|(_, key)| *key).collect();
+            let key = Key::block(token, nodes);
+            nodes += 1;
+            all.insert(key, read);
+            level.push((parent, key));
+        }
+        let is_last = level.iter().all(|(at, _)| layer.split_every.iter().all(|&(axis, _)| at[axis as usize] == 0));
+        if is_last {
+            return;
+        }
+        below = level;
+    }
+}
+
+/// Checks everything that an expansion promises, against the naive definition. `alive` is what was known.
+pub fn check(graph: &Graph, wanted: &[Key], alive: &BTreeSet<Key>, expansion: &Expansion) {
+    let naive = naive_inputs(graph);
+    let mut needed: BTreeSet<Key> = BTreeSet::new();
+    let mut externals: BTreeSet<Key> = BTreeSet::new();
+    let is_here = |key: &Key| naive.contains_key(key) && !alive.contains(key);
+    let mut pending: Vec<Key> = wanted.iter().copied().filter(is_here).collect();
+    while let Some(key) = pending.pop() {
+        if needed.insert(key) {
+            pending.extend(naive[&key].iter().filter(|key| is_here(key)));
+            externals.extend(naive[&key].iter().filter(|key| !is_here(key)));
+        }
+    }
+    let key_of = |id: u32| {
+        let (layer, index) = expansion.place(id);
+        graph.layers[layer].key_of(index)
+    };
+    let found: Vec<Key> = expansion.needed.iter().map(key_of).collect();
+    assert_eq!(found.len(), needed.len(), "each needed key is one task");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), needed);
+    assert_eq!(expansion.externals.len(), externals.len(), "each external is there once");
+    assert_eq!(expansion.externals.iter().copied().collect::<BTreeSet<_>>(), externals);
+    for id in 0..expansion.tasks() {
+        if expansion.needed.contains(id) {
+            assert_eq!(input_keys(graph, expansion, id), naive[&key_of(id)], "inputs of task {id}");
+        } else {
+            assert!(expansion.inputs.row(id).is_empty());
+            assert_eq!(expansion.order[id as usize], u32::MAX);
+        }
+    }
+    check_order(expansion);
+    assert_eq!(expansion.outputs.len(), wanted.len());
+    for (output, &key) in expansion.outputs.iter().zip(wanted) {
+        match *output {
+            kask_graph::Output::Local(id) => assert_eq!((key_of(id), expansion.needed.contains(id)), (key, true)),
+            kask_graph::Output::External(external) => assert_eq!((external, is_here(&key)), (key, false)),
+        }
+    }
+}
+
+/// Checks that ranks are dense and that inputs come before their readers.
+pub fn check_order(expansion: &Expansion) {
+    let mut ranks: Vec<u32> = expansion.needed.iter().map(|id| expansion.order[id as usize]).collect();
+    ranks.sort_unstable();
+    assert!(ranks.iter().copied().eq(0..expansion.needed.count() as u32), "ranks are dense");
+    for id in expansion.needed.iter() {
+        for &input in expansion.inputs.row(id).iter().filter(|&&input| input < expansion.tasks()) {
+            assert!(expansion.order[input as usize] < expansion.order[id as usize], "{input} runs before {id}");
+        }
+    }
+}
+
+/// Level by level: the order that holds the most.
+pub fn breadth_first(inputs: &Csr, expansion: &Expansion) -> Vec<u32> {
+    let mut depth = vec![0u32; expansion.tasks() as usize];
+    for id in expansion.sequence() {
+        let local = inputs.row(id).iter().filter(|&&input| input < expansion.tasks());
+        depth[id as usize] = local.map(|&input| depth[input as usize] + 1).max().unwrap_or(0);
+    }
+    let mut sequence: Vec<u32> = expansion.needed.iter().collect();
+    sequence.sort_by_key(|&id| depth[id as usize]);
+    sequence
+}

@@ -1,0 +1,280 @@
+//! Expansion by example: culling, what the scheduler knows, equal keys, and every refusal.
+
+mod common;
+
+use common::*;
+use kask_graph::{
+    Graph, GraphError, Grid, InputAxis, Known, Layer, LayerKind, Limits, Output, Slot, Slots, Wanted, expand,
+    expand_within, validate,
+};
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
+use std::collections::BTreeSet;
+
+fn refused(layers: impl IntoIterator<Item = Layer>) -> GraphError {
+    expand_new(&graph(layers), &Wanted::All).expect_err("a broken graph")
+}
+
+#[test]
+fn everything_or_only_what_is_needed() {
+    let graph = graph([
+        blockwise(1, &[4, 2], vec![]),
+        tree(2, 1, &[4, 2], 0, &[(0, 2)]),
+        blockwise(3, &[2], vec![reads(2, &[1, 2], &[InputAxis::Fixed(0), InputAxis::Out(0)])]),
+    ]);
+    let all = expand_new(&graph, &Wanted::All).unwrap();
+    assert_eq!(all.tasks(), 8 + 4 + 2 + 2);
+    assert_eq!(all.outputs.len(), 8 + 2 + 2);
+    assert_eq!(all.needed.count(), 16);
+    let wanted = Key::block(LayerToken(3), 1);
+    let one = expand_new(&graph, &Wanted::Keys(vec![wanted])).unwrap();
+    check(&graph, &[wanted], &BTreeSet::new(), &one);
+    assert_eq!(one.needed.count(), 4 + 2 + 1 + 1);
+}
+
+#[test]
+fn what_the_scheduler_has_is_not_run_again() {
+    let graph = graph([blockwise(1, &[8], vec![]), tree(2, 1, &[8], 0, &[(0, 2)])]);
+    let alive = BTreeSet::from([Key::block(LayerToken(2), 4), Key::block(LayerToken(1), 7)]);
+    let wanted = [Key::block(LayerToken(2), 6), Key::block(LayerToken(2), 4), Key(5)];
+    let mut asked = Vec::new();
+    let mut known = |key| {
+        asked.push(key);
+        if alive.contains(&key) { Known::Alive } else { Known::No }
+    };
+    let expansion = expand(&graph, &Wanted::Keys(wanted.to_vec()), &mut known).unwrap();
+    check(&graph, &wanted, &alive, &expansion);
+    assert_eq!(expansion.needed.count(), 3 + 1 + 2 + 1);
+    assert_eq!(expansion.outputs[1..], [Output::External(wanted[1]), Output::External(Key(5))]);
+    assert_eq!(asked.len(), asked.iter().collect::<BTreeSet<_>>().len(), "asked once");
+    assert!(!asked.contains(&Key(5)), "the scheduler looks up itself what the graph does not define");
+}
+
+#[test]
+fn equal_keys_are_one_task() {
+    let graph = graph([
+        map(1, &[(7, vec![]), (8, vec![7]), (7, vec![])]),
+        map(2, &[(8, vec![7]), (9, vec![7, 8, 7])]),
+        explicit(3, &[(9, vec![]), (10, vec![9, 8])]),
+    ]);
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    assert_eq!(expansion.tasks(), 7);
+    let local: Vec<Output> = [0, 1, 0, 1, 4, 4, 6].map(Output::Local).to_vec();
+    assert_eq!(expansion.outputs, local);
+    assert_eq!(expansion.inputs.row(4), [0, 1, 0]);
+    assert_eq!(expansion.needed.iter().collect::<Vec<_>>(), [0, 1, 4, 6]);
+    check_order(&expansion);
+}
+
+#[test]
+fn a_listed_key_stands_for_the_block_that_has_it() {
+    let block = Key::block(LayerToken(1), 1);
+    let graph = graph([
+        blockwise(1, &[2], vec![]),
+        blockwise(2, &[2], vec![same_block(1, &[2])]),
+        explicit(3, &[(block.0, vec![])]),
+        map(4, &[(50, vec![block.0, Key::block(LayerToken(2), 0).0])]),
+    ]);
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    assert_eq!(expansion.outputs[..4], [0, 4, 2, 3].map(Output::Local));
+    assert_eq!(expansion.inputs.row(3), [4]);
+    assert_eq!(expansion.inputs.row(5), [4, 2]);
+    assert!(!expansion.needed.contains(1));
+    // The same where the grid is not in the graph but a list defines one of its blocks.
+    let graph = common::graph([blockwise(2, &[2], vec![same_block(1, &[2])]), explicit(3, &[(block.0, vec![])])]);
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    assert_eq!(expansion.externals, [Key::block(LayerToken(1), 0)]);
+    assert_eq!(expansion.inputs.row(1), [2]);
+}
+
+#[test]
+fn layers_outside_of_the_graph_are_external() {
+    let graph = graph([
+        blockwise(2, &[3], vec![same_block(1, &[3])]),
+        tree(3, 9, &[2], 5, &[(0, 2)]),
+        map(4, &[(1, vec![77])]),
+    ]);
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    let external: BTreeSet<Key> = expansion.externals.iter().copied().collect();
+    let blocks = |token, indices: std::ops::Range<u32>| indices.map(move |i| Key::block(LayerToken(token), i));
+    assert_eq!(external, blocks(1, 0..3).chain(blocks(9, 5..7)).chain([Key(77)]).collect());
+}
+
+#[test]
+fn cycles_are_named_in_order() {
+    let tasks = [(0xa, vec![0xb]), (0xb, vec![0x1, 0xc]), (0xc, vec![0xa]), (0x1, vec![]), (0xd, vec![0xa])];
+    let error = expand_new(&graph([explicit(1, &tasks)]), &keys(&[0xd])).unwrap_err();
+    let GraphError::Cycle { names, length: 3 } = &error else { panic!("{error:?}") };
+    assert_eq!(*names, [0xa, 0xb, 0xc].map(|key| format!("g-{}", Key(key))));
+    assert!(error.to_string().ends_with(&format!("g-{} -> g-{}", Key(0xc), Key(0xa))), "{error}");
+    // A cycle that nobody needs is nobody's problem.
+    assert!(expand_new(&graph([explicit(1, &tasks)]), &keys(&[0x1])).is_ok());
+
+    let long: Vec<(u128, Vec<u128>)> = (1..=30).map(|i| (i, vec![i % 30 + 1])).collect();
+    let error = expand_new(&graph([map(1, &long)]), &keys(&[3])).unwrap_err();
+    assert!(matches!(&error, GraphError::Cycle { names, length: 30 } if names.len() == 20));
+    assert!(error.to_string().ends_with("(10 more)"), "{error}");
+    let itself = expand_new(&graph([map(1, &[(1, vec![1])])]), &keys(&[1])).unwrap_err();
+    assert!(matches!(itself, GraphError::Cycle { length: 1, .. }));
+    let layers =
+        refused([blockwise(1, &[2], vec![same_block(2, &[2])]), blockwise(2, &[2], vec![same_block(1, &[2])])]);
+    assert!(matches!(layers, GraphError::Cycle { length: 2, .. }));
+}
+
+#[test]
+fn grids_that_do_not_fit_are_refused() {
+    use InputAxis::{All, Fixed, Out, Window};
+    let on = |grid: &[u32], axes: &[InputAxis]| {
+        refused([blockwise(1, &[4], vec![]), blockwise(2, &[4], vec![reads(1, grid, axes)])])
+    };
+    assert!(matches!(on(&[5], &[All]), GraphError::InputGrid { .. }));
+    assert!(matches!(on(&[4], &[]), GraphError::InputAxes { .. }));
+    assert!(matches!(on(&[4], &[Fixed(4)]), GraphError::OutOfRange { index: 4, len: 4, .. }));
+    assert!(matches!(on(&[4], &[Out(1)]), GraphError::OutOfRange { .. }));
+    let window = Window { axis: 7, before: 0, after: 0 };
+    assert!(matches!(on(&[4], &[window]), GraphError::OutOfRange { .. }));
+    assert!(matches!(on(&[3], &[Out(0)]), GraphError::BlocksDiffer { input_blocks: 3, output_blocks: 4, .. }));
+    let window = Window { axis: 0, before: 1, after: 1 };
+    assert!(matches!(on(&[1], &[window]), GraphError::BlocksDiffer { .. }));
+    assert!(matches!(on(&[1; 65], &[All; 65]), GraphError::TooManyAxes { axes: 65, .. }));
+    let list = refused([map(1, &[(1, vec![])]), blockwise(2, &[1], vec![same_block(1, &[1])])]);
+    assert!(matches!(list, GraphError::NotAGrid { .. }));
+}
+
+#[test]
+fn trees_that_do_not_fit_are_refused() {
+    let on = |grid: &[u32], offset, axes: &[(u32, u32)]| {
+        refused([blockwise(1, &[4, 2], vec![]), tree(2, 1, grid, offset, axes)])
+    };
+    assert!(matches!(on(&[4, 2], 0, &[(0, 1)]), GraphError::SplitEvery { split: 1, .. }));
+    assert!(matches!(on(&[4, 2], 0, &[(0, 2), (1, 2), (0, 2)]), GraphError::AxisTwice { axis: 0, .. }));
+    assert!(matches!(on(&[4, 2], 0, &[(2, 2)]), GraphError::OutOfRange { .. }));
+    assert!(matches!(on(&[4, 3], 0, &[(0, 2)]), GraphError::InputGrid { .. }));
+    assert!(matches!(on(&[4, 2], 1, &[(0, 2)]), GraphError::InputOffset { said: 1, actual: 0, .. }));
+    let on_tree = |offset| {
+        let layers = [blockwise(1, &[4], vec![]), tree(2, 1, &[4], 0, &[(0, 2)]), tree(3, 2, &[1], offset, &[(0, 2)])];
+        expand_new(&graph(layers), &Wanted::All)
+    };
+    assert!(matches!(on_tree(0), Err(GraphError::InputOffset { actual: 2, .. })));
+    assert!(on_tree(2).is_ok());
+    assert!(matches!(refused([tree(2, 1, &[2], u32::MAX, &[])]), GraphError::OutOfRange { .. }));
+}
+
+#[test]
+fn lying_numbers_are_refused_before_anything_is_allocated() {
+    let huge = 2_000_000_000;
+    assert!(matches!(refused([blockwise(1, &[huge, 2], vec![])]), GraphError::TooManyTasks { .. }));
+    assert!(matches!(refused([blockwise(1, &[u32::MAX; 64], vec![])]), GraphError::TooManyTasks { .. }));
+    let two = refused([blockwise(1, &[huge], vec![]), blockwise(2, &[huge], vec![])]);
+    assert!(matches!(two, GraphError::TooManyTasks { .. }));
+    assert!(matches!(refused([tree(1, 2, &[huge], 0, &[(0, 2)])]), GraphError::TooManyInputs { .. }));
+    let two_lists = vec![reads(5, &[huge], &[InputAxis::All]); 2];
+    assert!(matches!(refused([blockwise(1, &[1], two_lists)]), GraphError::TooManyInputs { .. }));
+    let limits = Limits { tasks: 100, inputs: 250 };
+    let within = |grid: u32| {
+        let all = reads(1, &[10], &[InputAxis::All]);
+        let graph = graph([blockwise(2, &[grid], vec![all])]);
+        expand_within(&graph, &Wanted::All, &mut |_| Known::No, &limits).map(|e| e.inputs.total())
+    };
+    assert_eq!(within(25), Ok(250));
+    assert!(matches!(within(26), Err(GraphError::TooManyInputs { limit: 250, .. })));
+    assert!(matches!(within(101), Err(GraphError::TooManyTasks { limit: 100, .. })));
+}
+
+/// A sound layer of two tasks, changed.
+fn changed(mut layer: Layer, change: impl FnOnce(&mut LayerKind)) -> GraphError {
+    assert_eq!(validate(&graph([layer.clone()])), Ok(2), "sound before the change");
+    change(&mut layer.kind);
+    refused([layer])
+}
+
+#[test]
+fn lists_that_do_not_fit_are_refused() {
+    let map = |change: fn(&mut kask_graph::MapLayer)| {
+        changed(common::map(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
+            LayerKind::Map(map) => change(map),
+            _ => unreachable!("built above"),
+        })
+    };
+    assert!(matches!(map(|m| m.items = Items::Each(vec![])), GraphError::Length { what: "items", .. }));
+    assert!(matches!(map(|m| m.names = vec!["a".into()]), GraphError::Length { what: "names", .. }));
+    assert!(matches!(map(|m| m.inputs.ends.truncate(1)), GraphError::Length { what: "lists of inputs", .. }));
+    assert!(matches!(map(|m| m.inputs.ends = vec![1, 0]), GraphError::Lists { what: "inputs", list: 1, .. }));
+    assert!(matches!(map(|m| m.inputs.ends = vec![0, 2]), GraphError::Lists { what: "inputs", .. }));
+    assert!(matches!(map(|m| m.inputs.ends = vec![]), GraphError::Lists { what: "inputs", .. }));
+    let packed = |ends| Items::Packed { data: kask_types::payload::Segment(vec![0; 4].into()), ends };
+    let items = |ends| {
+        changed(common::map(1, &[(1, vec![]), (2, vec![])]), |kind| match kind {
+            LayerKind::Map(map) => map.items = packed(ends),
+            _ => unreachable!("built above"),
+        })
+    };
+    assert!(matches!(items(vec![3, 5]), GraphError::Lists { what: "items", list: 1, .. }));
+    assert!(matches!(items(vec![3, 2]), GraphError::Lists { what: "items", list: 1, .. }));
+
+    let explicit = |change: fn(&mut kask_graph::ExplicitLayer)| {
+        changed(common::explicit(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
+            LayerKind::Explicit(explicit) => change(explicit),
+            _ => unreachable!("built above"),
+        })
+    };
+    assert!(matches!(explicit(|e| e.functions.truncate(1)), GraphError::Length { what: "functions", .. }));
+    assert!(matches!(explicit(|e| e.items.truncate(1)), GraphError::Length { what: "items", .. }));
+    assert!(matches!(explicit(|e| e.names.truncate(1)), GraphError::Length { what: "names", .. }));
+    assert!(matches!(explicit(|e| e.families = vec![0, 1]), GraphError::OutOfRange { what: "a family", .. }));
+    assert!(matches!(explicit(|e| e.annotations = vec![0]), GraphError::Length { what: "annotations", .. }));
+    assert!(matches!(explicit(|e| e.annotations = vec![0, 0]), GraphError::OutOfRange { .. }));
+    let twice = explicit(|e| e.keys[1] = e.keys[0]);
+    assert!(matches!(&twice, GraphError::DuplicateKey { task, .. } if *task == format!("g-{}", Key(1))), "{twice}");
+    let layers = refused([blockwise(1, &[1], vec![]), common::map(1, &[])]);
+    assert!(matches!(layers, GraphError::DuplicateLayer { .. }));
+}
+
+#[test]
+fn calls_say_what_a_task_runs() {
+    use InputAxis::{All, Out, Window};
+    let mut dot = blockwise(3, &[2, 2], vec![reads(1, &[2, 3], &[Out(0), All]), reads(2, &[1, 2], &[Out(0), Out(1)])]);
+    let LayerKind::Blockwise(kind) = &mut dot.kind else { unreachable!("built above") };
+    kind.wants_position = true;
+    kind.items = Some(Items::Each((0..4u8).map(|i| Payload::from_bytes(vec![i; 3])).collect()));
+    let call = dot.call(2).unwrap();
+    assert_eq!(call.slots, Slots::Mixed([Slot::List(3), Slot::One].into()));
+    assert_eq!(call.position, Some(Grid::from_slice(&[1, 0])));
+    assert!(matches!(call.item, Some(Payload::Bytes { head, .. }) if head.0[..] == [2, 2, 2]));
+    assert!(dot.call(4).is_none());
+    assert_eq!(dot.name(2).to_string(), format!("('f-{}', 1, 0)", LayerToken(3)));
+    assert_eq!(dot.key_of(2), Key::block(LayerToken(3), 2));
+
+    let edge =
+        blockwise(4, &[3], vec![reads(1, &[3], &[Window { axis: 0, before: 1, after: 0 }]), same_block(1, &[3])]);
+    let slots = |index| edge.call(index).unwrap().slots;
+    assert_eq!(slots(0), Slots::Mixed([Slot::List(1), Slot::One].into()));
+    assert_eq!(slots(2), Slots::Mixed([Slot::List(2), Slot::One].into()));
+    assert_eq!(blockwise(5, &[3], vec![same_block(1, &[3])]).call(0).unwrap().slots, Slots::Each);
+
+    let sum = tree(6, 1, &[5], 0, &[(0, 2)]);
+    let functions: Vec<_> = (0..6).map(|index| sum.call(index).unwrap().function).collect();
+    let (combine, aggregate) = (Some(BlobId::of(b"combine")), Some(BlobId::of(b"aggregate")));
+    assert_eq!(functions, [combine, combine, combine, combine, combine, aggregate]);
+    assert_eq!(sum.call(0).unwrap().slots, Slots::OneList);
+    assert!(sum.call(6).is_none());
+    assert_eq!(sum.name(3).to_string(), format!("('f-{}', 3)", LayerToken(6)));
+}
+
+#[test]
+fn explicit_tasks_have_families_names_and_annotations_of_their_own() {
+    let mut layer = explicit(1, &[(1, vec![]), (2, vec![1])]);
+    let LayerKind::Explicit(kind) = &mut layer.kind else { unreachable!("built above") };
+    kind.prefixes.push("h".into());
+    kind.families = vec![1, 0];
+    kind.names[1] = Some("mine".into());
+    kind.functions[0] = None;
+    kind.annotation_sets = vec![Annotations::default(), Annotations { retries: 3, ..Annotations::default() }];
+    kind.annotations = vec![0, 1];
+    assert_eq!(layer.name(0).to_string(), format!("h-{}", Key(1)));
+    assert_eq!(layer.name(1).to_string(), "mine");
+    assert_eq!((layer.annotations_of(0).retries, layer.annotations_of(1).retries), (0, 3));
+    assert_eq!(layer.call(0).unwrap().function, None);
+    assert_eq!(layer.call(1).unwrap().function, Some(BlobId::of(b"f")));
+    assert!(layer.call(2).is_none());
+    assert_eq!(expand_new(&Graph { layers: vec![layer] }, &Wanted::All).unwrap().sequence(), [0, 1]);
+}
