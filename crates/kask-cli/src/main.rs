@@ -1,1 +1,5 @@
-fn main() {}
+//! The `kask` binary.
+
+fn main() -> std::process::ExitCode {
+    kask_cli::main()
+}

@@ -1,1 +1,48 @@
-//! Transports: framing, Unix sockets, TCP with TLS, in-process mailboxes, the handshake and its security.
+//! Transports: framing, Unix sockets, TCP with TLS, the handshake and its security, and mailboxes inside a process.
+//!
+//! A [`Connection`] is made by [`connect`] or [`Listener::accept`], both of which have the handshake behind them, and
+//! carries any message of `kask-wire` each way, in order. Sending never blocks and needs no thread of the runtime;
+//! receiving awaits.
+//!
+//! Invariants:
+//! - a peer is authenticated (token or certificate) before anything larger than 64 KiB is read from it;
+//! - without TLS nothing listens beyond this machine, and no token leaves it;
+//! - order is kept on a connection, and a message is sent whole or the connection is over.
+//!
+//! Start with [`connection`] for what a connection does, [`listen`] and [`connect`](mod@connect) for how one comes
+//! about, [`security`] for who may, and [`reactor`] for cores that are driven by whoever posts to them.
+
+pub mod address;
+mod assemble;
+pub mod certificates;
+pub mod connect;
+pub mod connection;
+pub mod data_plane;
+mod handshake;
+mod hostname;
+pub mod link;
+pub mod listen;
+pub mod local;
+pub mod pool;
+pub mod reactor;
+mod receiver;
+pub mod runtime;
+pub mod security;
+mod sender;
+mod socket;
+pub mod timer;
+pub mod tls;
+pub mod token;
+mod writer;
+
+pub use address::{Address, AddressError};
+pub use connect::{ConnectError, connect, connect_retrying};
+pub use connection::{Connection, NetError, Receiver, SendError, Sender};
+pub use hostname::hostname;
+pub use listen::{Accepted, BindError, Listener};
+pub use local::LocalDir;
+pub use pool::DataPool;
+pub use reactor::{Actor, Reactor};
+pub use security::Security;
+pub use tls::{TlsConfig, TlsError, TlsPaths};
+pub use token::{Token, TokenError};

@@ -210,6 +210,11 @@ fn is_within(part: &[u8], whole: &[u8]) -> bool {
 
 #[derive(Serialize, Deserialize)]
 enum WireSegment<'a> {
-    Inside(#[serde(borrow)] &'a [u8]),
+    // Written at once; serde's default for a slice goes byte by byte (in the same format).
+    Inside(#[serde(borrow, serialize_with = "serialize_at_once")] &'a [u8]),
     Beside(u32),
+}
+
+fn serialize_at_once<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }

@@ -12,16 +12,17 @@ use std::sync::Arc;
 pub enum ClientToScheduler {
     /// First message.
     Register(ClientInfo),
-    /// Functions and constants that graphs of this client name. Kept until nothing alive names them.
+    /// Functions and constants that graphs of this client name. Kept while this client pins them (from here to
+    /// [`ClientToScheduler::DropBlobs`] or its end) or a living layer names them.
     Blobs(Vec<(BlobId, Payload)>),
+    /// This client pins these no longer.
+    DropBlobs(Vec<BlobId>),
     /// New work. The client wants `outputs` (and is told of each as it ends).
     Submit {
         /// The layers. A layer or key that is known already is shared, not run again.
         graph: Graph,
         /// What the client wants.
         outputs: Wanted,
-        /// Blobs to keep for this graph, already sent or sent just before.
-        blobs: Vec<BlobId>,
     },
     /// The client wants these existing tasks too (a future came out of a pickle, or another client's key).
     /// Unknown keys are answered with [`SchedulerToClient::Ended`] and a failure.
@@ -189,13 +190,16 @@ pub enum Query {
     Flush,
 }
 
+/// Printed names and keys of tasks.
+pub type Names = Vec<(String, Key)>;
+
 /// An answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// Task name, its key and the addresses of its holders.
     WhoHas(Vec<(String, Key, Vec<Arc<str>>)>),
     /// Worker address and the names and keys it holds.
-    HasWhat(Vec<(Arc<str>, Vec<(String, Key)>)>),
+    HasWhat(Vec<(Arc<str>, Names)>),
     /// The scheduler and its workers.
     Info(SchedulerInfo),
     /// Worker address and the names of what it works on.

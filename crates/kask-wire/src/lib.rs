@@ -5,6 +5,7 @@
 //! a frame and back.
 
 pub mod client;
+pub mod codec;
 pub mod data;
 pub mod hello;
 pub mod supervisor;

@@ -14,6 +14,11 @@ pub enum SupervisorToScheduler {
         /// Process id.
         pid: u32,
     },
+    /// A worker process of this supervisor is starting; precedes its registration.
+    Started {
+        /// Which life.
+        incarnation: Incarnation,
+    },
     /// A worker process ended.
     WorkerDied {
         /// Which life.

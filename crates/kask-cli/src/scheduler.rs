@@ -1,0 +1,78 @@
+//! `kask scheduler`.
+
+use crate::arguments::SchedulerArguments;
+use crate::security::{SchedulerFile, ensure_token, parse_address};
+use crate::{CommandError, asked_to_end};
+use kask_net::tls::CertificateRole;
+use kask_net::runtime;
+use kask_scheduler::Config;
+use kask_server::SchedulerHost;
+use kask_types::{Incarnation, parse_duration_ms};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the last messages may take to go out.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
+    let files = arguments.security.files(CertificateRole::Scheduler, None)?;
+    let address = match &arguments.listen {
+        Some(listen) => parse_address(listen, files.tls.is_some())?,
+        None => parse_address(&format!("{}:{}", arguments.host, arguments.port), files.tls.is_some())?,
+    };
+    if !address.is_tls()
+        && let Some(file) = &files.token_file
+    {
+        ensure_token(file)?;
+    }
+    let security = files.load()?;
+    let config = Config {
+        heartbeat_timeout_ms: parse_duration_ms(&arguments.worker_timeout).map_err(CommandError::Argument)?,
+        allowed_deaths: arguments.allowed_deaths,
+        ..Config::default()
+    };
+    let host = SchedulerHost::new(config, random_incarnation()?);
+    let bound = host.listen(&address, &security)?;
+    if let Some(file) = &arguments.scheduler_file {
+        write_scheduler_file(file, &SchedulerFile { address: bound.to_string(), token_file: files.token_file.clone() })?;
+    }
+    println!("kask scheduler listens at {bound}");
+    if let (false, Some(file)) = (bound.is_tls(), &files.token_file) {
+        println!("token: {}", file.display());
+    }
+    let network = io(runtime::handle(), "no network thread")?;
+    let (done, ended) = std::sync::mpsc::channel();
+    let waiting = host.clone();
+    network.spawn(async move {
+        tokio::select! {
+            signal = asked_to_end() => drop(done.send(signal)),
+            () = waiting.closed() => drop(done.send(Ok(()))),
+        }
+    });
+    let outcome = ended.recv().unwrap_or(Ok(()));
+    host.close("the scheduler was stopped");
+    std::thread::sleep(GOODBYE);
+    if let Some(file) = &arguments.scheduler_file {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(file);
+    }
+    io(outcome, "signals cannot be received")
+}
+
+fn write_scheduler_file(file: &Path, content: &SchedulerFile) -> Result<(), CommandError> {
+    let text = serde_json::to_string(content).map_err(|error| CommandError::Argument(error.to_string()))?;
+    // Written beside and renamed: a reader never sees half a file.
+    let beside = file.with_extension("partial");
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
+    io(written, &format!("{} cannot be written", file.display()))
+}
+
+pub(crate) fn random_incarnation() -> Result<Incarnation, CommandError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| CommandError::Argument(format!("no random numbers: {error}")))?;
+    Ok(Incarnation(u128::from_le_bytes(bytes)))
+}
+
+pub(crate) fn io<T>(result: std::io::Result<T>, what: &str) -> Result<T, CommandError> {
+    result.map_err(|source| CommandError::Io { what: what.to_string(), source })
+}

@@ -1,0 +1,450 @@
+//! The client's handle, and how one is made.
+
+use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
+use crate::state::{Effects, State, Status, Watcher};
+use kask_graph::{Graph, Wanted};
+use kask_net::data_plane::DataPlane;
+use kask_net::link::Outgoing;
+use kask_net::reactor::{Actor, Link, Pump, Reactor, Wake, drive};
+use kask_net::{Address, ConnectError, DataPool, Security, connect, runtime};
+use kask_types::{BlobId, Incarnation, Key, Payload, WorkerId};
+use kask_wire::client::ClientInfo;
+use kask_wire::{ClientToScheduler, Role, SchedulerToClient};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long released futures may wait before the scheduler is told.
+const UNWANT_DELAY: Duration = Duration::from_millis(2);
+/// How many released futures are told at once without waiting.
+const UNWANT_BATCH: usize = 4096;
+/// How many blobs a client keeps pinned at the scheduler.
+const PINNED_BLOBS: usize = 1024;
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection was there and nothing was said over it in time, or it ended.
+    #[error("the scheduler at {address} accepted the connection but did not register the client: {problem}")]
+    Register {
+        /// Where.
+        address: String,
+        /// What happened.
+        problem: WaitError,
+    },
+    /// The caller stopped waiting.
+    #[error("interrupted")]
+    Interrupted,
+    /// No network thread.
+    #[error("the operating system gave no network thread: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs queued tasks on the calling thread until there are none; for the synchronous engine.
+pub type Driver = Arc<dyn Fn() + Send + Sync>;
+
+/// A client of one scheduler. Clones share everything.
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) uplink: Arc<dyn Link<ClientToScheduler>>,
+    pub(crate) data: Arc<dyn DataPlane>,
+    pub(crate) driver: Option<Driver>,
+    pub(crate) next_request: AtomicU64,
+    pinned: Mutex<Pinned>,
+}
+
+#[derive(Default)]
+struct Pinned {
+    used: u64,
+    blobs: FxHashMap<BlobId, u64>,
+}
+
+/// The half of a client that the scheduler talks to, before the other half is known.
+pub struct Connector {
+    state: Arc<Mutex<State>>,
+    incoming: Arc<Incoming>,
+    data: Arc<dyn DataPlane>,
+}
+
+struct Incoming(Reactor<Listening>);
+
+struct Listening {
+    state: Arc<Mutex<State>>,
+    data: Arc<dyn DataPlane>,
+}
+
+impl Actor for Listening {
+    type Event = SchedulerToClient;
+    fn handle(&mut self, events: &mut Vec<SchedulerToClient>, _: &mut Wake) {
+        let mut effects = Effects::default();
+        let mut state = self.state.lock();
+        for message in events.drain(..) {
+            state.apply(message, &mut effects);
+        }
+        drop(state);
+        for peer in effects.joined.drain(..) {
+            self.data.join(&peer);
+        }
+        for worker in effects.left.drain(..) {
+            self.data.leave(worker);
+        }
+        effects.run();
+    }
+}
+
+impl Pump for Incoming {
+    fn pump(&self, wake: &mut Wake) {
+        self.0.pump(wake);
+    }
+}
+
+impl Link<SchedulerToClient> for Incoming {
+    fn post(&self, message: SchedulerToClient) {
+        self.0.post(message);
+    }
+    fn close(&self, reason: &str) {
+        self.0.post(SchedulerToClient::Closing { reason: reason.into() });
+    }
+}
+
+impl Connector {
+    /// A client-to-be that will reach workers' values through `data`.
+    pub fn new(data: Arc<dyn DataPlane>) -> Connector {
+        let state = Arc::new(Mutex::new(State::default()));
+        let incoming = Incoming(Reactor::new(Listening { state: state.clone(), data: data.clone() }));
+        Connector { state, incoming: Arc::new(incoming), data }
+    }
+
+    /// Where the scheduler's messages go.
+    pub fn incoming(&self) -> Arc<dyn Link<SchedulerToClient>> {
+        self.incoming.clone()
+    }
+
+    /// Registers with the scheduler behind `uplink`.
+    ///
+    /// # Errors
+    /// When the scheduler does not answer within `timeout`.
+    pub fn finish(
+        self,
+        uplink: Arc<dyn Link<ClientToScheduler>>,
+        info: ClientInfo,
+        driver: Option<Driver>,
+        timeout: Duration,
+        interrupted: Interrupted,
+    ) -> Result<Client, WaitError> {
+        let registered = Arc::new(Signal::default());
+        self.state.lock().registered = Some(registered.clone());
+        let client = Client(Arc::new(Shared {
+            incarnation: info.incarnation,
+            state: self.state,
+            uplink,
+            data: self.data,
+            driver,
+            next_request: AtomicU64::new(0),
+            pinned: Mutex::default(),
+        }));
+        client.send(ClientToScheduler::Register(info));
+        registered.wait(deadline_of(Some(timeout)), interrupted)?;
+        match client.closed() {
+            Some(reason) => Err(WaitError::Closed(reason)),
+            None => Ok(client),
+        }
+    }
+}
+
+impl Client {
+    /// Connects to a scheduler elsewhere.
+    ///
+    /// # Errors
+    /// One sentence for a wrong address, a closed port, a refused handshake, silence until the timeout.
+    pub fn connect(
+        address: &Address,
+        security: &Security,
+        info: ClientInfo,
+        timeout: Duration,
+        interrupted: Interrupted,
+    ) -> Result<Client, ClientError> {
+        let network = runtime::handle()?;
+        let slot = Arc::new((Signal::default(), Mutex::new(None)));
+        let attempt = network.spawn({
+            let (slot, address, security, incarnation) =
+                (slot.clone(), address.clone(), security.clone(), info.incarnation);
+            async move {
+                let connection = connect(&address, &security, Role::Client, incarnation, timeout).await;
+                *slot.1.lock() = Some(connection);
+                slot.0.raise();
+            }
+        });
+        if slot.0.wait(None, interrupted).is_err() {
+            attempt.abort();
+            return Err(ClientError::Interrupted);
+        }
+        let connection = slot.1.lock().take().expect("the signal is raised after the slot is filled")?;
+        let data = Arc::new(DataPool::new(security.clone(), info.incarnation));
+        let connector = Connector::new(data);
+        let uplink = Outgoing::new(connection.sender);
+        let (incoming, mut receiver) = (connector.incoming.clone(), connection.receiver);
+        let scheduler = address.to_string();
+        network.spawn(async move {
+            let reason = loop {
+                match receiver.recv::<SchedulerToClient>().await {
+                    Ok(Some(message)) => {
+                        incoming.post(message);
+                        drive(incoming.clone());
+                    }
+                    Ok(None) => break format!("the scheduler at {scheduler} closed the connection"),
+                    Err(error) => break format!("the connection to the scheduler at {scheduler} broke: {error}"),
+                }
+            };
+            incoming.close(&reason);
+            drive(incoming);
+        });
+        connector
+            .finish(uplink, info, None, timeout, interrupted)
+            .map_err(|problem| ClientError::Register { address: address.to_string(), problem })
+    }
+
+    /// Tells the scheduler something.
+    pub fn send(&self, message: ClientToScheduler) {
+        self.flush_unwanted();
+        self.post(message);
+    }
+
+    pub(crate) fn post(&self, message: ClientToScheduler) {
+        self.0.uplink.post(message);
+        drive(self.0.uplink.clone());
+    }
+
+    /// Submits work and retains each of `outputs` once per occurrence. Blobs that are pinned already are not sent again.
+    pub fn submit(&self, graph: Graph, outputs: Vec<Key>, blobs: Vec<(BlobId, Payload)>) {
+        self.flush_unwanted();
+        self.0.state.lock().retain(&outputs);
+        let (new, dropped) = self.pin(blobs);
+        if !new.is_empty() {
+            self.0.uplink.post(ClientToScheduler::Blobs(new));
+        }
+        self.0.uplink.post(ClientToScheduler::Submit { graph, outputs: Wanted::Keys(outputs) });
+        if !dropped.is_empty() {
+            self.0.uplink.post(ClientToScheduler::DropBlobs(dropped));
+        }
+        drive(self.0.uplink.clone());
+    }
+
+    fn pin(&self, blobs: Vec<(BlobId, Payload)>) -> (Vec<(BlobId, Payload)>, Vec<BlobId>) {
+        let mut pinned = self.0.pinned.lock();
+        let mut new = Vec::new();
+        for (id, payload) in blobs {
+            pinned.used += 1;
+            let used = pinned.used;
+            if pinned.blobs.insert(id, used).is_none() {
+                new.push((id, payload));
+            }
+        }
+        let mut dropped = Vec::new();
+        if pinned.blobs.len() > PINNED_BLOBS {
+            let mut by_age: Vec<(u64, BlobId)> = pinned.blobs.iter().map(|(id, used)| (*used, *id)).collect();
+            by_age.sort_unstable();
+            for (_, id) in by_age.into_iter().take(PINNED_BLOBS / 2) {
+                // One of this very submission is named by its layers soon, and pinned until then.
+                if !new.iter().any(|(new, _)| *new == id) {
+                    pinned.blobs.remove(&id);
+                    dropped.push(id);
+                }
+            }
+        }
+        (new, dropped)
+    }
+
+    /// One more reference to each key, which the scheduler already knows to be wanted by this client.
+    pub fn retain(&self, keys: &[Key]) {
+        self.0.state.lock().retain(keys);
+    }
+
+    /// One more reference to each key; the scheduler is told of those that are new here.
+    pub fn want(&self, keys: &[Key]) {
+        self.flush_unwanted();
+        let new = self.0.state.lock().retain(keys);
+        if !new.is_empty() {
+            self.post(ClientToScheduler::Want(new));
+        }
+    }
+
+    /// One reference less to each key. Never blocks; the scheduler is told a little later, in batches.
+    pub fn release(&self, keys: &[Key]) {
+        let (flush_now, plan) = {
+            let mut state = self.0.state.lock();
+            state.release(keys);
+            if state.closed.is_some() {
+                state.unwanted.clear();
+            }
+            let flush_now = state.unwanted.len() >= UNWANT_BATCH;
+            let plan = !flush_now && !state.unwanted.is_empty() && !state.flush_planned;
+            state.flush_planned |= plan;
+            (flush_now, plan)
+        };
+        if flush_now {
+            self.flush_unwanted();
+        } else if plan && let Ok(network) = runtime::handle() {
+            let client = self.clone();
+            network.spawn(async move {
+                tokio::time::sleep(UNWANT_DELAY).await;
+                client.0.state.lock().flush_planned = false;
+                client.flush_unwanted();
+            });
+        }
+    }
+
+    /// Tells the scheduler of what was released, before anything newer is said.
+    pub(crate) fn flush_unwanted(&self) {
+        // Posted under the lock, so that a later submission of an equal key cannot overtake it.
+        let mut state = self.0.state.lock();
+        if state.unwanted.is_empty() {
+            return;
+        }
+        let unwanted = std::mem::take(&mut state.unwanted);
+        self.0.uplink.post(ClientToScheduler::Unwant(unwanted));
+        drop(state);
+        drive(self.0.uplink.clone());
+    }
+
+    /// How a future stands.
+    pub fn status(&self, key: Key) -> Status {
+        self.0.state.lock().status(key)
+    }
+
+    /// Runs `callback` once, on any thread, when the key ends; at once if it has. It must not block.
+    pub fn watch(&self, key: Key, callback: Box<dyn FnOnce() + Send>) {
+        let done = self.0.state.lock().watch(key, Watcher::Callback(callback));
+        if let Some(Watcher::Callback(callback)) = done {
+            callback();
+        }
+    }
+
+    /// Waits until all of `keys` have ended, or (`all == false`) one of them.
+    ///
+    /// # Errors
+    /// On the time limit, an interruption, or a lost connection.
+    pub fn wait(
+        &self,
+        keys: &[Key],
+        all: bool,
+        timeout: Option<Duration>,
+        interrupted: Interrupted,
+    ) -> Result<(), WaitError> {
+        let deadline = deadline_of(timeout);
+        self.drive_inline();
+        if all { self.wait_all(keys, deadline, interrupted) } else { self.wait_any(keys, deadline, interrupted) }
+    }
+
+    /// Waits for the last pending key first: keys end roughly in order, so that one wake-up serves for all.
+    fn wait_all(
+        &self,
+        keys: &[Key],
+        deadline: Option<std::time::Instant>,
+        interrupted: Interrupted,
+    ) -> Result<(), WaitError> {
+        let mut left = keys.len();
+        let signal = Arc::new(Signal::default());
+        loop {
+            {
+                let mut state = self.0.state.lock();
+                while left > 0 && state.is_done(keys[left - 1]) {
+                    left -= 1;
+                }
+                if left == 0 {
+                    // One that had ended may be computed again meanwhile: start over with those.
+                    match keys.iter().rposition(|key| !state.is_done(*key)) {
+                        None => return Ok(()),
+                        Some(last) => left = last + 1,
+                    }
+                }
+                state.watch(keys[left - 1], Watcher::Signal(signal.clone()));
+            }
+            self.drive_inline();
+            if let Err(error) = signal.wait(deadline, &mut *interrupted) {
+                self.0.state.lock().unwatch(&keys[left - 1..left], &signal);
+                return Err(error);
+            }
+        }
+    }
+
+    fn wait_any(
+        &self,
+        keys: &[Key],
+        deadline: Option<std::time::Instant>,
+        interrupted: Interrupted,
+    ) -> Result<(), WaitError> {
+        let signal = Arc::new(Signal::default());
+        {
+            let mut state = self.0.state.lock();
+            if keys.is_empty() || keys.iter().any(|key| state.is_done(*key)) {
+                return Ok(());
+            }
+            for key in keys {
+                state.watch(*key, Watcher::Signal(signal.clone()));
+            }
+        }
+        let ended = signal.wait(deadline, interrupted);
+        self.0.state.lock().unwatch(keys, &signal);
+        ended
+    }
+
+    /// For the synchronous engine: runs what is queued, here and now.
+    pub(crate) fn drive_inline(&self) {
+        if let Some(driver) = &self.0.driver {
+            driver();
+        }
+    }
+
+    /// Why the connection ended, if it has.
+    pub fn closed(&self) -> Option<Arc<str>> {
+        self.0.state.lock().closed.clone()
+    }
+
+    /// Who this client is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.incarnation
+    }
+
+    /// Where a worker listens.
+    pub fn worker_address(&self, worker: WorkerId) -> Option<Arc<str>> {
+        self.0.state.lock().workers.get(&worker).map(|(peer, _)| peer.address.clone())
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        self.0.state.lock().workers.len()
+    }
+
+    /// Whether any worker is in another process, so that objects must travel as bytes. Without workers: unknown.
+    pub fn is_remote(&self) -> Option<bool> {
+        let state = self.0.state.lock();
+        let mut workers = state.workers.values().peekable();
+        workers.peek()?;
+        Some(workers.any(|(_, info)| !info.in_process))
+    }
+
+    /// Says goodbye and ends the connection. Idempotent.
+    pub fn close(&self, reason: &str) {
+        if self.closed().is_some() {
+            return;
+        }
+        self.0.state.lock().unwanted.clear();
+        self.post(ClientToScheduler::Closing);
+        self.0.uplink.close(reason);
+        self.0.data.close();
+        let mut effects = Effects::default();
+        self.0.state.lock().close(reason.into(), &mut effects);
+        effects.run();
+    }
+}

@@ -1,0 +1,71 @@
+//! Waiting that can be interrupted.
+
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// Asked every so often while waiting; `true` ends the wait.
+pub type Interrupted<'a> = &'a mut dyn FnMut() -> bool;
+
+/// How often a wait asks whether it is interrupted.
+const POLL: Duration = Duration::from_millis(40);
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, Debug, Error)]
+pub enum WaitError {
+    /// The time limit passed.
+    #[error("not done within the time limit")]
+    TimedOut,
+    /// The caller was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// The connection to the scheduler ended.
+    #[error("{0}")]
+    Closed(Arc<str>),
+    /// The scheduler said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Something that one thread waits for and another one signals.
+#[derive(Default)]
+pub(crate) struct Signal {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn raise(&self) {
+        *self.raised.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until raised, and lowers the signal again.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
+        let mut raised = self.raised.lock();
+        loop {
+            if std::mem::take(&mut *raised) {
+                return Ok(());
+            }
+            let now = Instant::now();
+            let step = match deadline {
+                Some(deadline) if deadline <= now => return Err(WaitError::TimedOut),
+                Some(deadline) => POLL.min(deadline - now),
+                None => POLL,
+            };
+            if self.changed.wait_for(&mut raised, step).timed_out() && !*raised {
+                // The caller may take a language lock to answer: do not hold ours meanwhile.
+                let stop = parking_lot::MutexGuard::unlocked(&mut raised, &mut *interrupted);
+                if stop {
+                    return Err(WaitError::Interrupted);
+                }
+            }
+        }
+    }
+}
+
+/// The moment that `timeout` ends, if there is one that can be told.
+pub(crate) fn deadline_of(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}

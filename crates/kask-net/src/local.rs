@@ -1,0 +1,103 @@
+//! A private directory for the sockets and the token of a local cluster, which goes away with its owner.
+
+use crate::address::Address;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS, with a final zero.
+pub(crate) const SOCKET_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Room that a directory leaves for the names of the sockets in it.
+const NAME_MAX: usize = 24;
+
+/// A directory with mode 0700, removed with all it holds when dropped by the process that made it.
+#[derive(Debug)]
+pub struct LocalDir {
+    path: PathBuf,
+    owner: u32,
+}
+
+impl LocalDir {
+    /// A new directory in `XDG_RUNTIME_DIR`, else in the temporary directory; paths in which a socket's name would not
+    /// fit are passed over.
+    pub fn new() -> io::Result<LocalDir> {
+        let candidates = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir())];
+        let mut failure = None;
+        for parent in candidates.into_iter().flatten().chain([PathBuf::from("/tmp")]) {
+            match LocalDir::new_in(&parent) {
+                Ok(dir) => return Ok(dir),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.expect("/tmp was tried at least"))
+    }
+
+    /// A new directory in `parent`.
+    pub fn new_in(parent: &Path) -> io::Result<LocalDir> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let path = parent.join(format!("kask-{:016x}", u64::from_le_bytes(random)));
+        if path.as_os_str().len() + 1 + NAME_MAX > SOCKET_PATH_MAX {
+            let problem = format!("{} is too long for the sockets in it", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, problem));
+        }
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(LocalDir { path, owner: std::process::id() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The address of a socket in it; names of up to 24 bytes fit.
+    pub fn socket(&self, name: &str) -> Address {
+        Address::Unix(self.path.join(name))
+    }
+
+    /// Where the cluster's token is kept.
+    pub fn token_file(&self) -> PathBuf {
+        self.path.join("token")
+    }
+}
+
+impl Drop for LocalDir {
+    fn drop(&mut self) {
+        // A forked child has a copy of this value, and must leave the directory to its parent.
+        if self.owner == std::process::id()
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(path = %self.path.display(), %error, "a local directory was not removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_local_directory_is_private_short_and_removed() {
+        let dir = LocalDir::new().expect("a directory");
+        let path = dir.path().to_owned();
+        assert_eq!(std::fs::metadata(&path).expect("metadata").mode() & 0o777, 0o700);
+        let Address::Unix(socket) = dir.socket("scheduler.socket") else { panic!("a Unix address") };
+        assert!(socket.as_os_str().len() <= SOCKET_PATH_MAX);
+        std::fs::write(dir.token_file(), "x").expect("written");
+        drop(dir);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_parent_that_is_too_long_is_refused() {
+        let outer = LocalDir::new().expect("a directory");
+        let long = outer.path().join("x".repeat(80));
+        std::fs::create_dir(&long).expect("created");
+        let error = LocalDir::new_in(&long).expect_err("no room for a socket's name");
+        assert!(error.to_string().contains("too long"), "{error}");
+    }
+}

@@ -1,0 +1,54 @@
+//! Handing queued tasks to workers as they have room.
+//!
+//! Best priority first, in runs: neighbours in the order go to the same worker, so that what reads them finds them
+//! together. When there are few tasks for many workers, each gets its share by number of runners, not the first one all.
+
+use crate::scheduler::Scheduler;
+use crate::tasks::{Slot, WorkerIx};
+
+impl Scheduler {
+    /// Gives queued tasks to workers until either runs out.
+    pub(crate) fn hand_out(&mut self) {
+        loop {
+            let queued = self.classes.runnable();
+            if queued == 0 || self.workers.room.is_empty() {
+                return;
+            }
+            let open: Vec<WorkerIx> = self.workers.room.iter().copied().collect();
+            let threads: u64 = open.iter().map(|&ix| self.workers[ix].nthreads()).sum();
+            let mut progress = false;
+            for worker in open {
+                let share = (queued * self.workers[worker].nthreads()).div_ceil(threads);
+                progress |= self.hand_out_to(worker, share);
+            }
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    fn hand_out_to(&mut self, worker: WorkerIx, share: u64) -> bool {
+        let mut progress = false;
+        for _ in 0..share {
+            if !self.workers.room.contains(&worker) {
+                break;
+            }
+            let Some(slot) = self.classes.pop_for(&mut self.tasks, worker) else {
+                break;
+            };
+            progress = true;
+            let target = self.better_place(slot, worker);
+            self.dispatch(slot, target);
+        }
+        progress
+    }
+
+    /// The worker whose turn it is, unless the task has inputs and another one with room has more of them.
+    fn better_place(&mut self, slot: Slot, turn: WorkerIx) -> WorkerIx {
+        if self.tasks.inputs(slot).len() == 0 {
+            return turn;
+        }
+        let with_room = |core: &Scheduler, ix: WorkerIx| core.workers.room.contains(&ix);
+        self.choose_worker_where(slot, None, with_room).unwrap_or(turn)
+    }
+}

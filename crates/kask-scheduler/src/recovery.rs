@@ -1,0 +1,266 @@
+//! Repair of what is lost: workers, replicas, inputs. Nobody else repairs anything.
+//!
+//! A value without a holder is computed again from its lineage when somebody needs it. The order in
+//! [`Scheduler::lose_worker`] matters: first no state may name the worker, then values are taken out, then attempts are
+//! ended, and only then is anything placed again.
+
+use crate::event::Action;
+use crate::scheduler::Scheduler;
+use crate::tasks::{Slot, State, WorkerIx};
+use crate::workers::Worker;
+use kask_types::{Attempt, Certificate, DeathCause, Failure, RaisedError, TaskId, WorkerId};
+use kask_wire::worker::FetchProblem;
+use kask_wire::{SchedulerToClient, SchedulerToSupervisor, SchedulerToWorker};
+use std::sync::Arc;
+
+impl Scheduler {
+    /// A worker is gone, whoever found out.
+    pub(crate) fn lose_worker(&mut self, ix: WorkerIx, certificate: Option<Certificate>) {
+        let worker = self.take_out(ix);
+        let certificate = certificate.or_else(|| worker.farewell.clone());
+        let orphans: Vec<Slot> = worker.processing.iter().collect();
+        let lost = self.remove_replicas_of(ix, &worker);
+        let waited: Vec<Slot> = self.take_values_out(&lost);
+        let asked = worker.standing != crate::workers::Standing::Open
+            || certificate.as_ref().is_some_and(|known| known.cause == DeathCause::Retired);
+        if !asked {
+            self.counters.workers_lost += 1;
+            self.counters.killed += orphans.len() as u64;
+            self.count_death(&worker, &orphans, certificate);
+        }
+        for &slot in &orphans {
+            self.wait_again(slot);
+        }
+        self.targets_lost(ix);
+        self.demand(&waited);
+        for slot in orphans {
+            if matches!(self.tasks[slot].state, State::Waiting { missing: 0 }) {
+                self.make_ready(slot);
+            }
+        }
+        self.copies_to_are_over(ix);
+        self.calls_to_are_over(&worker);
+        self.retirements_changed();
+        self.restarts_changed();
+        self.settle();
+    }
+
+    /// Takes the worker out of the tables and tells everybody.
+    fn take_out(&mut self, ix: WorkerIx) -> Box<Worker> {
+        let worker = self.workers.remove(ix);
+        self.out.forget_worker(worker.id);
+        self.classes.workers_changed(&self.workers);
+        self.threads_changed();
+        for (_, client) in self.clients.iter() {
+            self.out.to_client(client.id, SchedulerToClient::WorkerLeft(worker.id));
+        }
+        for (_, other) in self.workers.iter() {
+            self.out.to_worker(other.id, SchedulerToWorker::PeerLeft(worker.id));
+        }
+        worker
+    }
+
+    /// No task names the worker as holder any more; gives the tasks that had no other.
+    fn remove_replicas_of(&mut self, ix: WorkerIx, worker: &Worker) -> Vec<Slot> {
+        let mut lost = Vec::new();
+        for slot in worker.held.iter() {
+            let State::Memory { holders, .. } = &mut self.tasks[slot].state else {
+                unreachable!("a worker holds only tasks in memory");
+            };
+            let mut left = *holders;
+            self.tasks.holders.remove(&mut left, ix.0);
+            let State::Memory { holders, .. } = &mut self.tasks[slot].state else {
+                unreachable!("looked at above");
+            };
+            *holders = left;
+            if left.is_empty() {
+                lost.push(slot);
+            } else {
+                self.announce(slot);
+            }
+        }
+        lost
+    }
+
+    /// These values have no holder any more: what waits for them is counted again. Gives those that are needed;
+    /// the caller demands them once nothing names a worker that is gone.
+    pub(crate) fn take_values_out(&mut self, lost: &[Slot]) -> Vec<Slot> {
+        let mut needed = Vec::new();
+        for &slot in lost {
+            self.tasks.set_state(slot, State::Released);
+            self.copies_of_are_over(slot);
+            for dependent in self.tasks.dependents(slot) {
+                match &mut self.tasks[dependent].state {
+                    State::Waiting { missing } => *missing += 1,
+                    State::Queued | State::Parked => {
+                        self.withdraw(dependent);
+                        self.tasks.set_state(dependent, State::Waiting { missing: 1 });
+                    }
+                    State::Vacant
+                    | State::Released
+                    | State::Scattering
+                    | State::Processing { .. }
+                    | State::Memory { .. }
+                    | State::Erred(_) => {}
+                }
+            }
+            if self.is_needed(slot) {
+                self.counters.recomputed += 1;
+                self.announce_pending(slot);
+                needed.push(slot);
+            } else {
+                self.unsettled.push(slot);
+            }
+        }
+        needed
+    }
+
+    /// The value is not (or shall not be) on this worker any more; says whether it was the last holder.
+    pub(crate) fn remove_replica(&mut self, slot: Slot, worker: WorkerIx) -> bool {
+        let State::Memory { holders, nbytes } = self.tasks[slot].state else {
+            return false;
+        };
+        let mut left = holders;
+        if !self.tasks.holders.remove(&mut left, worker.0) {
+            return false;
+        }
+        self.tasks[slot].state = State::Memory { holders: left, nbytes };
+        let entry = &mut self.workers[worker];
+        entry.held.remove(slot);
+        entry.held_bytes -= nbytes;
+        // It may hold the value after all: what is not in the books must not be in its memory.
+        let (id, task) = (entry.id, self.tasks.id(slot));
+        self.out.free(id, task);
+        if left.is_empty() {
+            return true;
+        }
+        self.announce(slot);
+        false
+    }
+
+    /// An attempt could not fetch its inputs and is over.
+    pub(crate) fn inputs_missing(
+        &mut self,
+        from: WorkerIx,
+        task: TaskId,
+        attempt: Attempt,
+        missing: Vec<(TaskId, WorkerId, FetchProblem)>,
+    ) {
+        let current = self.tasks.current(task).filter(|&slot| self.is_current(slot, attempt, from));
+        let undecodable = missing.iter().find(|(_, _, problem)| *problem == FetchProblem::Undecodable).copied();
+        if let Some(slot) = current {
+            // Its state still names the attempt until all is counted again, so nothing takes it for waiting.
+            self.end_attempt(slot);
+        }
+        let lost = self.drop_bad_replicas(missing);
+        let needed = self.take_values_out(&lost);
+        if let Some(slot) = current {
+            self.wait_again(slot);
+        }
+        self.demand(&needed);
+        if let Some(slot) = current {
+            self.after_fetch_failure(slot, undecodable);
+        }
+        self.settle();
+    }
+
+    fn drop_bad_replicas(&mut self, missing: Vec<(TaskId, WorkerId, FetchProblem)>) -> Vec<Slot> {
+        let mut lost = Vec::new();
+        for (input, holder, problem) in missing {
+            let drop_it = match problem {
+                FetchProblem::NotThere | FetchProblem::Unreachable => true,
+                // The value is there and good for whoever runs where it is.
+                FetchProblem::Undecodable => false,
+            };
+            if let (true, Some(slot), Some(holder)) = (drop_it, self.tasks.current(input), self.workers.find(holder))
+                && self.remove_replica(slot, holder)
+            {
+                lost.push(slot);
+            }
+        }
+        lost
+    }
+
+    fn after_fetch_failure(&mut self, slot: Slot, undecodable: Option<(TaskId, WorkerId, FetchProblem)>) {
+        if let Some((input, holder, _)) = undecodable {
+            let rare = self.tasks.rare_mut(slot);
+            rare.fetch_failures += 1;
+            if rare.fetch_failures >= self.config.allowed_fetch_failures {
+                let failure = self.undecodable(slot, input, holder);
+                return self.fail(slot, &Arc::new(failure));
+            }
+        }
+        if !matches!(self.tasks[slot].state, State::Waiting { missing: 0 }) {
+            return;
+        }
+        let at_source = undecodable.and_then(|(_, holder, _)| self.workers.find(holder));
+        match at_source.filter(|&ix| self.may_run_on(slot, ix) && !self.is_suspect(slot)) {
+            // What cannot travel can still be used where it is.
+            Some(holder) => self.dispatch(slot, holder),
+            None => self.make_ready(slot),
+        }
+    }
+
+    /// Whether the task's restrictions allow the worker.
+    pub(crate) fn may_run_on(&self, slot: Slot, worker: WorkerIx) -> bool {
+        let batch = self.tasks.lineage(slot);
+        batch.is_some_and(|batch| self.classes.get(batch.style_of(self.tasks[slot].row).class).allows(worker))
+    }
+
+    fn undecodable(&self, slot: Slot, input: TaskId, holder: WorkerId) -> Failure {
+        let task = self.tasks.printed(slot);
+        let input = self.tasks.current(input).map_or_else(|| "an input".into(), |slot| self.tasks.printed(slot));
+        let worker = self.workers.find(holder).map_or_else(String::new, |ix| self.workers[ix].info.name.to_string());
+        let tries = self.config.allowed_fetch_failures;
+        let message = format!(
+            "the value of {input} could not be sent from worker {worker} to where {task} was to run ({tries} tries): \
+             it cannot be pickled there or unpickled here"
+        );
+        let traceback = String::new();
+        let type_name = "TypeError".to_string();
+        Failure::Raised(Arc::new(RaisedError { task, type_name, message, traceback, worker, exception: None }))
+    }
+
+    /// Workers that showed no sign of life for too long are cut off.
+    pub(crate) fn end_silent_workers(&mut self) {
+        let timeout = self.config.heartbeat_timeout_ms;
+        if self.next_silence.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let silent = |worker: &Worker| worker.last_heard.after_ms(timeout) <= self.now;
+        let frozen: Vec<WorkerIx> = self.workers.iter().filter(|(_, worker)| silent(worker)).map(|(ix, _)| ix).collect();
+        for ix in frozen {
+            let worker = &self.workers[ix];
+            let silent_ms = self.now.since_ns(worker.last_heard) / 1_000_000;
+            let (id, incarnation) = (worker.id, worker.info.incarnation);
+            let cause = DeathCause::Frozen { silent_ms };
+            let certificate =
+                Certificate { worker: worker.info.name.clone(), cause, peak_memory_bytes: None, last_task: None };
+            let retire = worker.standing == crate::workers::Standing::Leaving && self.is_to_stay_away(incarnation);
+            let reason = format!("worker {} {cause}", worker.info.name);
+            if let Some(supervisor) = self.supervisors.of(incarnation) {
+                self.out.to_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire });
+            }
+            self.lose_worker(ix, Some(certificate));
+            self.out.last(Action::DisconnectWorker { worker: id, reason: reason.into() });
+        }
+        self.next_silence = self.workers.iter().map(|(_, worker)| worker.last_heard.after_ms(timeout)).min();
+    }
+
+    /// A worker spoke nonsense.
+    pub(crate) fn expel_worker(&mut self, ix: WorkerIx, reason: String) {
+        let worker = &self.workers[ix];
+        let (id, incarnation) = (worker.id, worker.info.incarnation);
+        let certificate = Certificate {
+            worker: worker.info.name.clone(),
+            cause: DeathCause::ProtocolError,
+            peak_memory_bytes: None,
+            last_task: None,
+        };
+        if let Some(supervisor) = self.supervisors.of(incarnation) {
+            self.out.to_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire: false });
+        }
+        self.lose_worker(ix, Some(certificate));
+        self.out.last(Action::DisconnectWorker { worker: id, reason: reason.into() });
+    }
+}

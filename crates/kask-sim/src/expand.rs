@@ -1,0 +1,167 @@
+//! Layers to tasks, the slow and obvious way: what the model believes a graph means.
+//!
+//! Written from the description of the layers, apart from the expansion that the scheduler uses, so that the two
+//! check each other.
+
+use crate::call::{Call, Filled, bytes_of};
+use crate::model::{Model, Spec, Work};
+use kask_graph::{
+    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, TreeReduceLayer,
+};
+use kask_types::{BlobId, Key, TaskName};
+
+/// Teaches the model all tasks of a graph.
+pub fn learn(model: &mut Model, graph: &Graph) {
+    for layer in &graph.layers {
+        match &layer.kind {
+            LayerKind::Map(map) => learn_map(model, layer, map),
+            LayerKind::Explicit(explicit) => learn_explicit(model, layer, explicit),
+            LayerKind::Blockwise(blockwise) => learn_blockwise(model, layer, blockwise),
+            LayerKind::TreeReduce(tree) => learn_tree(model, layer, tree),
+        }
+    }
+}
+
+struct Parts<'a> {
+    name: TaskName,
+    function: Option<BlobId>,
+    args: &'a [u8],
+    item: Option<Vec<u8>>,
+    position: Option<Vec<u32>>,
+    holes: Vec<Filled<Key>>,
+    retries: u32,
+}
+
+fn add(model: &mut Model, key: Key, parts: Parts) {
+    let call = Call::decode(parts.item.as_deref().unwrap_or(parts.args)).expect("the simulator made it");
+    let work = Work::Call {
+        function: parts.function,
+        args: parts.args.to_vec(),
+        item: parts.item,
+        position: parts.position,
+        holes: parts.holes,
+        behaviour: call.behaviour,
+        retries: parts.retries,
+    };
+    model.add(key, Spec { name: parts.name.to_string(), work });
+}
+
+fn learn_map(model: &mut Model, layer: &Layer, map: &MapLayer) {
+    for (index, &key) in map.keys.iter().enumerate() {
+        let name = match map.names.get(index) {
+            Some(name) => TaskName::Custom(name.clone()),
+            None => TaskName::Hashed { prefix: layer.prefix.clone(), key },
+        };
+        let args = map.items.get(index).expect("one item a key");
+        let holes = map.inputs.get(index).iter().copied().map(Filled::One).collect();
+        let (function, retries) = (Some(map.function), layer.annotations.retries);
+        let parts = Parts { name, function, args: bytes_of(&args), item: None, position: None, holes, retries };
+        add(model, key, parts);
+    }
+}
+
+fn learn_explicit(model: &mut Model, layer: &Layer, explicit: &ExplicitLayer) {
+    for (index, &key) in explicit.keys.iter().enumerate() {
+        let name = match &explicit.names[index] {
+            Some(name) => TaskName::Custom(name.clone()),
+            None => {
+                let prefix = explicit.prefixes[explicit.families[index] as usize].clone();
+                TaskName::Hashed { prefix, key }
+            }
+        };
+        let annotations = match explicit.annotations.get(index) {
+            Some(&set) => &explicit.annotation_sets[set as usize],
+            None => &layer.annotations,
+        };
+        let holes = explicit.inputs.get(index).iter().copied().map(Filled::One).collect();
+        let args = bytes_of(&explicit.items[index]);
+        let (function, retries) = (explicit.functions[index], annotations.retries);
+        add(model, key, Parts { name, function, args, item: None, position: None, holes, retries });
+    }
+}
+
+fn learn_blockwise(model: &mut Model, layer: &Layer, blockwise: &BlockwiseLayer) {
+    for (index, position) in positions(&blockwise.grid).into_iter().enumerate() {
+        let key = Key::block(layer.token, index as u32);
+        let grid = position.iter().copied().collect();
+        let name = TaskName::Block { prefix: layer.prefix.clone(), layer: layer.token, index: grid };
+        let holes = blockwise.inputs.iter().map(|input| read(input, &position)).collect();
+        let item = blockwise.items.as_ref().map(|items| {
+            let item = items.get(index).expect("one item a block");
+            bytes_of(&item).to_vec()
+        });
+        let (function, retries) = (Some(blockwise.function), layer.annotations.retries);
+        let position = blockwise.wants_position.then_some(position);
+        let args = bytes_of(&blockwise.template);
+        add(model, key, Parts { name, function, args, item, position, holes, retries });
+    }
+}
+
+/// What one hole of the block at `position` is filled with.
+fn read(input: &BlockInput, position: &[u32]) -> Filled<Key> {
+    let mut is_list = false;
+    let ranges: Vec<(u32, u32)> = input
+        .axes
+        .iter()
+        .zip(&input.grid)
+        .map(|(axis, &blocks)| match *axis {
+            InputAxis::Out(_) if blocks == 1 => (0, 0),
+            InputAxis::Out(out) => (position[out as usize], position[out as usize]),
+            InputAxis::Fixed(block) => (block, block),
+            InputAxis::All => {
+                is_list = true;
+                (0, blocks - 1)
+            }
+            InputAxis::Window { axis, before, after } => {
+                is_list = true;
+                let at = position[axis as usize];
+                (at.saturating_sub(before), (at + after).min(blocks - 1))
+            }
+        })
+        .collect();
+    let within = |at: &[u32]| at.iter().zip(&ranges).all(|(i, (first, last))| (first..=last).contains(&i));
+    let all = positions(&input.grid).into_iter().enumerate();
+    let keys: Vec<Key> =
+        all.filter(|(_, at)| within(at)).map(|(index, _)| Key::block(input.layer, index as u32)).collect();
+    if is_list { Filled::List(keys) } else { Filled::One(keys[0]) }
+}
+
+fn learn_tree(model: &mut Model, layer: &Layer, tree: &TreeReduceLayer) {
+    let mut split = vec![1u32; tree.input_grid.len()];
+    tree.split_every.iter().for_each(|&(axis, every)| split[axis as usize] = every);
+    let mut below: Vec<u32> = tree.input_grid.to_vec();
+    let mut keys_below: Vec<Key> =
+        (0..positions(&below).len()).map(|i| Key::block(tree.input, tree.input_offset + i as u32)).collect();
+    let mut next_index = 0;
+    loop {
+        let level: Vec<u32> = below.iter().zip(&split).map(|(blocks, every)| blocks.div_ceil(*every)).collect();
+        let is_last = level.iter().zip(&split).all(|(&blocks, &every)| every == 1 || blocks == 1);
+        let mut keys = Vec::new();
+        for at in positions(&level) {
+            let reads = positions(&below).into_iter().zip(&keys_below).filter(|(from, _)| {
+                from.iter().zip(&split).zip(&at).all(|((block, every), group)| block / every == *group)
+            });
+            let holes = vec![Filled::List(reads.map(|(_, &key)| key).collect())];
+            let key = Key::block(layer.token, next_index);
+            let index = [next_index].into_iter().collect();
+            let name = TaskName::Block { prefix: layer.prefix.clone(), layer: layer.token, index };
+            let function = Some(if is_last { tree.aggregate } else { tree.combine });
+            let (args, retries) = (bytes_of(&tree.template), layer.annotations.retries);
+            add(model, key, Parts { name, function, args, item: None, position: None, holes, retries });
+            keys.push(key);
+            next_index += 1;
+        }
+        if is_last {
+            return;
+        }
+        (below, keys_below) = (level, keys);
+    }
+}
+
+/// All positions of a grid, in C order.
+pub fn positions(grid: &[u32]) -> Vec<Vec<u32>> {
+    grid.iter().fold(vec![Vec::new()], |heads, &blocks| {
+        let longer = |head: &Vec<u32>, i: u32| head.iter().copied().chain([i]).collect::<Vec<u32>>();
+        heads.iter().flat_map(|head| (0..blocks).map(|i| longer(head, i)).collect::<Vec<_>>()).collect()
+    })
+}

@@ -1,0 +1,282 @@
+//! Random graphs of every layer kind.
+
+use crate::call::{Behaviour, Call};
+use crate::expand::positions;
+use crate::rng::Rng;
+use crate::swarm::Rates;
+use kask_graph::{
+    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, TreeReduceLayer,
+    Wanted,
+};
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, Resources, WorkerRestriction};
+use std::sync::Arc;
+
+/// A graph to submit.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The layers.
+    pub graph: Graph,
+    /// What the client says it wants.
+    pub outputs: Wanted,
+    /// Which keys that means.
+    pub wanted: Vec<Key>,
+    /// Whether it reads nothing from outside.
+    pub self_contained: bool,
+}
+
+/// The functions that all graphs call.
+pub fn functions() -> Vec<(BlobId, Payload)> {
+    (0..4u8).map(|n| (BlobId::of(&[b'f', n]), Payload::from_bytes(vec![b'f', n]))).collect()
+}
+
+/// Draws graphs.
+pub struct Artist<'a> {
+    /// Where from.
+    pub rng: &'a mut Rng,
+    /// How often tasks misbehave.
+    pub rates: &'a Rates,
+    /// Number of worker slots, for restrictions.
+    pub slots: u32,
+}
+
+impl Artist<'_> {
+    /// Any graph; it may read `outside`.
+    pub fn draw(&mut self, outside: &[Key]) -> Drawn {
+        match self.rng.below(6) {
+            0 | 1 => self.dag(outside),
+            2 => self.map(outside),
+            3 => self.chain(),
+            4 | 5 => self.grid(),
+            _ => unreachable!("below(6) is below 6"),
+        }
+    }
+
+    /// A small graph in which nothing misbehaves.
+    pub fn probe(rng: &mut Rng) -> Drawn {
+        Artist { rng, rates: &Rates::default(), slots: 0 }.dag(&[])
+    }
+
+    fn function(&mut self) -> BlobId {
+        BlobId::of(&[b'f', self.rng.below(4) as u8])
+    }
+
+    fn call(&mut self) -> Payload {
+        let rates = self.rates;
+        let count = self.rng.between(1, 3) as u8;
+        let behaviour = if self.rng.chance(rates.raises) {
+            Behaviour::Raises
+        } else if self.rng.chance(rates.raises_first) {
+            Behaviour::RaisesFirst(count)
+        } else if self.rng.chance(rates.kills) {
+            Behaviour::Kills
+        } else if self.rng.chance(rates.kills_first) {
+            Behaviour::KillsFirst(count.min(2))
+        } else if self.rng.chance(rates.reschedules) {
+            Behaviour::Reschedules(count)
+        } else if self.rng.chance(rates.secedes) {
+            Behaviour::Secedes
+        } else {
+            Behaviour::Plain
+        };
+        Payload::from_bytes(Call { salt: self.rng.bits(), behaviour }.encode())
+    }
+
+    fn plain_call(&mut self) -> Payload {
+        Payload::from_bytes(Call { salt: self.rng.bits(), behaviour: Behaviour::Plain }.encode())
+    }
+
+    fn annotations(&mut self) -> Annotations {
+        let retries = if self.rates.raises_first > 0 { self.rng.below(4) as u32 } else { 0 };
+        let priority = if self.rng.chance(300) { self.rng.below(5) as i32 - 2 } else { 0 };
+        let workers = (self.slots > 0 && self.rng.chance(self.rates.restricted)).then(|| WorkerRestriction {
+            workers: vec![Arc::from(format!("host{}", self.rng.below(u64::from(self.slots))))],
+            allow_other_workers: self.rng.chance(500),
+        });
+        let resources = if workers.is_none() && self.slots > 0 && self.rng.chance(self.rates.resources) {
+            Resources::new([("GPU", 1.0)]).expect("a valid amount")
+        } else {
+            Resources::default()
+        };
+        Annotations { retries, priority, workers, resources }
+    }
+
+    fn prefix(&mut self) -> Arc<str> {
+        Arc::from(["inc", "add", "load", "sum", "x"][self.rng.below(5) as usize])
+    }
+
+    /// One layer of explicit tasks from lists of inputs, each an index of an earlier task or a key from outside.
+    fn explicit(&mut self, inputs: Vec<Vec<Key>>, keys: Vec<Key>) -> Layer {
+        let mut lists = KeyLists::default();
+        let mut layer = ExplicitLayer { keys, ..ExplicitLayer::default() };
+        layer.annotation_sets = (0..self.rng.between(1, 3)).map(|_| self.annotations()).collect();
+        layer.prefixes = vec![self.prefix(), Arc::from("other")];
+        for (index, reads) in inputs.into_iter().enumerate() {
+            let is_value = reads.is_empty() && self.rng.chance(100);
+            layer.functions.push(if is_value { None } else { Some(self.function()) });
+            layer.items.push(if is_value { self.plain_call() } else { self.call() });
+            let named = self.rng.chance(100);
+            layer.names.push(named.then(|| Arc::from(format!("named-{}-{index}", layer.keys[index]))));
+            layer.families.push(self.rng.below(2) as u32);
+            layer.annotations.push(self.rng.below(layer.annotation_sets.len() as u64) as u32);
+            lists.keys.extend(reads);
+            lists.ends.push(lists.keys.len() as u32);
+        }
+        layer.inputs = lists;
+        let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
+        Layer { token, prefix, annotations: Annotations::default(), kind: LayerKind::Explicit(layer) }
+    }
+
+    fn keys(&mut self, count: u64) -> Vec<Key> {
+        (0..count).map(|_| Key(self.rng.wide())).collect()
+    }
+
+    fn dag(&mut self, outside: &[Key]) -> Drawn {
+        let count = self.rng.between(1, 25);
+        let keys = self.keys(count);
+        let mut self_contained = true;
+        let mut inputs = Vec::new();
+        for index in 0..keys.len() {
+            let mut reads = Vec::new();
+            for _ in 0..self.rng.below(4) {
+                if !outside.is_empty() && self.rng.chance(100) {
+                    reads.extend(self.rng.pick(outside));
+                    self_contained = false;
+                } else {
+                    reads.extend(self.rng.pick(&keys[..index]));
+                }
+            }
+            inputs.push(reads);
+        }
+        let layer = self.explicit(inputs, keys.clone());
+        let (outputs, wanted) = if self.rng.chance(300) {
+            (Wanted::All, keys)
+        } else {
+            let mut some: Vec<Key> = keys.iter().copied().filter(|_| self.rng.chance(300)).collect();
+            some.push(keys[keys.len() - 1]);
+            some.dedup();
+            (Wanted::Keys(some.clone()), some)
+        };
+        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, self_contained }
+    }
+
+    fn chain(&mut self) -> Drawn {
+        let count = self.rng.between(2, 30);
+        let keys = self.keys(count);
+        let inputs = (0..keys.len()).map(|i| i.checked_sub(1).map(|before| keys[before]).into_iter().collect());
+        let layer = self.explicit(inputs.collect(), keys.clone());
+        let wanted = vec![keys[keys.len() - 1]];
+        let outputs = Wanted::Keys(wanted.clone());
+        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, self_contained: true }
+    }
+
+    fn map(&mut self, outside: &[Key]) -> Drawn {
+        let count = self.rng.between(1, 40);
+        let keys = self.keys(count);
+        let calls: Vec<Payload> = keys.iter().map(|_| self.call()).collect();
+        let mut inputs = KeyLists::default();
+        let shared = if self.rng.chance(300) { self.rng.pick(outside).copied() } else { None };
+        if let Some(shared) = shared {
+            for _ in &keys {
+                inputs.keys.push(shared);
+                inputs.ends.push(inputs.keys.len() as u32);
+            }
+        }
+        let items = if self.rng.chance(500) { packed(&calls) } else { Items::Each(calls) };
+        let names = Vec::new();
+        let map = MapLayer { function: self.function(), items, keys: keys.clone(), names, inputs };
+        let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
+        let layer = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Map(map) };
+        let graph = Graph { layers: vec![layer] };
+        Drawn { graph, outputs: Wanted::All, wanted: keys, self_contained: shared.is_none() }
+    }
+
+    fn blockwise(&mut self, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
+        let blocks = positions(grid).len();
+        let items = self.rng.chance(500).then(|| {
+            let calls: Vec<Payload> = (0..blocks).map(|_| self.call()).collect();
+            packed(&calls)
+        });
+        let blockwise = BlockwiseLayer {
+            function: self.function(),
+            template: self.plain_call(),
+            grid: grid.iter().copied().collect(),
+            inputs,
+            items,
+            wants_position: self.rng.chance(500),
+        };
+        let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
+        Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Blockwise(blockwise) }
+    }
+
+    /// A source of blocks, sometimes a second and a contraction with it, and a tree over all of it.
+    fn grid(&mut self) -> Drawn {
+        let axes = self.rng.between(1, 2) as usize;
+        let grid: Vec<u32> = (0..axes).map(|_| self.rng.between(1, 6) as u32).collect();
+        let source = self.blockwise(&grid, Vec::new());
+        let reads = (0..axes as u32).map(|axis| match self.rng.below(4) {
+            0 => InputAxis::Window { axis, before: self.rng.below(3) as u32, after: self.rng.below(3) as u32 },
+            1 => InputAxis::Fixed(self.rng.below(u64::from(grid[axis as usize])) as u32),
+            2 if axis == 0 => InputAxis::All,
+            _ => InputAxis::Out(axis),
+        });
+        let input = BlockInput { layer: source.token, grid: grid.iter().copied().collect(), axes: reads.collect() };
+        let same = BlockInput {
+            layer: source.token,
+            grid: input.grid.clone(),
+            axes: (0..axes as u32).map(InputAxis::Out).collect(),
+        };
+        let inputs = if self.rng.chance(500) { vec![input] } else { vec![same, input] };
+        let middle = self.blockwise(&grid, inputs);
+        let axis = self.rng.below(axes as u64) as u32;
+        let mut split_every = vec![(axis, self.rng.between(2, 3) as u32)];
+        if axes == 2 && self.rng.chance(500) {
+            split_every.push((1 - axis, 2));
+        }
+        let tree = TreeReduceLayer {
+            combine: self.function(),
+            aggregate: self.function(),
+            template: self.plain_call(),
+            input: middle.token,
+            input_grid: grid.iter().copied().collect(),
+            input_offset: 0,
+            split_every,
+        };
+        let results = outputs_of(&tree);
+        let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
+        let mut wanted: Vec<Key> = results.map(|index| Key::block(token, index)).collect();
+        if self.rng.chance(200) {
+            wanted.push(Key::block(middle.token, 0));
+        }
+        let tree = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::TreeReduce(tree) };
+        let mut layers = vec![source, middle, tree];
+        if self.rng.chance(300) {
+            layers.reverse();
+        }
+        Drawn { graph: Graph { layers }, outputs: Wanted::Keys(wanted.clone()), wanted, self_contained: true }
+    }
+}
+
+/// Indices of the results among a tree's nodes.
+fn outputs_of(tree: &TreeReduceLayer) -> std::ops::Range<u32> {
+    let mut grid = tree.input_grid.to_vec();
+    let mut total = 0;
+    loop {
+        for &(axis, every) in &tree.split_every {
+            grid[axis as usize] = grid[axis as usize].div_ceil(every);
+        }
+        let nodes = grid.iter().product::<u32>();
+        total += nodes;
+        if tree.split_every.iter().all(|&(axis, _)| grid[axis as usize] == 1) {
+            return total - nodes..total;
+        }
+    }
+}
+
+fn packed(items: &[Payload]) -> Items {
+    let (mut data, mut ends) = (Vec::new(), Vec::new());
+    for item in items {
+        data.extend_from_slice(crate::call::bytes_of(item));
+        ends.push(data.len() as u32);
+    }
+    Items::Packed { data: kask_types::payload::Segment(data.into()), ends }
+}

@@ -1,0 +1,429 @@
+//! The shell around a worker core: what a worker process does with events and actions.
+
+use crate::Planted;
+use crate::call::{Behaviour, bytes_of, call_of, fill, nbytes_of, value_of};
+use crate::network::{Happening, NodeHappening, NodeIx, Place};
+use crate::node::{Life, Node, Running};
+use crate::world::{Outcome, World, arrive, depart, short};
+use kask_types::{
+    Attempt, Certificate, ClientId, DeathCause, Failure, Incarnation, Key, Payload, RaisedError, TaskId, WorkerId,
+};
+use kask_wire::data::Value;
+use kask_wire::worker::FetchProblem;
+use kask_wire::{ComputeTask, DataReply, SchedulerToWorker, SupervisorToScheduler, WorkerToScheduler};
+use kask_worker::{Action, Event, TaskDone};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl World {
+    pub(crate) fn node_starts(&mut self, slot: u32) -> Outcome<()> {
+        if self.nodes.iter().any(|node| node.slot == slot && node.life != Life::Dead) {
+            return Ok(());
+        }
+        let ix = self.nodes.len();
+        let node = Node::new(ix, slot, Incarnation(self.rng.wide()), &self.plan.worker, self.plan.nthreads);
+        self.note(|_| format!("{:?} starts on {}", node.worker(), node.info.host));
+        let register = WorkerToScheduler::Register(node.info.clone());
+        self.connected.insert(node.worker());
+        if self.plan.supervisor {
+            self.supervisor_says(&SupervisorToScheduler::Started { incarnation: node.info.incarnation });
+        }
+        self.nodes.push(node);
+        self.node_says(ix, &register);
+        Ok(())
+    }
+
+    fn node_says(&mut self, ix: NodeIx, message: &WorkerToScheduler) {
+        if !self.nodes[ix].cut {
+            let what = Happening::WorkerSays { worker: self.nodes[ix].worker(), frame: depart(message) };
+            self.network.send(&mut self.rng, Place::Node(ix), Place::Scheduler, what);
+        }
+    }
+
+    pub(crate) fn at_node(&mut self, ix: NodeIx, what: NodeHappening) -> Outcome<()> {
+        match self.nodes[ix].life {
+            Life::Runs => {}
+            Life::Frozen => {
+                self.nodes[ix].inbox.push_back(what);
+                return Ok(());
+            }
+            Life::Dead => return self.nobody_there(ix, what),
+        }
+        match what {
+            NodeHappening::Tick => {
+                if self.nodes[ix].tick_at.is_some_and(|at| at <= self.network.now) {
+                    self.nodes[ix].tick_at = None;
+                    self.node_event(ix, Event::Tick)?;
+                }
+                Ok(())
+            }
+            NodeHappening::Hears { frame } => {
+                let message: SchedulerToWorker = arrive(frame)?;
+                self.note(|_| format!("scheduler -> w{ix} {}", short(&message)));
+                self.node_event(ix, Event::FromScheduler(message))
+            }
+            NodeHappening::Cut => {
+                self.note(|_| format!("w{ix} finds that it was cut off"));
+                self.node_ends(ix, DeathCause::Disconnected)
+            }
+            NodeHappening::Asked { by, request, tasks } => self.serve(ix, by, request, &tasks),
+            NodeHappening::Answered { by, request, results, last } => self.answered(ix, by, request, results, last),
+            NodeHappening::ClientAsks { client, key, task } => {
+                let value = self.nodes[ix].store.get(&task).copied();
+                self.note(|_| format!("w{ix} -> {client:?} {task:?} {value:?}"));
+                self.answer_client(ix, client, key, value);
+                Ok(())
+            }
+            NodeHappening::Put { task, value } => {
+                self.note(|_| format!("a client puts {task:?} on w{ix}"));
+                self.nodes[ix].store.insert(task, value);
+                self.node_event(ix, Event::Stored { task, nbytes: nbytes_of(value) })
+            }
+            NodeHappening::CallEnds { task, attempt } => self.call_ends(ix, task, attempt),
+            NodeHappening::Secedes { task, attempt } => self.secedes(ix, task, attempt),
+            NodeHappening::Rejoins { task, attempt } => {
+                if self.nodes[ix].running.contains_key(&(task, attempt)) {
+                    self.node_event(ix, Event::Rejoined { task, attempt })?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What happens to whoever talks to a process that is gone.
+    fn nobody_there(&mut self, ix: NodeIx, what: NodeHappening) -> Outcome<()> {
+        match what {
+            NodeHappening::Asked { by, request, tasks: _ } => self.break_request(by, ix, request),
+            NodeHappening::ClientAsks { client, key, .. } => self.answer_client(ix, client, key, None),
+            NodeHappening::Tick
+            | NodeHappening::Hears { .. }
+            | NodeHappening::Cut
+            | NodeHappening::Answered { .. }
+            | NodeHappening::Put { .. }
+            | NodeHappening::CallEnds { .. }
+            | NodeHappening::Secedes { .. }
+            | NodeHappening::Rejoins { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn answer_client(&mut self, ix: NodeIx, client: ClientId, key: Key, value: Option<u64>) {
+        let what = Happening::ClientGets { client, key, value };
+        self.network.send(&mut self.rng, Place::Data(ix), Place::Client(client), what);
+    }
+
+    pub(crate) fn node_event(&mut self, ix: NodeIx, event: Event) -> Outcome<()> {
+        self.nodes[ix].core.handle(self.network.now, event);
+        while let Some(action) = self.nodes[ix].core.poll_action() {
+            self.obey_worker(ix, action)?;
+            if self.nodes[ix].life == Life::Dead {
+                return Ok(());
+            }
+        }
+        self.nodes[ix].check();
+        self.start_calls(ix);
+        let node = &mut self.nodes[ix];
+        if let Some(next) = node.core.next_deadline()
+            && node.tick_at.is_none_or(|at| next < at)
+        {
+            node.tick_at = Some(next.max(self.network.now));
+            self.network.at(next, Happening::AtNode { node: ix, what: NodeHappening::Tick });
+        }
+        Ok(())
+    }
+
+    fn obey_worker(&mut self, ix: NodeIx, action: Action) -> Outcome<()> {
+        match action {
+            Action::Run(compute) => self.take_over(ix, compute)?,
+            Action::Fetch { request, peer, tasks } => {
+                let to = peer.0 as usize;
+                self.note(|_| format!("w{ix} asks {peer:?} for {tasks:?}"));
+                self.nodes[ix].requests.insert(request, (to, tasks.clone()));
+                let what = NodeHappening::Asked { by: ix, request, tasks };
+                let what = Happening::AtNode { node: to, what };
+                self.network.send(&mut self.rng, Place::Data(ix), Place::Data(to), what);
+            }
+            Action::Drop(tasks) => tasks.iter().for_each(|task| {
+                self.nodes[ix].store.remove(task);
+            }),
+            Action::KeepBlobs(blobs) => self.nodes[ix].blobs.extend(blobs),
+            Action::DropBlobs(blobs) => blobs.iter().for_each(|id| {
+                self.nodes[ix].blobs.remove(id);
+            }),
+            Action::ToScheduler(message) => self.node_says(ix, &message),
+            Action::PeerJoined(_) | Action::PeerLeft(_) => {}
+            Action::RunFunction { call, payload } => {
+                self.node_says(ix, &WorkerToScheduler::RunAnswer { call, result: Ok(payload) });
+            }
+            Action::Close { reason } => {
+                if !self.nodes[ix].told_to_close {
+                    return Err(format!("w{ix} closes and nobody asked it to: {reason}"));
+                }
+                self.node_says(ix, &WorkerToScheduler::Closing(certificate(&self.nodes[ix], DeathCause::Retired)));
+                self.node_ends(ix, DeathCause::Retired)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An attempt is handed out: from now on its inputs are held for it.
+    fn take_over(&mut self, ix: NodeIx, compute: ComputeTask) -> Outcome<()> {
+        let name = compute.name.to_string();
+        let key = self.model.key_of(&name).ok_or_else(|| format!("w{ix} runs {name}, which nobody submitted"))?;
+        let node = &mut self.nodes[ix];
+        let mut inputs = Vec::new();
+        for input in &compute.inputs {
+            let value = node.store.get(&input.task).copied();
+            inputs.push(value.ok_or_else(|| format!("w{ix} runs {name} without its input {:?}", input.task))?);
+        }
+        if let Some(function) = compute.function
+            && !node.blobs.contains_key(&function)
+        {
+            return Err(format!("w{ix} runs {name} without its function"));
+        }
+        let of = (compute.task, compute.attempt);
+        let call = call_of(&compute);
+        let running = Running { key, call, compute, inputs, runner: None, started: None };
+        if node.running.insert(of, running).is_some() {
+            return Err(format!("w{ix} runs {of:?} twice"));
+        }
+        node.queue.push_back(of);
+        Ok(())
+    }
+
+    fn start_calls(&mut self, ix: NodeIx) {
+        while let Some(&runner) = self.nodes[ix].free_runners.first()
+            && let Some((task, attempt)) = self.nodes[ix].queue.pop_front()
+        {
+            let (least, most) = self.plan.task_us;
+            let duration = self.rng.between(least, most);
+            let node = &mut self.nodes[ix];
+            node.free_runners.remove(&runner);
+            let running = node.running.get_mut(&(task, attempt)).expect("what is queued was handed out");
+            running.runner = Some(runner);
+            running.started = Some(self.network.now);
+            let secedes = running.call.behaviour == Behaviour::Secedes;
+            let after = |what| Happening::AtNode { node: ix, what };
+            self.network.after_us(duration, after(NodeHappening::CallEnds { task, attempt }));
+            if secedes {
+                self.network.after_us(duration / 3, after(NodeHappening::Secedes { task, attempt }));
+                if duration % 2 == 0 {
+                    self.network.after_us(duration / 2, after(NodeHappening::Rejoins { task, attempt }));
+                }
+            }
+        }
+    }
+
+    fn secedes(&mut self, ix: NodeIx, task: TaskId, attempt: Attempt) -> Outcome<()> {
+        let node = &mut self.nodes[ix];
+        let Some(running) = node.running.get_mut(&(task, attempt)) else { return Ok(()) };
+        if let Some(runner) = running.runner.take() {
+            node.free_runners.insert(runner);
+        }
+        self.node_event(ix, Event::Seceded { task, attempt })
+    }
+
+    fn call_ends(&mut self, ix: NodeIx, task: TaskId, attempt: Attempt) -> Outcome<()> {
+        let now = self.network.now;
+        let (key, call) = match self.nodes[ix].running.get(&(task, attempt)) {
+            Some(running) => (running.key, running.call),
+            None => return Err(format!("w{ix}: {task:?} ends and does not run")),
+        };
+        let count = self.misbehaved.entry(key).or_insert(0);
+        let misbehaves = match call.behaviour {
+            Behaviour::Plain | Behaviour::Secedes => false,
+            Behaviour::Raises | Behaviour::Kills => true,
+            Behaviour::RaisesFirst(most) | Behaviour::KillsFirst(most) | Behaviour::Reschedules(most) => {
+                *count += 1;
+                *count <= u32::from(most)
+            }
+        };
+        if misbehaves && matches!(call.behaviour, Behaviour::Kills | Behaviour::KillsFirst(_)) {
+            self.note(|world| format!("{} kills w{ix}", world.model.name_of(key)));
+            return self.node_ends(ix, DeathCause::Signalled(11));
+        }
+        let running = self.nodes[ix].running.remove(&(task, attempt)).expect("it was found above");
+        if let Some(runner) = running.runner {
+            self.nodes[ix].free_runners.insert(runner);
+        }
+        self.report.calls += 1;
+        let outcome = if misbehaves { self.misbehave(&running) } else { self.give(ix, &running) };
+        self.note(|world| format!("w{ix} ends {task:?} {attempt:?} {}: {outcome:?}", world.model.name_of(key)));
+        let started = running.started.expect("what ends has started");
+        let done = TaskDone {
+            task,
+            attempt,
+            outcome,
+            duration_ns: now.since_ns(started),
+            started_us: started.0 / 1000,
+            runner: running.runner.unwrap_or(0),
+        };
+        self.node_event(ix, Event::TaskDone(done))
+    }
+
+    fn misbehave(&self, running: &Running) -> kask_worker::Outcome {
+        if matches!(running.call.behaviour, Behaviour::Reschedules(_)) {
+            return kask_worker::Outcome::Reschedule;
+        }
+        let error = RaisedError {
+            task: Arc::from(running.compute.name.to_string()),
+            type_name: "ValueError".to_owned(),
+            message: "as the simulator wants it".to_owned(),
+            traceback: String::new(),
+            worker: String::new(),
+            exception: None,
+        };
+        kask_worker::Outcome::Failed { failure: Failure::Raised(Arc::new(error)) }
+    }
+
+    /// Computes a call's value and puts it into the store.
+    fn give(&mut self, ix: NodeIx, running: &Running) -> kask_worker::Outcome {
+        let compute = &running.compute;
+        let item = compute.item.as_ref().map(bytes_of);
+        let holes = fill(&compute.slots, &running.inputs);
+        let mut value = value_of(compute.function, bytes_of(&compute.args), item, compute.position.as_deref(), &holes);
+        let task = compute.task;
+        if self.options.planted == Some(Planted::WrongValue) && self.take_planted() {
+            value ^= 1;
+        }
+        self.completed.insert(running.key);
+        self.nodes[ix].store.insert(task, value);
+        kask_worker::Outcome::Value { nbytes: nbytes_of(value) }
+    }
+
+    /// A peer wants values: they leave in one or more parts, some of them spoilt when faults are on.
+    fn serve(&mut self, ix: NodeIx, by: NodeIx, request: u64, tasks: &[TaskId]) -> Outcome<()> {
+        let fault = if self.faults_on { self.plan.rates.fetch } else { 0 };
+        let mut results = Vec::new();
+        let breaks_off = self.rng.chance(fault / 4);
+        for &task in tasks {
+            let held = match self.nodes[ix].store.get(&task) {
+                Some(&value) => Value::Here(Payload::from_bytes(value.to_le_bytes().to_vec())),
+                None => Value::NotThere,
+            };
+            let reply = DataReply::Values { request, values: vec![(task, held)], last: false };
+            let DataReply::Values { values, .. } = arrive(depart(&reply))? else {
+                return Err("a reply became another one".to_owned());
+            };
+            let result = match &values[0].1 {
+                Value::Here(_) if self.rng.chance(fault / 4) => Err(FetchProblem::Undecodable),
+                Value::Here(payload) => Ok(u64::from_le_bytes(bytes_of(payload).try_into().expect("eight bytes"))),
+                Value::NotThere => Err(FetchProblem::NotThere),
+                Value::Failed(_) => Err(FetchProblem::Undecodable),
+            };
+            results.push((task, result));
+        }
+        if breaks_off {
+            let left = self.rng.below(results.len() as u64) as usize;
+            results[left..].iter_mut().for_each(|(_, result)| *result = Err(FetchProblem::Unreachable));
+        }
+        let parts = self.rng.between(1, 3) as usize;
+        let each = results.len().div_ceil(parts).max(1);
+        let chunks: Vec<_> = results.chunks(each).map(<[_]>::to_vec).collect();
+        let count = chunks.len();
+        for (n, results) in chunks.into_iter().enumerate() {
+            let what = NodeHappening::Answered { by: WorkerId(ix as u32), request, results, last: n + 1 == count };
+            let what = Happening::AtNode { node: by, what };
+            self.network.send(&mut self.rng, Place::Data(ix), Place::Data(by), what);
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        ix: NodeIx,
+        peer: WorkerId,
+        request: u64,
+        results: Vec<(TaskId, Result<u64, FetchProblem>)>,
+        last: bool,
+    ) -> Outcome<()> {
+        self.note(|_| format!("{peer:?} -> w{ix} {results:?} last {last}"));
+        if last {
+            self.nodes[ix].requests.remove(&request);
+        }
+        for (task, result) in &results {
+            match result {
+                Ok(value) => {
+                    self.nodes[ix].store.insert(*task, *value);
+                }
+                Err(FetchProblem::Undecodable) => self.blame_transfer(ix, *task),
+                Err(FetchProblem::NotThere | FetchProblem::Unreachable) => {}
+            }
+        }
+        let results = results.into_iter().map(|(task, result)| (task, result.map(nbytes_of))).collect();
+        self.node_event(ix, Event::Fetched { request, peer, results, last })
+    }
+
+    /// A task may be given up for transfers that are spoilt again and again.
+    fn blame_transfer(&mut self, ix: NodeIx, task: TaskId) {
+        let waiting: Vec<Key> = self.nodes[ix].assigned.values().copied().collect();
+        self.note(|_| format!("the transfer of {task:?} to w{ix} is spoilt"));
+        waiting.into_iter().for_each(|key| self.model.spoilt(key));
+    }
+
+    /// The connection on which `by` asked breaks: nothing that was asked for comes any more.
+    pub(crate) fn break_request(&mut self, by: NodeIx, asked: NodeIx, request: u64) {
+        let Some((to, tasks)) = self.nodes[by].requests.get(&request) else { return };
+        if self.nodes[by].life == Life::Dead || *to != asked {
+            return;
+        }
+        let results = tasks.iter().map(|&task| (task, Err(FetchProblem::Unreachable))).collect();
+        let what = NodeHappening::Answered { by: WorkerId(asked as u32), request, results, last: true };
+        self.network.send(&mut self.rng, Place::Data(asked), Place::Data(by), Happening::AtNode { node: by, what });
+    }
+
+    /// A process ends, for whatever reason. Everybody who talks to it finds out, each in his own time.
+    pub(crate) fn node_ends(&mut self, ix: NodeIx, cause: DeathCause) -> Outcome<()> {
+        if self.nodes[ix].life == Life::Dead {
+            return Ok(());
+        }
+        self.note(|_| format!("w{ix} ends: {cause}"));
+        self.nodes[ix].life = Life::Dead;
+        for what in std::mem::take(&mut self.nodes[ix].inbox) {
+            self.nobody_there(ix, what)?;
+        }
+        let certificate = certificate(&self.nodes[ix], cause);
+        let was_cut = std::mem::replace(&mut self.nodes[ix].cut, true);
+        let worker = self.nodes[ix].worker();
+        if self.connected.contains(&worker) && !was_cut {
+            let seen = match cause {
+                DeathCause::Retired => Some(certificate.clone()),
+                _ => None,
+            };
+            let what = Happening::WorkerGone { worker, certificate: seen };
+            self.network.send(&mut self.rng, Place::Node(ix), Place::Scheduler, what);
+        }
+        if cause != DeathCause::Retired {
+            self.report.deaths += 1;
+            self.count_death(worker);
+        }
+        let asking: BTreeMap<NodeIx, Vec<u64>> = self.asking(ix);
+        for (by, requests) in asking {
+            requests.into_iter().for_each(|request| self.break_request(by, ix, request));
+        }
+        self.supervisor_notices(ix, certificate);
+        Ok(())
+    }
+
+    fn asking(&self, asked: NodeIx) -> BTreeMap<NodeIx, Vec<u64>> {
+        let of = |node: &Node| {
+            node.requests.iter().filter(|(_, (to, _))| *to == asked).map(|(&request, _)| request).collect::<Vec<u64>>()
+        };
+        self.nodes.iter().map(|node| (node.ix, of(node))).filter(|(_, requests)| !requests.is_empty()).collect()
+    }
+
+    /// From here on the attempts that a worker had may be held against their tasks, and scattered data there is lost.
+    pub(crate) fn count_death(&mut self, worker: WorkerId) {
+        let assigned = std::mem::take(&mut self.nodes[worker.0 as usize].assigned);
+        assigned.into_values().for_each(|key| self.model.died_under(key));
+        self.scattered_data_dies(worker);
+    }
+}
+
+fn certificate(node: &Node, cause: DeathCause) -> Certificate {
+    let last_task = match cause {
+        DeathCause::Retired | DeathCause::Disconnected => None,
+        _ => node.last_started().map(|running| Arc::from(running.compute.name.to_string())),
+    };
+    Certificate { worker: node.info.name.clone(), cause, peak_memory_bytes: None, last_task }
+}

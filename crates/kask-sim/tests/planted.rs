@@ -1,0 +1,34 @@
+//! A simulator that finds nothing is worth nothing: bugs planted in the surroundings of the cores must fail runs.
+
+use kask_sim::{Options, Planted, run};
+
+fn failures_of(planted: Planted) -> Vec<String> {
+    let options = Options { planted: Some(planted), ..Options::default() };
+    (0..30).filter_map(|seed| run(seed, &options).err()).map(|failure| failure.message).collect()
+}
+
+fn must_fail(planted: Planted, at_least: usize, saying: &str) {
+    let messages = failures_of(planted);
+    let expected = messages.iter().filter(|message| message.contains(saying)).count();
+    assert!(expected >= at_least, "{planted:?}: {expected} of 30 runs failed as they should: {messages:#?}");
+}
+
+#[test]
+fn a_lost_result_is_found_as_work_that_never_ends() {
+    must_fail(Planted::LostFinished, 8, "has not ended");
+}
+
+#[test]
+fn a_wrong_value_is_found_by_comparison() {
+    must_fail(Planted::WrongValue, 8, "serially");
+}
+
+#[test]
+fn a_lost_release_is_found_as_a_leak() {
+    must_fail(Planted::LostFree, 8, "there is still");
+}
+
+#[test]
+fn a_function_that_comes_too_late_is_found_as_nonsense() {
+    must_fail(Planted::Reordered, 8, "without the function");
+}

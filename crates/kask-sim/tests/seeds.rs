@@ -1,0 +1,36 @@
+//! Five hundred clusters, each with its own troubles.
+
+use kask_sim::{Options, run};
+
+#[test]
+fn five_hundred_seeds_end_as_the_serial_run_says() {
+    let (mut deaths, mut freezes, mut compared, mut failures) = (0, 0, 0, 0);
+    let mut bad = Vec::new();
+    for seed in 0..500 {
+        match run(seed, &Options::default()) {
+            Ok(report) => {
+                deaths += report.deaths;
+                freezes += report.freezes;
+                compared += report.compared;
+                failures += report.failures;
+            }
+            Err(failure) => {
+                if bad.is_empty() {
+                    eprintln!("{failure}");
+                }
+                bad.push(failure.seed);
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{} seeds failed: {bad:?}", bad.len());
+    // The swarm must reach what it is there for.
+    assert!(deaths > 500 && freezes > 50 && compared > 5_000 && failures > 500);
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    for seed in [3, 77, 1234] {
+        let (first, second) = (run(seed, &Options::default()), run(seed, &Options::default()));
+        assert_eq!(first.expect("it goes well").digest, second.expect("it goes well").digest);
+    }
+}

@@ -1,0 +1,183 @@
+//! Attempts: how they come, are handed to the runners, end, and are cancelled or given back.
+
+use crate::api::{Action, Outcome, ProtocolError, TaskDone};
+use crate::attempts::{Entry, State};
+use crate::worker::Worker;
+use kask_types::{Attempt, BlobId, Failure, TaskId};
+use kask_wire::worker::Finished;
+use kask_wire::{ComputeTask, WorkerToScheduler};
+use std::sync::Arc;
+
+impl Worker {
+    pub(crate) fn compute(&mut self, compute: ComputeTask) -> Result<(), ProtocolError> {
+        let (task, attempt) = (compute.task, compute.attempt);
+        if attempt == Attempt::default() || self.attempts.contains(task, attempt) {
+            return Err(ProtocolError::NotNew { task, attempt });
+        }
+        if let Some(needed) = &compute.resources
+            && !self.config.resources.covers(needed)
+        {
+            return Err(ProtocolError::NotOffered { task });
+        }
+        if let Some(function) = compute.function
+            && !self.blobs.call(function)
+        {
+            return Err(ProtocolError::UnknownFunction { task, function });
+        }
+        let family = self.families.of(&compute.name);
+        if compute.inputs.is_empty() {
+            let (slot, _) = self.attempts.insert(compute, family);
+            self.attempts.make_ready(slot);
+        } else {
+            let (inputs, priority) = (compute.inputs.clone(), compute.priority);
+            let (slot, serial) = self.attempts.insert(compute, family);
+            self.tie_inputs(slot, serial, priority, &inputs);
+        }
+        Ok(())
+    }
+
+    /// Gives the runners the most urgent attempts, as many as keep them busy for a while.
+    ///
+    /// A runner that has nothing always gets something; beyond that, shares of `ahead_ns` are handed out. Attempts that
+    /// need resources stand for a whole share, so that nobody sits on resources without running.
+    pub(crate) fn dispatch(&mut self) {
+        let runners = self.config.nthreads.max(1) as usize;
+        let full_ns = runners as u64 * self.config.ahead_ns;
+        while let Some((_, _, slot)) = self.attempts.ready.first(&self.free_resources) {
+            let entry = self.attempts.get(slot);
+            let share_ns = match entry.resources {
+                Some(_) => self.config.ahead_ns,
+                None => self.families.share_ns(entry.family, self.config.ahead_ns),
+            };
+            if self.attempts.counted >= runners && self.attempts.in_hand_ns + share_ns > full_ns {
+                break;
+            }
+            if let Some(needed) = &entry.resources {
+                self.free_resources.subtract(needed);
+            }
+            let compute = self.attempts.hand_out(slot, share_ns);
+            for input in &compute.inputs {
+                self.held.get_mut(&input.task).expect("a ready attempt's inputs are here").users -= 1;
+            }
+            self.outbox.act(Action::Run(compute));
+        }
+    }
+
+    pub(crate) fn task_done(&mut self, done: TaskDone) {
+        let slot = self.attempts.slot_of(done.task, done.attempt);
+        let out = slot.and_then(|slot| match &self.attempts.get(slot).state {
+            State::HandedOut(out) => Some((slot, out.wanted)),
+            State::Waiting { .. } | State::Ready { .. } => None,
+        });
+        let Some((slot, wanted)) = out else {
+            // Nobody knows this attempt (any more), so nobody will ever free what it made.
+            if let Outcome::Value { .. } = done.outcome {
+                self.outbox.drop_value(done.task);
+            }
+            return;
+        };
+        let entry = self.attempts.remove(slot);
+        if let Some(returned) = &entry.resources {
+            self.free_resources.add(returned);
+        }
+        self.hang_up(entry.function);
+        self.report(&entry, wanted, done);
+    }
+
+    fn report(&mut self, entry: &Entry, wanted: bool, done: TaskDone) {
+        let (task, attempt) = (entry.task, entry.attempt);
+        let (failure, reschedule) = match done.outcome {
+            Outcome::Value { nbytes } => {
+                self.families.learn(entry.family, done.duration_ns);
+                if wanted {
+                    self.hold(task, nbytes, Some(attempt));
+                } else {
+                    self.outbox.drop_value(task);
+                }
+                let TaskDone { duration_ns, started_us, runner, .. } = done;
+                self.outbox.finished(Finished { task, attempt, nbytes, duration_ns, started_us, runner });
+                return;
+            }
+            Outcome::Failed { failure } => (failure, false),
+            Outcome::Reschedule => {
+                (Failure::Cancelled { reason: Arc::from("the task asked to be run elsewhere") }, true)
+            }
+        };
+        self.outbox.say(WorkerToScheduler::Failed { task, attempt, failure, reschedule });
+    }
+
+    /// Nobody wants this attempt. Where its result is here already, it goes: to the scheduler, a cancelled attempt
+    /// leaves nothing behind, whichever message was faster.
+    pub(crate) fn cancel(&mut self, task: TaskId, attempt: Attempt) {
+        match self.attempts.slot_of(task, attempt) {
+            Some(slot) => match &mut self.attempts.get_mut(slot).state {
+                State::HandedOut(out) => out.wanted = false,
+                State::Waiting { .. } | State::Ready { .. } => self.drop_queued(slot),
+            },
+            None => {
+                if self.held.get(&task).is_some_and(|held| held.made_by == Some(attempt)) {
+                    self.free(task);
+                }
+            }
+        }
+    }
+
+    fn drop_queued(&mut self, slot: u32) {
+        let entry = self.attempts.remove(slot);
+        let inputs = &entry.queued().expect("callers have looked at its state").inputs;
+        self.untie_inputs(inputs);
+        self.hang_up(entry.function);
+    }
+
+    pub(crate) fn steal(&mut self, asked: Vec<(TaskId, Attempt)>) {
+        let (mut given, mut kept) = (Vec::new(), Vec::new());
+        for (task, attempt) in asked {
+            let queued =
+                self.attempts.slot_of(task, attempt).filter(|&slot| self.attempts.get(slot).queued().is_some());
+            match queued {
+                Some(slot) => {
+                    self.drop_queued(slot);
+                    given.push((task, attempt));
+                }
+                None => kept.push((task, attempt)),
+            }
+        }
+        self.outbox.say(WorkerToScheduler::StealAnswer { given, kept });
+    }
+
+    pub(crate) fn seceded(&mut self, task: TaskId, attempt: Attempt, back: bool) {
+        let Some(slot) = self.attempts.slot_of(task, attempt) else { return };
+        let State::HandedOut(out) = &mut self.attempts.get_mut(slot).state else { return };
+        if out.counted == back {
+            return;
+        }
+        out.counted = back;
+        let share_ns = out.share_ns;
+        if back {
+            self.attempts.count(share_ns);
+            self.outbox.say(WorkerToScheduler::Rejoined(task, attempt));
+        } else {
+            self.attempts.uncount(share_ns);
+            self.outbox.say(WorkerToScheduler::Seceded(task, attempt));
+        }
+    }
+
+    /// Drops all that has not been handed out.
+    pub(crate) fn drop_all_queued(&mut self) {
+        let queued: Vec<u32> =
+            self.attempts.iter().filter(|(_, entry)| entry.queued().is_some()).map(|(slot, _)| slot).collect();
+        for slot in queued {
+            self.drop_queued(slot);
+        }
+        self.fetcher.clear();
+    }
+
+    /// A caller of a function ended.
+    pub(crate) fn hang_up(&mut self, function: Option<BlobId>) {
+        if let Some(function) = function
+            && self.blobs.hang_up(function)
+        {
+            self.outbox.drop_blob(function);
+        }
+    }
+}
