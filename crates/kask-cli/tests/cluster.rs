@@ -140,7 +140,7 @@ impl Drop for Embedded {
 /// A map layer of `function` over numbers, or over the results of `inputs`.
 fn map(function: &str, token: u128, items: &[u64], inputs: KeyLists) -> (Graph, Vec<Key>, Vec<(BlobId, Payload)>) {
     let blob = BlobId::of(function.as_bytes());
-    let keys: Vec<Key> = (0..items.len()).map(|i| Key(token << 32 | i as u128)).collect();
+    let keys: Vec<Key> = (0..items.len()).map(|i| Key::block(LayerToken(token), i as u32)).collect();
     let items = items.iter().map(|item| Payload::from_bytes(item.to_le_bytes().to_vec())).collect();
     let layer = Layer {
         token: LayerToken(token),

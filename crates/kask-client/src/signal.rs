@@ -2,6 +2,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -28,21 +29,31 @@ pub enum WaitError {
     Refused(String),
 }
 
+/// How long a waiting thread looks out before it sleeps: waking it up takes longer than many tasks do.
+const LOOK_OUT: Duration = Duration::from_micros(50);
+
 /// Something that one thread waits for and another one signals.
 #[derive(Default)]
 pub(crate) struct Signal {
     raised: Mutex<bool>,
+    seen: AtomicBool,
     changed: Condvar,
 }
 
 impl Signal {
     pub(crate) fn raise(&self) {
         *self.raised.lock() = true;
+        self.seen.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
     /// Waits until raised, and lowers the signal again.
     pub(crate) fn wait(&self, deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
+        let started = Instant::now();
+        while !self.seen.load(Ordering::Acquire) && started.elapsed() < LOOK_OUT {
+            std::thread::yield_now();
+        }
+        self.seen.store(false, Ordering::Release);
         let mut raised = self.raised.lock();
         loop {
             if std::mem::take(&mut *raised) {

@@ -14,16 +14,18 @@ use crate::store::Stored;
 use kask_net::reactor::drive;
 use kask_types::{Attempt, Failure, TaskId};
 use kask_worker::{Event, Outcome, TaskDone};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ends that may wait to be driven.
 const BURST: u32 = 128;
 /// How old an end may be when the next job starts.
 const PATIENCE: Duration = Duration::from_micros(200);
+/// How long a thread without a job looks out for one before it sleeps.
+const LOOK_OUT: Duration = Duration::from_micros(50);
 
 /// Jobs that wait for a runner.
 #[derive(Default)]
@@ -32,11 +34,15 @@ pub struct RunQueue {
     ready: Condvar,
     unpark: Condvar,
     spawned: AtomicU32,
+    /// Whether there are jobs, for the thread that looks out for them without the lock.
+    any: AtomicBool,
 }
 
 #[derive(Default)]
 struct QueueState {
     jobs: VecDeque<Queued>,
+    /// Whether one thread is looking out for jobs instead of sleeping.
+    looking: bool,
     /// Threads that wait for jobs.
     idle: usize,
     /// Threads that run or wait for jobs, without those whose task has seceded.
@@ -69,7 +75,9 @@ impl RunQueue {
         }
         let mut state = self.state.lock();
         state.jobs.extend(jobs.drain(..));
-        let wake = state.idle.min(state.jobs.len() - usize::from(by_runner));
+        self.any.store(true, Ordering::Release);
+        let served = usize::from(by_runner) + usize::from(state.looking);
+        let wake = state.idle.min(state.jobs.len().saturating_sub(served));
         drop(state);
         for _ in 0..wake {
             self.ready.notify_one();
@@ -106,10 +114,27 @@ impl RunQueue {
             if !state.jobs.is_empty() {
                 return true;
             }
+            if !state.looking && self.look_out(&mut state) {
+                continue;
+            }
             state.idle += 1;
             self.ready.wait(&mut state);
             state.idle -= 1;
         }
+    }
+
+    /// Looks out for a job for a moment: waking a sleeping thread takes longer than many tasks do.
+    fn look_out(&self, state: &mut MutexGuard<'_, QueueState>) -> bool {
+        state.looking = true;
+        self.any.store(false, Ordering::Release);
+        MutexGuard::unlocked(state, || {
+            let started = Instant::now();
+            while !self.any.load(Ordering::Acquire) && started.elapsed() < LOOK_OUT {
+                std::thread::yield_now();
+            }
+        });
+        state.looking = false;
+        !state.jobs.is_empty() || state.stopping || state.active > state.target
     }
 
     /// A task leaves its runner. True when a new thread has to be started in its place.
@@ -137,6 +162,7 @@ impl RunQueue {
         let jobs = {
             let mut state = self.state.lock();
             state.stopping = true;
+            self.any.store(true, Ordering::Release);
             std::mem::take(&mut state.jobs)
         };
         self.ready.notify_all();

@@ -36,12 +36,8 @@ pub(crate) fn broken(error: &io::Error) -> Arc<str> {
 /// Writes as much of a frame as the socket takes now; how many bytes that was.
 pub(crate) fn write_inline(socket: &Socket, header: &[u8], frame: &Frame) -> io::Result<usize> {
     if frame.segments.is_empty() {
-        // The usual small message: one write, no lists.
-        let total = header.len() + frame.head.len();
-        let written = try_write(socket, &[IoSlice::new(header), IoSlice::new(&frame.head)])?;
-        if written == total || written == 0 {
-            return Ok(written);
-        }
+        // The usual small message: one write, no lists. What the socket does not take is queued.
+        return try_write(socket, &[IoSlice::new(header), IoSlice::new(&frame.head)]);
     }
     let mut pieces: Vec<&[u8]> = Vec::with_capacity(2 + frame.segments.len());
     pieces.extend([header, &frame.head[..]]);

@@ -24,7 +24,10 @@ fn main() -> ExitCode {
         match run(seed, &options) {
             Ok(report) if end == first + 1 => println!("{report:#?}"),
             Ok(_) => {}
-            Err(failure) if end == first + 1 => {
+            Err(mut failure) if end == first + 1 => {
+                if trace {
+                    failure.trace.clear();
+                }
                 eprintln!("{failure}");
                 bad += 1;
             }

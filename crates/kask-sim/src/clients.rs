@@ -76,6 +76,14 @@ impl World {
         id
     }
 
+    /// What the run must know of a client's message when the scheduler handles it.
+    pub(crate) fn note_deeds(&mut self, message: &Say) {
+        if let Say::Restart { .. } = message {
+            self.model.excuse_all(Excuse::Cancelled);
+            self.nodes.iter_mut().for_each(|node| node.told_to_close = true);
+        }
+    }
+
     pub(crate) fn client_says(&mut self, client: ClientId, message: &Say) {
         let what = Happening::ClientSays { client, frame: depart(message) };
         self.network.send(&mut self.rng, Place::Client(client), Place::Scheduler, what);
@@ -269,8 +277,6 @@ impl World {
     }
 
     fn restart(&mut self, id: ClientId) {
-        self.model.excuse_all(Excuse::Cancelled);
-        self.nodes.iter_mut().for_each(|node| node.told_to_close = true);
         self.ask(id, Asked::Deed, |request| Say::Restart { request, timeout_ms: 2_000 });
     }
 
@@ -323,7 +329,8 @@ impl World {
             SchedulerToClient::Refused { keys, reason } => {
                 for key in keys {
                     let excused = self.clients[&id].refusable.contains(&key) && self.model.has_excuse(key);
-                    if self.set_view(id, key, View::Failed) && !excused {
+                    let matters = self.set_view(id, key, View::Failed) | self.detached.remove(&key);
+                    if matters && !excused {
                         return Err(format!("{} was refused: {reason}", self.model.name_of(key)));
                     }
                 }

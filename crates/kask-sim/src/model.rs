@@ -153,7 +153,7 @@ impl Model {
 
     /// Whether anything at all may have gone wrong with a key or what it depends on.
     pub fn has_excuse(&self, key: Key) -> bool {
-        self.lineage(key).iter().any(|of| self.excuses.contains_key(of) || self.is_bound_to_fail(*of))
+        self.lineage(key).iter().any(|of| self.excuses.contains_key(of) || self.may_misbehave_to_the_end(*of))
     }
 
     fn behaviour_of(&self, key: Key) -> Behaviour {
@@ -163,8 +163,12 @@ impl Model {
         }
     }
 
-    fn is_bound_to_fail(&self, key: Key) -> bool {
-        matches!(self.behaviour_of(key), Behaviour::Raises | Behaviour::Kills)
+    fn may_misbehave_to_the_end(&self, key: Key) -> bool {
+        match self.behaviour_of(key) {
+            Behaviour::Raises | Behaviour::Kills => true,
+            Behaviour::RaisesFirst(count) => u32::from(count) > self.retries_of(key),
+            Behaviour::Plain | Behaviour::KillsFirst(_) | Behaviour::Reschedules(_) | Behaviour::Secedes => false,
+        }
     }
 
     /// The serial value of a key; `None` when it is bound to fail or was never submitted.
@@ -201,17 +205,10 @@ impl Model {
         let excuses = self.excuses.get(&key);
         let has = |test: &dyn Fn(&Excuse) -> bool| excuses.is_some_and(|all| all.iter().any(test));
         match failure {
-            Failure::Raised(_) => match behaviour {
-                Behaviour::Raises => true,
-                Behaviour::RaisesFirst(count) => u32::from(count) > self.retries_of(key),
-                Behaviour::Plain
-                | Behaviour::Kills
-                | Behaviour::KillsFirst(_)
-                | Behaviour::Reschedules(_)
-                | Behaviour::Secedes => {
-                    has(&|excuse| matches!(excuse, Excuse::Undecodable(n) if *n >= self.allowed_fetch_failures))
-                }
-            },
+            Failure::Raised(_) => {
+                (behaviour != Behaviour::Kills && self.may_misbehave_to_the_end(key))
+                    || has(&|excuse| matches!(excuse, Excuse::Undecodable(n) if *n >= self.allowed_fetch_failures))
+            }
             Failure::KilledWorker { .. } => {
                 behaviour == Behaviour::Kills
                     || has(&|excuse| matches!(excuse, Excuse::Deaths(n) if *n >= self.allowed_deaths))

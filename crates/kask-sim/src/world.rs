@@ -160,6 +160,7 @@ impl World {
             Happening::ClientSays { client, frame } => {
                 let message = arrive(frame)?;
                 self.note(|_| format!("{client:?} -> scheduler {}", short(&message)));
+                self.note_deeds(&message);
                 self.scheduler_hears(Event::ClientMessage { client, message })
             }
             Happening::ClientGone { client } => {

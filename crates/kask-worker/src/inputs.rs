@@ -15,7 +15,7 @@ use kask_wire::worker::{FetchProblem, Input, Priority};
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) nbytes: u64,
-    /// The attempt that made it; absent for copies and scattered values.
+    /// The attempt that made it; absent for values that were here before: copies, scattered ones.
     pub(crate) made_by: Option<Attempt>,
     /// How often queued attempts name it.
     pub(crate) users: u32,
@@ -30,7 +30,7 @@ impl Worker {
         if let Some(held) = self.held.get_mut(&task) {
             self.held_bytes = self.held_bytes - held.nbytes + nbytes;
             held.nbytes = nbytes;
-            held.made_by = made_by.or(held.made_by);
+            // It stays what it was first reported as: cancelling an attempt must not take away a copy.
             return;
         }
         self.held_bytes += nbytes;

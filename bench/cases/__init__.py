@@ -1,0 +1,17 @@
+"""One file for each measure. A case is listed here in the order in which it is run and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cases import chain, core, large_graph, map_gather, round_trip, start_stop
+from measure import Case
+
+ALL: dict[str, Callable[[], list[Case]]] = {
+    "core": core.cases,
+    "map": map_gather.cases,
+    "round-trip": round_trip.cases,
+    "chain": chain.cases,
+    "large-graph": large_graph.cases,
+    "start-stop": start_stop.cases,
+}

@@ -1,0 +1,430 @@
+//! Python as the language of a worker: how jobs are run, values are encoded, threads are started.
+//!
+//! A runner attaches once and runs jobs until there are none, so small tasks share one hand-over of the GIL; between jobs it
+//! lets others in after `PATIENCE`, because calls of C functions never do. Everything a task can raise, `SystemExit`
+//! included, ends the task and nothing else.
+
+use crate::core::EngineCore;
+use crate::errors::{self, Origin};
+use crate::pickle::{self, Subject};
+use crate::values::{self, Function};
+use crate::{buffers, calls, connect, coroutine, current, fast, functions, helpers, interrupt, scan, sizes};
+use kask_executor::runtime::{Blob, Completion, Job, Jobs, Runtime, Value, current_job};
+use kask_graph::{Slot, Slots};
+use kask_types::{Failure, Payload, RaisedError, TaskId};
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::OnceLockExt;
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a runner keeps the GIL over calls that never let go of it.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How many jobs run between looks at the clock.
+const LOOK_AT_CLOCK: u32 = 32;
+
+/// Makes an engine for the tasks of a worker.
+pub type Connect = Box<dyn Fn(Python<'_>) -> PyResult<Arc<EngineCore>> + Send + Sync>;
+
+/// Whose tasks a runtime runs: what `get_client()` gives inside them.
+#[derive(Default)]
+pub struct Home {
+    /// The engine that the worker belongs to.
+    own: OnceLock<Weak<EngineCore>>,
+    /// Otherwise, how to make one.
+    connect: OnceLock<Connect>,
+    made: Mutex<Option<Arc<EngineCore>>>,
+}
+
+static PROCESS_HOME: OnceLock<Arc<Home>> = OnceLock::new();
+
+impl Home {
+    /// Tasks use the engine that their worker belongs to.
+    pub fn set_engine(&self, core: &Arc<EngineCore>) {
+        // Set once, by whoever made both.
+        let _ = self.own.set(Arc::downgrade(core));
+    }
+
+    /// Tasks use an engine that is made when the first one asks.
+    pub fn set_connect(&self, connect: Connect) {
+        let _ = self.connect.set(connect);
+    }
+
+    /// Says that this whole process is one worker.
+    pub fn serve_process(self: &Arc<Self>) {
+        let _ = PROCESS_HOME.set(self.clone());
+    }
+
+    /// Of a worker process, for threads that tasks start.
+    pub fn of_process() -> Option<Arc<Home>> {
+        PROCESS_HOME.get().cloned()
+    }
+
+    /// The engine for tasks.
+    pub fn engine(&self, py: Python<'_>) -> PyResult<Option<Arc<EngineCore>>> {
+        if let Some(core) = self.own.get().and_then(Weak::upgrade) {
+            return Ok(Some(core));
+        }
+        let Some(connect) = self.connect.get() else { return Ok(None) };
+        if let Some(core) = self.made.lock().as_ref().filter(|core| !core.is_closed()) {
+            return Ok(Some(core.clone()));
+        }
+        // Made without the lock: connecting lets go of the GIL. Of two made at once one is closed again, unused.
+        let core = connect(py)?;
+        let mut made = self.made.lock();
+        if let Some(other) = made.as_ref().filter(|other| !other.is_closed()) {
+            return Ok(Some(other.clone()));
+        }
+        *made = Some(core.clone());
+        Ok(Some(core))
+    }
+}
+
+/// Python as the language of a worker.
+pub struct PythonRuntime {
+    /// Whether scheduler, clients and worker share this process, so that objects may stay objects.
+    local: bool,
+    home: Arc<Home>,
+}
+
+impl PythonRuntime {
+    /// For the workers of one engine or process.
+    pub fn new(local: bool, home: Arc<Home>) -> Arc<PythonRuntime> {
+        Arc::new(PythonRuntime { local, home })
+    }
+
+    fn run_attached(&self, py: Python<'_>, jobs: &mut dyn Jobs) {
+        let outer = current::set_home(Some(self.home.clone()));
+        let outer_seceded = interrupt::set_seceded(false);
+        let (mut since, mut count) = (Instant::now(), 0);
+        while let Some(job) = jobs.next() {
+            let completion = self.run(py, job, jobs);
+            if interrupt::set_seceded(false)
+                && let Some(job) = current_job()
+            {
+                py.detach(|| job.worker.rejoin(job.task, job.attempt));
+            }
+            jobs.done(completion);
+            count += 1;
+            if count % LOOK_AT_CLOCK == 0 && since.elapsed() > PATIENCE {
+                py.detach(|| ());
+                since = Instant::now();
+            }
+        }
+        interrupt::set_seceded(outer_seceded);
+        current::set_home(outer);
+    }
+
+    fn run(&self, py: Python<'_>, job: Job, jobs: &mut dyn Jobs) -> Completion {
+        let name = job.name.clone();
+        let ended = catch_unwind(AssertUnwindSafe(|| self.execute(py, job, jobs)));
+        match ended {
+            Ok(Ok(completion)) => completion,
+            Ok(Err(Ending::Failure(failure))) => Completion::Failed(failure),
+            Ok(Err(Ending::Raised(error))) => self.raised(py, error, &name.to_string()),
+            Err(_) => {
+                let message = "a Rust extension module panicked; its message is in the worker's output";
+                Completion::Failed(plain_failure(&name.to_string(), "PanicException", message))
+            }
+        }
+    }
+
+    /// How an exception ends a job.
+    fn raised(&self, py: Python<'_>, error: PyErr, task: &str) -> Completion {
+        if is_reschedule(py, &error) {
+            return Completion::Reschedule;
+        }
+        let worker = current_job().map(|job| job.worker.name().to_string()).unwrap_or_default();
+        Completion::Failed(errors::raised(py, error, &Origin { task, worker: &worker, local: self.local }))
+    }
+
+    fn execute(&self, py: Python<'_>, job: Job, jobs: &mut dyn Jobs) -> Result<Completion, Ending> {
+        let Some(blob) = &job.function else { return Ok(self.value_task(py, job.args)) };
+        let result = match &blob.payload {
+            Payload::Local(local) if values::holding::<Function>(local).is_some() => {
+                let function = values::holding::<Function>(local).expect("it was seen to be a function");
+                call(py, function, &job)?
+            }
+            Payload::Local(_) | Payload::Bytes { .. } => call(py, self.function(py, blob, &job)?, &job)?,
+        };
+        if coroutine::is_awaitable(&result) {
+            let deferred = jobs.defer();
+            coroutine::start(py, &result, self.ender(job.name.to_string()), self.home.clone(), deferred)?;
+            return Ok(Completion::Deferred);
+        }
+        Ok(self.completion(py, &result))
+    }
+
+    /// The function of a blob, unpickled at its first use in this worker.
+    fn function<'a>(&self, py: Python<'_>, blob: &'a Blob, job: &Job) -> Result<&'a Function, Ending> {
+        let loaded = blob.loaded.get_or_init_py_attached(py, || match functions::load(py, &blob.payload) {
+            Ok(function) => Ok(Box::new(function) as Box<dyn std::any::Any + Send + Sync>),
+            Err(error) => {
+                let task = job.name.to_string();
+                let worker = current_job().map(|job| job.worker.name().to_string()).unwrap_or_default();
+                let message =
+                    format!("the function of task {task} cannot be unpickled on worker {worker}: {}", error.value(py));
+                let hint = "are the modules it needs installed there?";
+                let error = errors::serialization(py, &message, hint, Some(error));
+                let origin = Origin { task: &task, worker: &worker, local: self.local };
+                Err(errors::raised(py, error, &origin))
+            }
+        });
+        match loaded {
+            Ok(function) => Ok(function.downcast_ref().expect("blobs are loaded by this function alone")),
+            Err(failure) => Err(Ending::Failure(failure.clone())),
+        }
+    }
+
+    /// A task without a function: its argument is its result.
+    fn value_task(&self, py: Python<'_>, args: Payload) -> Completion {
+        match args {
+            Payload::Local(_) => {
+                let nbytes = pickle::loads(py, &args).map_or(0, |object| sizes::nbytes(&object));
+                Completion::Value { value: Value::Object { object: args, encoded: None }, nbytes }
+            }
+            Payload::Bytes { .. } => {
+                let nbytes = args.nbytes();
+                Completion::Value { value: Value::Encoded { payload: args, object: Arc::default() }, nbytes }
+            }
+        }
+    }
+
+    /// A result as the worker keeps it. Small plain ones are encoded at once, which is cheaper than doing it later.
+    fn completion(&self, _py: Python<'_>, result: &Bound<'_, PyAny>) -> Completion {
+        let nbytes = sizes::nbytes(result);
+        let mut small = Vec::new();
+        let encoded = (!self.local && fast::encode(result, &mut small)).then(|| Payload::from_bytes(small));
+        Completion::Value { value: Value::Object { object: values::local(result.clone().unbind()), encoded }, nbytes }
+    }
+
+    /// Turns the end of a coroutine into the end of its job.
+    fn ender(&self, task: String) -> coroutine::Ender {
+        let runtime = PythonRuntime { local: self.local, home: self.home.clone() };
+        Box::new(move |py, ended| match ended {
+            Ok(result) => runtime.completion(py, &result),
+            Err(error) => runtime.raised(py, error, &task),
+        })
+    }
+}
+
+/// Why a job has no result.
+enum Ending {
+    Failure(Failure),
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Ending {
+    fn from(error: PyErr) -> Ending {
+        Ending::Raised(error)
+    }
+}
+
+fn is_reschedule(py: Python<'_>, error: &PyErr) -> bool {
+    let class = py.import(intern!(py, "kask.exceptions")).and_then(|module| module.getattr("Reschedule"));
+    class.is_ok_and(|class| error.is_instance(py, &class))
+}
+
+fn plain_failure(task: &str, type_name: &str, message: &str) -> Failure {
+    Failure::Raised(Arc::new(RaisedError {
+        task: task.into(),
+        type_name: type_name.to_owned(),
+        message: message.to_owned(),
+        traceback: String::new(),
+        worker: String::new(),
+        exception: None,
+    }))
+}
+
+/// Calls a function with a job's arguments.
+fn call<'py>(py: Python<'py>, function: &Function, job: &Job) -> PyResult<Bound<'py, PyAny>> {
+    let func = function.func.bind(py);
+    let shared = function.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+    let unreadable = |error| calls::unreadable(py, &job.name.to_string(), error);
+    let mut arguments = calls::load(py, &job.args).map_err(unreadable)?;
+    if !job.inputs.is_empty() || job.item.is_some() || job.position.is_some() {
+        let holes = holes(py, job).map_err(unreadable)?;
+        arguments = fill(arguments, &holes)?;
+    }
+    match (arguments, shared) {
+        (calls::Arguments::Single(argument), None) => func.call1((argument,)),
+        (calls::Arguments::Single(argument), Some(shared)) => func.call((argument,), Some(shared)),
+        (calls::Arguments::Many(args, None), None) => func.call1(args),
+        (calls::Arguments::Many(args, Some(kwargs)), None) => func.call(args, Some(&kwargs)),
+        (calls::Arguments::Many(args, None), Some(shared)) => func.call(args, Some(shared)),
+        (calls::Arguments::Many(args, Some(kwargs)), Some(shared)) => {
+            let all = shared.copy()?;
+            all.update(kwargs.as_mapping())?;
+            func.call(args, Some(&all))
+        }
+    }
+}
+
+fn fill<'py>(arguments: calls::Arguments<'py>, holes: &[Bound<'py, PyAny>]) -> PyResult<calls::Arguments<'py>> {
+    let mut filling = scan::Filling(holes);
+    Ok(match arguments {
+        calls::Arguments::Single(argument) => {
+            let filled = scan::rewrite(&argument, &mut filling)?;
+            calls::Arguments::Single(filled.unwrap_or(argument))
+        }
+        calls::Arguments::Many(args, kwargs) => {
+            let args = match scan::rewrite(args.as_any(), &mut filling)? {
+                Some(filled) => filled.cast_into::<PyTuple>()?,
+                None => args,
+            };
+            let kwargs = match kwargs {
+                None => None,
+                Some(kwargs) => Some(match scan::rewrite(kwargs.as_any(), &mut filling)? {
+                    Some(filled) => filled.cast_into::<PyDict>()?,
+                    None => kwargs,
+                }),
+            };
+            calls::Arguments::Many(args, kwargs)
+        }
+    })
+}
+
+/// What goes into each hole: inputs, then the block's item, then its position.
+fn holes<'py>(py: Python<'py>, job: &Job) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut inputs = job.inputs.iter().map(|input| object_of(py, input));
+    let mut holes = Vec::with_capacity(job.inputs.len() + 2);
+    match &job.slots {
+        Slots::Each => {
+            for input in inputs {
+                holes.push(input?);
+            }
+        }
+        Slots::OneList => holes.push(PyList::new(py, inputs.collect::<PyResult<Vec<_>>>()?)?.into_any()),
+        Slots::Mixed(slots) => {
+            for slot in slots.iter() {
+                match slot {
+                    Slot::One => holes.extend(inputs.next().transpose()?),
+                    Slot::List(len) => {
+                        let some = inputs.by_ref().take(*len as usize).collect::<PyResult<Vec<_>>>()?;
+                        holes.push(PyList::new(py, some)?.into_any());
+                    }
+                }
+            }
+        }
+    }
+    if let Some(item) = &job.item {
+        holes.push(pickle::loads(py, item)?);
+    }
+    if let Some(position) = &job.position {
+        holes.push(PyTuple::new(py, position.iter())?.into_any());
+    }
+    Ok(holes)
+}
+
+/// An input as an object, decoded at its first use in this worker.
+fn object_of<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        Value::Object { object, .. } => pickle::loads(py, object),
+        Value::Encoded { payload, object } => {
+            if let Some(object) = object.get() {
+                return pickle::loads(py, object);
+            }
+            let decoded = pickle::loads(py, payload)?;
+            // Two tasks may decode at once; the later one uses what the earlier one kept.
+            let kept = object.get_or_init(|| values::local(decoded.unbind()));
+            pickle::loads(py, kept)
+        }
+    }
+}
+
+impl Runtime for PythonRuntime {
+    fn run_jobs(&self, jobs: &mut dyn Jobs) {
+        if Python::try_attach(|py| self.run_attached(py, jobs)).is_none() {
+            while jobs.next().is_some() {
+                let reason = "the Python interpreter of the worker is ending".into();
+                jobs.done(Completion::Failed(Failure::Cancelled { reason }));
+            }
+        }
+    }
+
+    fn encode(&self, values: Vec<(TaskId, Payload)>) -> Vec<Result<Payload, Failure>> {
+        let count = values.len();
+        let encoded = Python::try_attach(|py| {
+            let each = values.iter().map(|(_, payload)| {
+                let origin = Origin { task: "", worker: "", local: false };
+                let subject = Subject { what: "the result", path: "" };
+                pickle::loads(py, payload)
+                    .and_then(|object| pickle::dumps(&object, &subject))
+                    .map_err(|error| errors::raised(py, error, &origin))
+            });
+            each.collect()
+        });
+        let ending = || Err(Failure::Cancelled { reason: "the Python interpreter of the worker is ending".into() });
+        encoded.unwrap_or_else(|| (0..count).map(|_| ending()).collect())
+    }
+
+    fn call(&self, payload: Payload) -> Result<Payload, Failure> {
+        let attached = Python::try_attach(|py| {
+            let outer = current::set_home(Some(self.home.clone()));
+            let result = self.call_attached(py, &payload);
+            current::set_home(outer);
+            let origin = Origin { task: "", worker: "", local: self.local };
+            result.map_err(|error| errors::raised(py, error, &origin))
+        });
+        attached.unwrap_or_else(|| {
+            Err(Failure::Cancelled { reason: "the Python interpreter of the worker is ending".into() })
+        })
+    }
+
+    fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) {
+        // Whoever asks may be a network thread, which must not wait for the GIL; so a thread does that waits.
+        let starter = move || {
+            let body = ThreadBody(Mutex::new(Some(body)));
+            let started = Python::try_attach(|py| connect::start_thread(py, &name, body));
+            if let Some(Err(error)) = started {
+                tracing::error!(%error, "a thread for tasks cannot be started");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("kask-start".into()).spawn(starter) {
+            tracing::error!(%error, "a thread for tasks cannot be started");
+        }
+    }
+}
+
+impl PythonRuntime {
+    fn call_attached(&self, py: Python<'_>, payload: &Payload) -> PyResult<Payload> {
+        let (func, args, kwargs): (Bound<'_, PyAny>, Bound<'_, PyTuple>, Bound<'_, PyDict>) =
+            pickle::loads(py, payload)?.extract()?;
+        let mut result = func.call(args, Some(&kwargs))?;
+        if coroutine::is_awaitable(&result) {
+            result = helpers::get(py, intern!(py, "run_coroutine"))?.call1((result,))?;
+        }
+        if matches!(payload, Payload::Local(_)) {
+            return Ok(values::local(result.unbind()));
+        }
+        pickle::dumps(&result, &Subject { what: "the result", path: "" })
+    }
+}
+
+/// What a thread runs, once.
+#[pyclass(module = "kask._kask", frozen)]
+pub struct ThreadBody(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+#[pymethods]
+impl ThreadBody {
+    fn __call__(&self, py: Python<'_>) {
+        let body = self.0.lock().take();
+        if let Some(body) = body {
+            py.detach(body);
+        }
+    }
+}
+
+/// Whether awaiting can be ruled out by the type alone, for the types that most results have.
+pub fn is_common_type(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyInt>()
+        || object.is_none()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyTuple>()
+        || object.is_exact_instance_of::<PyList>()
+        || !buffers::is_awaitable_type(object)
+}

@@ -1,0 +1,224 @@
+//! Messages of every family, small and odd.
+
+use bytes::Bytes;
+use kask_graph::{BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, Slot, Slots, Wanted};
+use kask_types::payload::Segment;
+use kask_types::{
+    Annotations, Attempt, BlobId, Certificate, ClientId, DeathCause, Failure, Incarnation, Items, Key, LayerToken,
+    Payload, RaisedError, Resources, TaskId, TaskName, WorkerId,
+};
+use kask_wire::client::{ClientInfo, KeyInMemory};
+use kask_wire::data;
+use kask_wire::worker::{FetchProblem, Finished, Input, Priority, WorkerMetrics};
+use kask_wire::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn text() -> impl Strategy<Value = Arc<str>> {
+    vec(prop_oneof![Just('a'), Just('-'), any::<char>()], 0..12).prop_map(|all| all.iter().collect::<String>().into())
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop_oneof![4 => vec(any::<u8>(), 0..40), 1 => vec(any::<u8>(), 2000..2100)].prop_map(Bytes::from)
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    (bytes(), vec(bytes(), 0..3)).prop_map(|(head, buffers)| Payload::Bytes {
+        head: Segment(head),
+        buffers: buffers.into_iter().map(Segment).collect(),
+    })
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    any::<u128>().prop_map(Key)
+}
+
+fn task() -> impl Strategy<Value = TaskId> {
+    any::<(u32, u32)>().prop_map(|(slot, generation)| TaskId { slot, generation })
+}
+
+fn resources() -> Resources {
+    Resources::new([("GPU", 1.5)]).expect("a good amount")
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    let cause = prop_oneof![
+        any::<i32>().prop_map(DeathCause::Signalled),
+        any::<u64>().prop_map(|silent_ms| DeathCause::Frozen { silent_ms }),
+        Just(DeathCause::OutOfMemory),
+    ];
+    (text(), cause, any::<Option<u64>>(), option::of(text())).prop_map(
+        |(worker, cause, peak_memory_bytes, last_task)| Certificate { worker, cause, peak_memory_bytes, last_task },
+    )
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let raised = (text(), option::of(payload())).prop_map(|(task, exception)| {
+        let said = || task.to_string();
+        let (type_name, message, traceback, worker) = (said(), said(), said(), said());
+        Failure::Raised(Arc::new(RaisedError { task, type_name, message, traceback, worker, exception }))
+    });
+    prop_oneof![
+        raised,
+        (text(), vec(certificate(), 0..4)).prop_map(|(task, deaths)| Failure::KilledWorker { task, deaths }),
+        text().prop_map(|reason| Failure::Cancelled { reason }),
+    ]
+}
+
+fn layer() -> impl Strategy<Value = Layer> {
+    let map = (any::<u128>(), bytes(), vec(key(), 0..5)).prop_map(|(blob, data, keys)| {
+        let ends = keys.iter().map(|_| data.len() as u32).collect();
+        let items = Items::Packed { data: Segment(data), ends };
+        LayerKind::Map(MapLayer { function: BlobId(blob), items, keys, names: vec![], inputs: Default::default() })
+    });
+    let block = (any::<u128>(), payload(), vec(any::<u32>(), 0..7)).prop_map(|(blob, template, sizes)| {
+        let axes = sizes.iter().map(|n| InputAxis::Window { axis: *n, before: 1, after: *n }).collect();
+        let grid: kask_graph::Grid = sizes.into_iter().collect();
+        let inputs = vec![BlockInput { layer: LayerToken(blob), grid: grid.clone(), axes }];
+        let function = BlobId(blob);
+        LayerKind::Blockwise(BlockwiseLayer { function, template, grid, inputs, items: None, wants_position: true })
+    });
+    (any::<u128>(), text(), prop_oneof![map, block]).prop_map(|(token, prefix, kind)| {
+        let annotations = Annotations { retries: 2, priority: -1, workers: None, resources: resources() };
+        Layer { token: LayerToken(token), prefix, annotations, kind }
+    })
+}
+
+pub fn client_to_scheduler() -> impl Strategy<Value = ClientToScheduler> {
+    let info = (text(), any::<u128>()).prop_map(|(name, life)| ClientInfo {
+        name,
+        incarnation: Incarnation(life),
+        versions: vec![("kask".into(), "1".into())],
+    });
+    let submit = (vec(layer(), 0..3), vec(key(), 0..4)).prop_map(|(layers, keys)| ClientToScheduler::Submit {
+        graph: Graph { layers },
+        outputs: Wanted::Keys(keys),
+    });
+    prop_oneof![
+        info.prop_map(ClientToScheduler::Register),
+        submit,
+        vec((any::<u128>().prop_map(BlobId), payload()), 0..3).prop_map(ClientToScheduler::Blobs),
+        (any::<u64>(), option::of(vec(key(), 0..3)))
+            .prop_map(|(request, keys)| ClientToScheduler::Ask { request, query: Query::WhoHas(keys) }),
+    ]
+}
+
+pub fn scheduler_to_client() -> impl Strategy<Value = SchedulerToClient> {
+    let there = (key(), task(), any::<(u32, u64)>())
+        .prop_map(|(key, task, (worker, nbytes))| KeyInMemory { key, task, worker: WorkerId(worker), nbytes });
+    prop_oneof![
+        any::<u32>().prop_map(|id| SchedulerToClient::Registered { client: ClientId(id), workers: vec![] }),
+        vec(there, 0..4).prop_map(SchedulerToClient::InMemory),
+        vec((key(), failure()), 0..3).prop_map(SchedulerToClient::Ended),
+        (any::<u64>(), vec((text(), payload().prop_map(Ok)), 0..3))
+            .prop_map(|(request, all)| SchedulerToClient::Answer { request, reply: Reply::Run(all) }),
+    ]
+}
+
+fn compute() -> impl Strategy<Value = ComputeTask> {
+    let input = (task(), vec(any::<u32>(), 0..5)).prop_map(|(task, all)| Input {
+        task,
+        nbytes: 9,
+        holders: all.into_iter().map(WorkerId).collect(),
+    });
+    (task(), any::<(u32, u128)>(), text(), payload(), vec(input, 0..3)).prop_map(
+        |(task, (number, blob), prefix, args, inputs)| ComputeTask {
+            task,
+            attempt: Attempt(number),
+            name: TaskName::Hashed { prefix, key: Key(blob) },
+            function: Some(BlobId(blob)),
+            args: args.clone(),
+            item: Some(args),
+            position: Some([number, 1, 2, 3, 4].into_iter().collect()),
+            slots: Slots::Mixed(Arc::from([Slot::One, Slot::List(number)])),
+            inputs,
+            priority: Priority { user: -3, graph: number, order: 7 },
+            resources: Some(Arc::new(resources())),
+        },
+    )
+}
+
+pub fn scheduler_to_worker() -> impl Strategy<Value = SchedulerToWorker> {
+    prop_oneof![
+        vec(compute(), 0..3).prop_map(SchedulerToWorker::Compute),
+        vec((task(), any::<u32>().prop_map(Attempt)), 0..5).prop_map(SchedulerToWorker::Steal),
+        (any::<u64>(), payload()).prop_map(|(call, payload)| SchedulerToWorker::Run { call, payload }),
+        text().prop_map(|reason| SchedulerToWorker::Close { reason }),
+    ]
+}
+
+pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
+    let metrics = any::<(u64, u32)>()
+        .prop_map(|(memory_bytes, ready)| WorkerMetrics { memory_bytes, ready, ..Default::default() });
+    let finished = (task(), any::<(u32, u64)>()).prop_map(|(task, (runner, nbytes))| Finished {
+        task,
+        attempt: Attempt(1),
+        nbytes,
+        duration_ns: nbytes,
+        started_us: 3,
+        runner,
+    });
+    let failed = (task(), failure()).prop_map(|(task, failure)| WorkerToScheduler::Failed {
+        task,
+        attempt: Attempt(2),
+        failure,
+        reschedule: false,
+    });
+    prop_oneof![
+        metrics.prop_map(WorkerToScheduler::Heartbeat),
+        vec(finished, 0..5).prop_map(WorkerToScheduler::Finished),
+        failed,
+        vec(task().prop_map(|task| (task, WorkerId(1), FetchProblem::Undecodable)), 0..4)
+            .prop_map(WorkerToScheduler::Missing),
+        certificate().prop_map(WorkerToScheduler::Closing),
+    ]
+}
+
+pub fn data_request() -> impl Strategy<Value = DataRequest> {
+    prop_oneof![
+        (any::<u64>(), vec(task(), 0..5)).prop_map(|(request, tasks)| DataRequest::Get { request, tasks }),
+        (any::<u64>(), vec((task(), payload(), any::<u64>()), 0..3))
+            .prop_map(|(request, values)| DataRequest::Put { request, worker: WorkerId(3), values }),
+    ]
+}
+
+pub fn data_reply() -> impl Strategy<Value = DataReply> {
+    let value = prop_oneof![
+        payload().prop_map(data::Value::Here),
+        Just(data::Value::NotThere),
+        failure().prop_map(data::Value::Failed),
+    ];
+    (any::<u64>(), vec((task(), value), 0..4), any::<bool>())
+        .prop_map(|(request, values, last)| DataReply::Values { request, values, last })
+}
+
+pub fn supervisor_to_scheduler() -> impl Strategy<Value = SupervisorToScheduler> {
+    (any::<u128>(), certificate(), any::<bool>()).prop_map(|(life, certificate, restarting)| {
+        SupervisorToScheduler::WorkerDied { incarnation: Incarnation(life), certificate, restarting }
+    })
+}
+
+pub fn scheduler_to_supervisor() -> impl Strategy<Value = SchedulerToSupervisor> {
+    let kill = any::<(u128, bool)>()
+        .prop_map(|(life, retire)| SchedulerToSupervisor::Kill { incarnation: Incarnation(life), retire });
+    prop_oneof![kill, Just(SchedulerToSupervisor::Close)]
+}
+
+pub fn hello() -> impl Strategy<Value = Hello> {
+    (any::<(u32, u128)>(), text()).prop_map(|((protocol, life), token)| Hello {
+        protocol,
+        version: "0.1.0".into(),
+        token: token.to_string(),
+        incarnation: Incarnation(life),
+        role: Role::Worker,
+    })
+}
+
+pub fn welcome() -> impl Strategy<Value = Welcome> {
+    prop_oneof![
+        any::<u128>().prop_map(|life| Welcome::Accepted { incarnation: Incarnation(life) }),
+        text().prop_map(|reason| Welcome::Refused { reason: reason.to_string() }),
+    ]
+}

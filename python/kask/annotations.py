@@ -1,0 +1,183 @@
+"""How tasks are to be run: the ``kask.annotate`` block, and the checks shared by all who take the same options."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from kask.engine import Options
+from kask.exceptions import UnknownKeywordError
+from kask.names import did_you_mean
+
+__all__ = ["NAMES", "annotate", "current_options", "get_annotations", "make_options"]
+
+NAMES = ("retries", "priority", "workers", "allow_other_workers", "resources")
+
+_current: contextvars.ContextVar[tuple[dict[str, Any], Options] | None] = contextvars.ContextVar(
+    "kask_annotations", default=None
+)
+
+_override: contextvars.ContextVar[Options | None] = contextvars.ContextVar("kask_overriding_options", default=None)
+
+
+@contextlib.contextmanager
+def annotate(**annotations: Any) -> Iterator[None]:
+    """Say how the tasks that are described in a ``with`` block shall be run. Blocks nest; the inner one wins.
+
+    Parameters
+    ----------
+    retries : int
+        How often a task that raised is run again.
+    priority : int
+        Higher runs first; 0 if nothing is said.
+    workers : str or list of str
+        Names or addresses of the workers that may run the tasks.
+    allow_other_workers : bool
+        Whether others will do while none of ``workers`` is there.
+    resources : dict
+        What a worker must have free for each of the tasks, such as ``{"GPU": 1}``.
+
+    Raises
+    ------
+    UnknownKeywordError
+        An annotation that does not exist.
+
+    Examples
+    --------
+    >>> import kask
+    >>> with kask.annotate(retries=3, priority=10):
+    ...     total = kask.delayed(sum)([1, 2])
+    >>> total.compute()
+    3
+    """
+    for name in annotations:
+        if name not in NAMES:
+            raise UnknownKeywordError(
+                f"there is no annotation {name!r}", hint=did_you_mean(name, NAMES) or f"there are {', '.join(NAMES)}"
+            )
+    merged = get_annotations() | annotations
+    token = _current.set((merged, make_options(**merged)))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def get_annotations() -> dict[str, Any]:
+    """The annotations in force here.
+
+    Examples
+    --------
+    >>> import kask
+    >>> with kask.annotate(priority=1):
+    ...     kask.get_annotations()
+    {'priority': 1}
+    """
+    current = _current.get()
+    return dict(current[0]) if current else {}
+
+
+def current_options() -> Options | None:
+    """The annotations in force here as the engine wants them; None if there are none."""
+    current = _current.get()
+    return current[1] if current else None
+
+
+@contextlib.contextmanager
+def overriding(options: Options | None) -> Iterator[None]:
+    """While collections hand over their graphs: what applies to tasks that nobody annotated."""
+    token = _override.set(options)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def overriding_options() -> Options | None:
+    """What the surrounding ``overriding`` block says."""
+    return _override.get()
+
+
+def _integer(name: str, value: Any, minimum: int | None = None) -> int:
+    try:
+        number = value.__index__()
+    except AttributeError:
+        raise TypeError(f"{name}= must be a whole number, got {value!r}") from None
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{name}= must be at least {minimum}, got {value!r}")
+    return int(number)
+
+
+def _workers(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else None
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"workers= must be the name or address of a worker, or a list of them, got {value!r}")
+    return names
+
+
+def _resources(value: Any) -> dict[str, float] | None:
+    if not value:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError(f"resources= must be a dict such as {{'GPU': 1}}, got {value!r}")
+    amounts = {}
+    for name, amount in value.items():
+        if (
+            not isinstance(name, str)
+            or isinstance(amount, bool)
+            or not isinstance(amount, int | float)
+            or not amount >= 0
+        ):
+            raise TypeError(f"resources= must map names to amounts of at least 0, got {name!r}: {amount!r}")
+        amounts[name] = float(amount)
+    return amounts
+
+
+def make_options(
+    *,
+    retries: int | None = None,
+    priority: int | None = None,
+    workers: str | Iterable[str] | None = None,
+    allow_other_workers: bool | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Options:
+    """Checked options for the engine.
+
+    Examples
+    --------
+    >>> options = make_options(retries=2, workers="alice")
+    """
+    names = _workers(workers)
+    if allow_other_workers and names is None:
+        raise ValueError("allow_other_workers=True is only of use together with workers=")
+    return Options(
+        retries=_integer("retries", retries or 0, 0),
+        priority=_integer("priority", priority or 0),
+        workers=names,
+        allow_other_workers=bool(allow_other_workers),
+        resources=_resources(resources),
+    )
+
+
+def options_for(
+    retries: int | None = None,
+    priority: int | None = None,
+    workers: Any = None,
+    allow_other_workers: bool | None = None,
+    resources: Any = None,
+) -> Options | None:
+    """What a call asked for, above the annotations in force; None when nobody asked for anything."""
+    if not (retries or priority or workers or allow_other_workers or resources):
+        return current_options()
+    asked = {
+        "retries": retries,
+        "priority": priority,
+        "workers": workers,
+        "allow_other_workers": allow_other_workers,
+        "resources": resources,
+    }
+    return make_options(**(get_annotations() | {name: value for name, value in asked.items() if value}))

@@ -1,0 +1,396 @@
+"""The protocol of lazy collections, and ``compute``, ``persist``, ``optimize`` and ``visualize`` of any mixture of them.
+
+A collection has these methods:
+
+``__kask_graph__(builder) -> list``
+    Adds its layers to a ``kask.engine.GraphBuilder`` and returns its outputs: printed keys, or futures of what is there already.
+``__kask_postcompute__() -> (function, extra)``
+    ``function(results, *extra)`` makes the value out of the outputs' results.
+``__kask_postpersist__() -> (function, extra)``
+    ``function(futures, *extra)`` makes the collection whose outputs are these futures.
+``__kask_tokenize__()``
+    Plain values that identify it.
+``__kask_describe__() -> list of (key, family, input keys)``
+    Its tasks, for ``visualize``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from kask import config, engine
+from kask.annotations import NAMES, make_options, overriding
+from kask.containers import map_leaves
+from kask.engine.current import current_client
+from kask.keywords import refuse_unknown
+from kask.settings import SCHEDULERS
+
+if TYPE_CHECKING:
+    from kask.engine import Engine, Future, GraphBuilder
+
+__all__ = ["Collection", "compute", "engine_for", "is_kask_collection", "optimize", "persist", "visualize"]
+
+
+@runtime_checkable
+class Collection(Protocol):
+    """What every lazy collection has."""
+
+    def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]: ...
+    def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]: ...
+    def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]: ...
+
+
+def first(results: list[Any]) -> Any:
+    """Finishes a collection whose value is its only result."""
+    return results[0]
+
+
+def is_kask_collection(x: Any) -> bool:
+    """Whether ``x`` is lazy: a Delayed, or another of Kask's collections.
+
+    Examples
+    --------
+    >>> import kask
+    >>> kask.is_kask_collection(kask.delayed(1)), kask.is_kask_collection(1)
+    (True, False)
+    """
+    return not isinstance(x, type) and hasattr(type(x), "__kask_graph__")
+
+
+def engine_for(scheduler: Any = None) -> Engine:
+    """The engine that ``scheduler=`` asks for: by default that of the task we are in, of the current client, or the embedded one."""
+    if scheduler is None:
+        scheduler = config.get("scheduler")
+    if isinstance(scheduler, str):
+        if scheduler == "auto":
+            return _default_engine()
+        if scheduler in ("embedded", "threads"):
+            from kask.engine.embedded import embedded_engine
+
+            return embedded_engine()
+        if scheduler in ("sync", "synchronous", "single-threaded"):
+            from kask.engine.embedded import synchronous_engine
+
+            return synchronous_engine()
+        if scheduler == "processes":
+            from kask.engine.processes import processes_engine
+
+            return processes_engine()
+    elif hasattr(type(scheduler), "__kask_engine__"):
+        return scheduler.__kask_engine__()
+    raise ValueError(f"scheduler= must be one of {', '.join(SCHEDULERS)}, or a client; got {scheduler!r}")
+
+
+def _default_engine() -> Engine:
+    client = current_client()
+    if client is not None:
+        return client.__kask_engine__()
+    if engine.current_task() is not None:
+        inside = engine.task_engine()
+        if inside is not None:
+            return inside
+    from kask.engine.embedded import embedded_engine
+
+    return embedded_engine()
+
+
+@contextmanager
+def _place_for_others() -> Iterator[None]:
+    """While a task waits for other tasks its thread does not count as busy, or all threads could end up waiting for each other."""
+    if engine.current_task() is None:
+        yield
+        return
+    engine.secede()
+    try:
+        yield
+    finally:
+        engine.rejoin()
+
+
+class Work:
+    """Collections taken out of nested arguments, their graph, and how to put results back."""
+
+    def __init__(self, args: Sequence[Any], traverse: bool, options: Any) -> None:
+        self.collections: list[Any] = []
+        self._positions: dict[int, int] = {}
+        self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
+        self.builder = engine.GraphBuilder()
+        self.outputs: list[list[str | Future]] = []
+        with overriding(options):
+            for collection in self.collections:
+                self.outputs.append(list(collection.__kask_graph__(self.builder)))
+
+    def _take(self, leaf: Any) -> Any:
+        if not is_kask_collection(leaf):
+            return leaf
+        position = self._positions.setdefault(id(leaf), len(self.collections))
+        if position == len(self.collections):
+            self.collections.append(leaf)
+        return _Place(position)
+
+    def submit(self, target: Engine) -> list[list[Future]]:
+        """Submit the graph; the futures of each collection's outputs."""
+        keys = [output for outputs in self.outputs for output in outputs if isinstance(output, str)]
+        futures = iter(target.submit_graph(self.builder, keys) if keys else [])
+        return [
+            [next(futures) if isinstance(output, str) else output for output in outputs] for outputs in self.outputs
+        ]
+
+    def put_back(self, values: Sequence[Any]) -> list[Any]:
+        """The arguments with each collection replaced by its value."""
+        return [
+            map_leaves(arg, lambda leaf: values[leaf.position] if type(leaf) is _Place else leaf)
+            for arg in self._template
+        ]
+
+
+class _Place:
+    """Stands for a collection that was taken out."""
+
+    __slots__ = ("position",)
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+def _options_of(caller: str, kwargs: dict[str, Any]) -> Any:
+    unknown = {name: value for name, value in kwargs.items() if name not in NAMES}
+    refuse_unknown(caller, unknown, [*NAMES, "scheduler", "traverse", "optimize_graph"])
+    return make_options(**kwargs) if kwargs else None
+
+
+def compute(
+    *args: Any, traverse: bool = True, optimize_graph: bool = True, scheduler: Any = None, **kwargs: Any
+) -> tuple:
+    """Compute several collections at once; work that they share is done once.
+
+    Parameters
+    ----------
+    *args : object
+        Collections, or containers (lists, tuples, sets, dicts, dataclasses) with collections somewhere inside. Anything else is
+        returned as it is.
+    traverse : bool
+        Whether to look into containers.
+    optimize_graph : bool
+        Accepted for the sake of other collections; Rust drops what is not needed in any case.
+    scheduler : str or Client, optional
+        "embedded" (alias "threads"), "processes", "sync" (aliases "synchronous", "single-threaded") or a client. The default is
+        the setting ``scheduler``, then the current client, then embedded.
+    **kwargs
+        ``retries``, ``priority``, ``workers``, ``allow_other_workers`` and ``resources`` as in :func:`kask.annotate`.
+
+    Returns
+    -------
+    tuple
+        One value for each argument.
+
+    Examples
+    --------
+    >>> import kask
+    >>> a = kask.delayed(1) + 1
+    >>> kask.compute(a, {"twice": [a * 2]}, 5)
+    (2, {'twice': [4]}, 5)
+    """
+    work = Work(args, traverse, _options_of("compute", kwargs))
+    if not work.collections:
+        return args
+    return tuple(work.put_back(run(work, engine_for(scheduler))))
+
+
+def run(work: Work, target: Engine) -> list[Any]:
+    """Submit, wait for everything at once, and make each collection's value."""
+    with _place_for_others():
+        futures = work.submit(target)
+        flat = [future for some in futures for future in some]
+        with _watched(target, flat):
+            results = iter(target.gather(flat))
+    values = []
+    for collection, some in zip(work.collections, futures, strict=True):
+        finish, extra = collection.__kask_postcompute__()
+        values.append(finish([next(results) for _ in some], *extra))
+    return values
+
+
+# Context managers made of (engine, futures) that surround every computation: progress bars.
+watchers: list[Callable[[Engine, list[Future]], Any]] = []
+
+
+@contextmanager
+def _watched(target: Engine, futures: list[Future]) -> Iterator[None]:
+    if not watchers:
+        yield
+        return
+    with watchers[-1](target, futures):
+        yield
+
+
+def persist(
+    *args: Any, traverse: bool = True, optimize_graph: bool = True, scheduler: Any = None, **kwargs: Any
+) -> tuple:
+    """Start computing collections and return equal ones whose results stay where they are computed.
+
+    Parameters
+    ----------
+    *args, traverse, optimize_graph, scheduler, **kwargs
+        As for :func:`kask.compute`.
+
+    Returns
+    -------
+    tuple
+        The arguments, each collection replaced by one that refers to the results.
+
+    Examples
+    --------
+    >>> import kask
+    >>> (a,) = kask.persist(kask.delayed(sum)([1, 2]))
+    >>> a.compute()
+    3
+    """
+    work = Work(args, traverse, _options_of("persist", kwargs))
+    if not work.collections:
+        return args
+    futures = work.submit(engine_for(scheduler))
+    return tuple(work.put_back(persisted(work, futures)))
+
+
+def persisted(work: Work, futures: list[list[Future]]) -> list[Any]:
+    """Each collection rebuilt on its futures."""
+    rebuilt = []
+    for collection, some in zip(work.collections, futures, strict=True):
+        rebuild, extra = collection.__kask_postpersist__()
+        rebuilt.append(rebuild(some, *extra))
+    return rebuilt
+
+
+def optimize(*args: Any, traverse: bool = True, **kwargs: Any) -> tuple:
+    """Equal collections whose expressions are rewritten to cost less.
+
+    A :class:`~kask.delayed.Delayed` has no expression to rewrite; Rust drops tasks that nothing needs when it is computed.
+
+    Parameters
+    ----------
+    *args : object
+        Collections, or containers with collections inside.
+    traverse : bool
+        Whether to look into containers.
+
+    Examples
+    --------
+    >>> import kask
+    >>> (a,) = kask.optimize(kask.delayed(1) + 1)
+    >>> a.compute()
+    2
+    """
+    refuse_unknown("optimize", kwargs, ["traverse"])
+
+    def better(leaf: Any) -> Any:
+        rewrite = getattr(type(leaf), "__kask_optimize__", None) if is_kask_collection(leaf) else None
+        return rewrite(leaf) if rewrite else leaf
+
+    return tuple(map_leaves(arg, better) if traverse else better(arg) for arg in args)
+
+
+def visualize(
+    *args: Any,
+    filename: str | None = "mykask",
+    format: str | None = None,
+    traverse: bool = True,
+    optimize_graph: bool = False,
+    engine: str | None = None,
+    rankdir: str = "BT",
+    **kwargs: Any,
+) -> Any:
+    """Draw the task graph of collections.
+
+    Parameters
+    ----------
+    *args : object
+        Collections, or containers with collections inside.
+    filename : str or None
+        Where to write the picture, with or without a suffix. ``None`` writes no file.
+    format : {"svg", "png", "pdf", "dot"}, optional
+        The default is the suffix of ``filename``, otherwise "svg". "png" and "pdf" need the ``dot`` program of graphviz.
+    traverse : bool
+        Whether to look into containers.
+    optimize_graph : bool
+        Whether to draw the optimised graph.
+    engine : {"graphviz", "kask"}, optional
+        What lays the graph out; graphviz where its ``dot`` is installed, otherwise Kask itself (SVG only).
+    rankdir : {"BT", "TB", "LR", "RL"}
+        Direction in which results flow.
+
+    Returns
+    -------
+    object
+        In IPython an image that displays itself; otherwise the SVG (or dot) text, or the bytes of a "png" or "pdf".
+
+    Examples
+    --------
+    >>> import kask
+    >>> picture = kask.visualize(kask.delayed(sum)([1, 2]), filename=None)
+    >>> "<svg" in picture
+    True
+    """
+    from kask.drawing import draw
+
+    refuse_unknown("visualize", kwargs, ["filename", "format", "traverse", "optimize_graph", "engine", "rankdir"])
+    if optimize_graph:
+        args = optimize(*args, traverse=traverse)
+    found: dict[str, tuple[str, str, list[str]]] = {}
+    collections: list[Any] = []
+
+    def take(leaf: Any) -> Any:
+        if is_kask_collection(leaf):
+            collections.append(leaf)
+        return leaf
+
+    for arg in args:
+        map_leaves(arg, take) if traverse else take(arg)
+    for collection in collections:
+        for task in collection.__kask_describe__():
+            found.setdefault(task[0], task)
+    return draw(list(found.values()), filename=filename, format=format, engine=engine, rankdir=rankdir)
+
+
+class Methods:
+    """``compute``, ``persist`` and ``visualize`` as methods of a collection."""
+
+    __slots__ = ()
+
+    def compute(self, **kwargs: Any) -> Any:
+        """Compute this collection; keywords as for :func:`kask.compute`.
+
+        Examples
+        --------
+        >>> import kask
+        >>> kask.delayed(sum)([1, 2]).compute(scheduler="sync")
+        3
+        """
+        (value,) = compute(self, traverse=False, **kwargs)
+        return value
+
+    def persist(self, **kwargs: Any) -> Any:
+        """Compute this collection and keep the results where they are; keywords as for :func:`kask.persist`.
+
+        Examples
+        --------
+        >>> import kask
+        >>> kask.delayed(sum)([1, 2]).persist().compute()
+        3
+        """
+        (collection,) = persist(self, traverse=False, **kwargs)
+        return collection
+
+    def visualize(self, filename: str | None = "mykask", **kwargs: Any) -> Any:
+        """Draw this collection's task graph; keywords as for :func:`kask.visualize`.
+
+        Examples
+        --------
+        >>> import kask
+        >>> text = kask.delayed(sum)([1, 2]).visualize(filename=None, format="dot")
+        >>> text.splitlines()[0]
+        'digraph {'
+        """
+        return visualize(self, filename=filename, **kwargs)

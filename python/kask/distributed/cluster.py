@@ -1,0 +1,279 @@
+"""``LocalCluster``: a scheduler in this process and workers on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+from kask import config
+from kask.distributed.aio import in_thread
+from kask.distributed.security import Security, write_scheduler_file
+from kask.engine import Cluster, Engine
+from kask.engine.exits import close_at_exit
+from kask.engine.local import start_cluster
+from kask.exceptions import ClientClosedError, ClusterError
+from kask.keywords import refuse_unknown
+from kask.units import format_bytes, parse_seconds
+
+OPTIONS = (
+    "n_workers", "threads_per_worker", "processes", "memory_limit", "host", "scheduler_port", "local_directory", "resources", "env",
+    "preload", "name",
+)  # fmt: skip
+
+
+class LocalCluster:
+    """A scheduler in this process and workers on this machine, which end with it.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Number of workers; by default as many as fit the CPUs.
+    threads_per_worker : int, optional
+        Threads of each worker; by default as many as fit the CPUs.
+    processes : bool
+        Whether workers are processes (supervised, and replaced when they die) or live in this process.
+    memory_limit : str, int or float, optional
+        Memory of each worker: "auto" (a fair share of the machine; the default), 0 (no limit), a size such as "4GiB", or a share of the machine
+        such as 0.25.
+    host : str, optional
+        Loopback address to listen on with TCP, such as "127.0.0.1"; by default Unix sockets in a private folder.
+    scheduler_port : int
+        Port for ``host``; 0 is any.
+    local_directory : path, optional
+        Folder for sockets and temporary files.
+    resources : dict, optional
+        What each worker has, such as ``{"GPU": 1}``.
+    env : dict, optional
+        Variables for the worker processes.
+    preload : list of str, optional
+        Modules that each worker process imports first.
+    name : str, optional
+        For people.
+    asynchronous : bool
+        Whether ``close`` returns an awaitable; then use ``async with LocalCluster(...)``.
+
+    Examples
+    --------
+    >>> from kask.distributed import Client, LocalCluster
+    >>> with LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster, Client(cluster) as client:
+    ...     client.submit(abs, -1).result()
+    1
+    """
+
+    def __init__(
+        self,
+        n_workers: int | None = None,
+        threads_per_worker: int | None = None,
+        processes: bool = True,
+        memory_limit: str | int | float | None = None,
+        host: str | None = None,
+        scheduler_port: int = 0,
+        local_directory: str | os.PathLike | None = None,
+        resources: Mapping[str, float] | None = None,
+        env: Mapping[str, str] | None = None,
+        preload: Sequence[str] | None = None,
+        name: str | None = None,
+        asynchronous: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        refuse_unknown("LocalCluster", kwargs, (*OPTIONS, "asynchronous"))
+        _check_count("n_workers", n_workers, 0)
+        _check_count("threads_per_worker", threads_per_worker, 1)
+        if scheduler_port and host is None:
+            host = "127.0.0.1"
+        self.name = name or f"local-{os.getpid()}"
+        self.asynchronous = asynchronous
+        self._pid = os.getpid()
+        self._closed = False
+        self._cluster: Cluster | None = None
+        self._options: dict[str, Any] = {
+            "n_workers": n_workers,
+            "threads_per_worker": threads_per_worker,
+            "processes": processes,
+            "memory_limit": memory_limit,
+            "local_directory": None if local_directory is None else os.fspath(local_directory),
+            "resources": resources,
+            "host": host,
+            "port": scheduler_port,
+            "env": env,
+            "preload": [preload] if isinstance(preload, str) else preload,
+            "name": self.name,
+        }
+        if not asynchronous:
+            self._start()
+
+    def _start(self) -> None:
+        if self._cluster is None and not self._closed:
+            self._cluster = start_cluster(**self._options)
+            close_at_exit(self)
+
+    @property
+    def _running(self) -> Cluster:
+        if self._pid != os.getpid():
+            raise ClientClosedError(
+                "this cluster belongs to the process that was forked", hint="make a new one in this process"
+            )
+        if self._closed:
+            raise ClientClosedError("the cluster is closed")
+        if self._cluster is None:
+            raise ClientClosedError(
+                "the cluster is not started", hint="await it first: cluster = await LocalCluster(asynchronous=True)"
+            )
+        return self._cluster
+
+    def _engine(self, name: str) -> Engine:
+        return self._running.engine(name)
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where other processes reach the scheduler; they need the token as well, see :attr:`token_file`."""
+        return self._running.address
+
+    @property
+    def token_file(self) -> str:
+        """The file with the token, readable by its owner only."""
+        return self._running.token_file
+
+    @property
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """Worker name -> dict with "name", "pid", "address" and "status".
+
+        Examples
+        --------
+        >>> from kask.distributed import LocalCluster
+        >>> with LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster:
+        ...     len(cluster.workers)
+        2
+        """
+        return {worker["name"]: worker for worker in self._running.workers}
+
+    @property
+    def status(self) -> str:
+        """ "created", "running" or "closed"."""
+        return "closed" if self._closed else "created" if self._cluster is None else "running"
+
+    def scale(self, n: int) -> Any:
+        """Have so many workers; those that leave first hand over what only they hold.
+
+        Parameters
+        ----------
+        n : int
+
+        Examples
+        --------
+        >>> from kask.distributed import LocalCluster
+        >>> with LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster:
+        ...     cluster.scale(2)
+        """
+        _check_count("n", n, 0)
+        return self._call(lambda: self._running.scale(n))
+
+    def get_client(self) -> Any:
+        """A client of this cluster.
+
+        Examples
+        --------
+        >>> from kask.distributed import LocalCluster
+        >>> with LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster, cluster.get_client() as client:
+        ...     client.submit(abs, -1).result()
+        1
+        """
+        from kask.distributed.client import Client
+
+        return Client(self, asynchronous=self.asynchronous)
+
+    def write_scheduler_file(self, scheduler_file: str | os.PathLike) -> None:
+        """Write a file that other processes hand to ``Client(scheduler_file=...)``; only its owner can read it.
+
+        Examples
+        --------
+        >>> from kask.distributed import LocalCluster
+        >>> with LocalCluster(n_workers=1, processes=False) as cluster:
+        ...     cluster.write_scheduler_file("scheduler.json")
+        Traceback (most recent call last):
+        kask.exceptions.ClusterError: no other process can reach a scheduler whose workers are threads of this process
+        """
+        write_scheduler_file(scheduler_file, self.scheduler_address, Security(token_file=self.token_file or None))
+
+    def close(self, timeout: float | str | None = None) -> Any:
+        """End the workers and the scheduler. Closing twice is fine.
+
+        Parameters
+        ----------
+        timeout : float or str, optional
+            How long workers may take before they are killed; the default is the setting ``cluster.close_timeout_s``.
+
+        Examples
+        --------
+        >>> from kask.distributed import LocalCluster
+        >>> cluster = LocalCluster(n_workers=1, processes=False)
+        >>> cluster.close()
+        """
+        return self._call(self._close, None if timeout is None else parse_seconds(timeout))
+
+    def _close(self, timeout: float | None = None) -> None:
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        if self._cluster is not None:
+            self._cluster.close(config.get("cluster.close_timeout_s") if timeout is None else timeout)
+
+    def _call(self, function: Any, *args: Any) -> Any:
+        return in_thread(function, *args) if self.asynchronous else function(*args)
+
+    def __enter__(self) -> LocalCluster:
+        if self.asynchronous:
+            raise ClusterError("a cluster with asynchronous=True needs `async with`")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __await__(self) -> Generator[Any, None, LocalCluster]:
+        return self._opened().__await__()
+
+    async def _opened(self) -> LocalCluster:
+        await in_thread(self._start)
+        return self
+
+    async def __aenter__(self) -> LocalCluster:
+        return await self._opened()
+
+    async def __aexit__(self, *_: object) -> None:
+        await in_thread(self._close)
+
+    def __repr__(self) -> str:
+        if self.status != "running":
+            return f"<LocalCluster {self.name}: {self.status}>"
+        return f"<LocalCluster {self.name}: {self.scheduler_address}, {len(self.workers)} worker{'s' * (len(self.workers) != 1)}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        if self.status != "running":
+            return f"<p><b>LocalCluster</b> {escape(self.name)}: {self.status}</p>"
+        limit = self._options["memory_limit"]
+        memory = (
+            format_bytes(limit)
+            if isinstance(limit, int) and limit
+            else "auto"
+            if limit in (None, "auto")
+            else str(limit or "no limit")
+        )
+        rows = "".join(
+            f"<tr><td>{escape(str(worker['name']))}</td><td>{worker['pid'] or ''}</td><td>{escape(str(worker['status']))}</td></tr>"
+            for worker in self.workers.values()
+        )
+        return (
+            f"<p><b>LocalCluster</b> {escape(self.name)} at <code>{escape(self.scheduler_address)}</code>, memory limit {escape(memory)}</p>"
+            f"<table><tr><th>worker</th><th>pid</th><th>status</th></tr>{rows}</table>"
+        )
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a LocalCluster cannot be pickled; hand its scheduler file to the other process")
+
+
+def _check_count(name: str, value: Any, minimum: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
+        raise ValueError(f"{name}= must be a whole number of at least {minimum}, got {value!r}")

@@ -1,0 +1,123 @@
+"""The one table of settings: every name that ``kask.config`` knows, with its type, default, unit and meaning.
+
+To add a setting, add a row, run ``python -m kask.config > docs/configuration.md``, and read it with
+``config.get("its.name")`` where it is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kask.units import parse_bytes, parse_seconds
+
+SCHEDULERS = ("auto", "embedded", "threads", "processes", "sync", "synchronous", "single-threaded")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: ``parse`` turns what a file, a variable or a call gave into the value, or raises ValueError."""
+
+    name: str
+    kind: str
+    default: Any
+    unit: str
+    doc: str
+    parse: Callable[[Any], Any]
+
+
+def _integer(minimum: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        if isinstance(value, str):
+            try:
+                value = int(value)
+            except ValueError:
+                raise ValueError(f"expected a whole number of at least {minimum}") from None
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ValueError(f"expected a whole number of at least {minimum}")
+        return value
+
+    return parse
+
+
+def _duration(value: Any) -> float:
+    seconds = parse_seconds(value)
+    if not seconds > 0:
+        raise ValueError("expected a duration above zero")
+    return seconds
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() not in words:
+        raise ValueError("expected true or false")
+    return words[str(value).lower()]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        text = value.strip()
+        value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+        raise ValueError("expected a list of texts")
+    return list(value)
+
+
+def _memory(value: Any) -> str | int:
+    if value == "auto":
+        return "auto"
+    limit = parse_bytes(value)
+    if limit < 0:
+        raise ValueError("expected 'auto', 0 (no limit) or a size")
+    return limit
+
+
+def _scheduler(value: Any) -> Any:
+    # A client object is allowed here; whether it is one is seen where it is used.
+    if isinstance(value, str) and value not in SCHEDULERS:
+        raise ValueError(f"expected one of {', '.join(SCHEDULERS)}, or a client")
+    return value
+
+
+_WHOLE, _TIME, _YES_NO, _WORD, _WORDS = "whole number", "duration", "true/false", "text", "list of texts"
+
+TABLE = {
+    setting.name: setting
+    for setting in [
+        Setting("scheduler", _WORD, "auto", "", "Where collections are computed when nothing else is said: the current client, otherwise embedded (`auto`), or one of "
+                "`embedded` (alias `threads`), `processes`, `sync` (aliases `synchronous`, `single-threaded`).", _scheduler),
+        Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0)),
+        Setting("client.address", _WORD, "", "", "Scheduler that `Client()` connects to; empty means that it starts a local cluster.", _text),
+        Setting("client.scheduler_file", _WORD, "", "", "File that names the scheduler that `Client()` connects to.", _text),
+        Setting("client.connect_timeout_s", _TIME, 30.0, "seconds", "How long connecting to a scheduler may take.", _duration),
+        Setting("client.close_timeout_s", _TIME, 10.0, "seconds", "How long closing a client waits for running tasks of an embedded engine.", _duration),
+        Setting("cluster.n_workers", _WHOLE, 0, "workers", "Workers of a `LocalCluster`; 0 means as many as fit the CPUs.", _integer(0)),
+        Setting("cluster.threads_per_worker", _WHOLE, 0, "threads", "Threads of each of its workers; 0 means as many as fit the CPUs.", _integer(0)),
+        Setting("cluster.memory_limit", "size", "auto", "bytes", "Memory of each of its workers: `auto` (a fair share of the machine), 0 (no limit), or a size such as `4GiB`.", _memory),
+        Setting("cluster.local_directory", _WORD, "", "", "Folder for its sockets and temporary files; empty means one of the system's choice.", _text),
+        Setting("cluster.startup_timeout_s", _TIME, 60.0, "seconds", "How long starting its workers may take.", _duration),
+        Setting("cluster.close_timeout_s", _TIME, 10.0, "seconds", "How long its workers may take to leave before they are killed.", _duration),
+        Setting("cluster.heartbeat_timeout_s", _TIME, 30.0, "seconds", "A worker that shows no sign of life for this long is taken for frozen and replaced.", _duration),
+        Setting("cluster.allowed_deaths", _WHOLE, 3, "deaths", "A task that is running each time this many workers die fails with `KilledWorker`.", _integer(1)),
+        Setting("cluster.restart_timeout_s", _TIME, 60.0, "seconds", "How long `Client.restart` waits for the workers to be back.", _duration),
+        Setting("worker.preload", _WORDS, [], "", "Modules that each worker process imports before its first task.", _texts),
+        Setting("security.token", _WORD, "", "", "Token of the scheduler that is connected to.", _text),
+        Setting("security.token_file", _WORD, "", "", "File that holds that token.", _text),
+        Setting("security.tls_ca", _WORD, "", "", "Certificate (PEM) of the authority that signed the cluster's certificates.", _text),
+        Setting("security.tls_cert", _WORD, "", "", "This process's certificate (PEM).", _text),
+        Setting("security.tls_key", _WORD, "", "", "The certificate's key (PEM).", _text),
+        Setting("tokenize.ensure_deterministic", _YES_NO, False, "", "Whether `tokenize` refuses objects that have no deterministic token.", _boolean),
+        Setting("progress.interval_s", _TIME, 0.1, "seconds", "How often progress bars are drawn.", _duration),
+        Setting("progress.minimum_s", "duration", 0.0, "seconds", "Computations shorter than this show no `ProgressBar`.", parse_seconds),
+    ]
+}  # fmt: skip

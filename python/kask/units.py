@@ -1,0 +1,80 @@
+"""Sizes and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµ]*)\s*")
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "pb": 10**15} | {
+    "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50,
+}  # fmt: skip
+_SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6} | {
+    "min": 60.0, "m": 60.0, "minutes": 60.0, "minute": 60.0,
+    "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
+}  # fmt: skip
+
+
+def parse_bytes(text: str | int | float) -> int:
+    """A number of bytes.
+
+    Examples
+    --------
+    >>> parse_bytes("4GiB"), parse_bytes("1.5 kB"), parse_bytes(12)
+    (4294967296, 1500, 12)
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return int(text)
+    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match[2].lower() not in _BYTES:
+        raise ValueError(
+            f"{text!r} is not a size; write a number of bytes, or one with a unit such as '4GiB' or '500 MB'"
+        )
+    return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def parse_seconds(text: str | int | float) -> float:
+    """A duration in seconds.
+
+    Examples
+    --------
+    >>> parse_seconds("100 ms"), parse_seconds("2h"), parse_seconds(3)
+    (0.1, 7200.0, 3.0)
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match[2].lower() not in _SECONDS:
+        raise ValueError(
+            f"{text!r} is not a duration; write seconds, or a number with a unit such as '30s' or '100 ms'"
+        )
+    return float(match[1]) * _SECONDS[match[2].lower()]
+
+
+def format_bytes(count: int) -> str:
+    """A size for people.
+
+    Examples
+    --------
+    >>> format_bytes(3 * 2**30), format_bytes(12)
+    ('3.00 GiB', '12 B')
+    """
+    for unit, size in (("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size * 0.9:
+            return f"{count / size:.2f} {unit}"
+    return f"{count} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people.
+
+    Examples
+    --------
+    >>> format_seconds(0.25), format_seconds(75), format_seconds(7260)
+    ('0.2s', '1m 15s', '2h  1m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)}m {int(seconds % 60):2d}s"
+    return f"{int(seconds // 3600)}h {int(seconds % 3600 // 60):2d}m"
