@@ -16,6 +16,7 @@ from measure import Absent, Case, Contender, Goal
 from work import inc, one, total
 
 SIDE = 695
+SPLIT = 4
 DASK_SIDE = 200
 
 
@@ -33,6 +34,15 @@ def cases() -> list[Case]:
     ]
 
 
+def tree_nodes(side: int) -> int:
+    """How many tasks combine a grid of ``side`` by ``side`` blocks; the last of them has the result."""
+    nodes = 0
+    while side > 1:
+        side = -(-side // SPLIT)
+        nodes += side * side
+    return nodes
+
+
 @contextlib.contextmanager
 def kask_submit() -> Iterator[Callable[[], float]]:
     from kask.engine import Engine, GraphBuilder, Hole, Options
@@ -46,8 +56,8 @@ def kask_submit() -> Iterator[Callable[[], float]]:
         ones, more, name = (f"{prefix}-{number:032x}" for number, prefix in enumerate(("ones", "inc", "sum")))
         builder.add_blockwise(ones, one, (), (SIDE, SIDE), [], options=never)
         builder.add_blockwise(more, inc, (Hole(0),), (SIDE, SIDE), [(ones, (SIDE, SIDE), (0, 1))], options=never)
-        builder.add_tree_reduce(name, total, total, (Hole(0),), more, (SIDE, SIDE), {0: 4, 1: 4}, options=never)
-        futures = engine.submit_graph(builder, [f"('{name}', 0, 0)"])
+        builder.add_tree_reduce(name, total, total, (Hole(0),), more, (SIDE, SIDE), {0: SPLIT, 1: SPLIT}, options=never)
+        futures = engine.submit_graph(builder, [f"('{name}', {tree_nodes(SIDE) - 1})"])
         tasks = engine.counters()["submitted"] - submitted
         seconds = time.perf_counter() - start
         assert tasks == builder.ntasks() > 990_000, f"{tasks} tasks were submitted"

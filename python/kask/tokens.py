@@ -201,7 +201,10 @@ class Normalizer:
             del self._open[identity]
             self._path.pop()
         if self._reach >= depth:
-            # Complete in itself. One that speaks of a cycle further up would mean something else elsewhere.
+            # Complete in itself, so that its token can stand for it; one that speaks of a cycle further up would mean
+            # something else elsewhere. Without tokens, parts that are shared would be written out again and again.
+            if described is not value:
+                described = ("kask:token", engine.tokenize(normalize, False, (described,), {}))
             self._done[identity] = (value, described)
             self._reach = reach
         else:
@@ -217,7 +220,7 @@ class Normalizer:
             return self.mapping(value)
         if kind is set or kind is frozenset:
             return (
-                "kask:set",
+                "kask:" + kind.__name__,
                 sorted(engine.tokenize(normalize, False, (self.part(item, "an element"),), {}) for item in value),
             )
         if kind in (engine.Node, engine.Future):

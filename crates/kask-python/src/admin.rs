@@ -1,6 +1,6 @@
 //! Questions and orders to the scheduler, with answers as Python objects.
 
-use crate::core::EngineCore;
+use crate::engine_core::EngineCore;
 use crate::errors;
 use crate::interrupt;
 use crate::pickle::{self, Subject};

@@ -4,7 +4,7 @@
 //! whether objects have to become bytes.
 
 use crate::calls;
-use crate::core::EngineCore;
+use crate::engine_core::EngineCore;
 use crate::errors;
 use crate::functions::{FunctionInfo, random128};
 use crate::future::Future;

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long objects thrown away by engine threads may wait for company.
 const GARBAGE_DELAY: Duration = Duration::from_millis(20);
 
+/// How long the exit waits for callbacks that are running.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Something to be done with Python.
 pub type Callback = Box<dyn FnOnce(Python<'_>) + Send>;
 
@@ -22,10 +25,13 @@ struct Queue {
     buffers: Vec<PyUntypedBuffer>,
     /// The process whose thread serves this queue: a fork has none.
     served_by: Option<u32>,
+    /// Nothing is served any more: the interpreter ends.
+    finished: bool,
 }
 
 static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
 static WORK: Condvar = Condvar::new();
+static ENDED: Condvar = Condvar::new();
 static GARBAGE: AtomicBool = AtomicBool::new(false);
 
 /// Calls `callback` soon, in order.
@@ -59,9 +65,24 @@ fn note_garbage(queue: &mut Queue) {
     }
 }
 
+/// Lets the thread end after what is queued, and waits for that; for the interpreter's exit. Call it without the GIL.
+pub fn finish() {
+    let mut queue = QUEUE.lock();
+    let Some(state) = queue.as_mut() else { return };
+    state.finished = true;
+    let here = Some(std::process::id());
+    WORK.notify_all();
+    while queue.as_ref().is_some_and(|queue| queue.served_by == here) {
+        // A callback of the user's may take for ever; the exit does not.
+        if ENDED.wait_for(&mut queue, EXIT_PATIENCE).timed_out() {
+            return;
+        }
+    }
+}
+
 fn serve(queue: &mut Queue) {
     let process = std::process::id();
-    if queue.served_by != Some(process) {
+    if queue.served_by != Some(process) && !queue.finished {
         let thread = std::thread::Builder::new().name("kask-callbacks".into()).spawn(run);
         // Without a thread the work waits for the next try; there is nobody here to be told.
         queue.served_by = thread.is_ok().then_some(process);
@@ -69,8 +90,7 @@ fn serve(queue: &mut Queue) {
 }
 
 fn run() {
-    loop {
-        let (callbacks, garbage) = next();
+    while let Some((callbacks, garbage)) = next() {
         if callbacks.is_empty() && garbage {
             std::thread::sleep(GARBAGE_DELAY);
         }
@@ -92,19 +112,26 @@ fn run() {
         if attached.is_none() {
             // The interpreter is gone. Dropping these would want it back.
             std::mem::forget(work);
-            return;
+            break;
         }
     }
+    if let Some(queue) = QUEUE.lock().as_mut() {
+        queue.served_by = None;
+    }
+    ENDED.notify_all();
 }
 
-/// Waits for work: callbacks, and whether there is garbage.
-fn next() -> (Vec<Callback>, bool) {
+/// Waits for work: callbacks, and whether there is garbage. `None` when the thread shall end.
+fn next() -> Option<(Vec<Callback>, bool)> {
     let mut queue = QUEUE.lock();
     loop {
         let garbage = GARBAGE.load(Ordering::Relaxed);
         let callbacks = queue.as_mut().map(|queue| std::mem::take(&mut queue.callbacks)).unwrap_or_default();
         if garbage || !callbacks.is_empty() {
-            return (callbacks, garbage);
+            return Some((callbacks, garbage));
+        }
+        if queue.as_ref().is_some_and(|queue| queue.finished) {
+            return None;
         }
         WORK.wait(&mut queue);
     }

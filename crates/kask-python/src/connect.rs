@@ -1,6 +1,6 @@
 //! How engines come to be: one function for each kind. All blocking parts run without the GIL.
 
-use crate::core::{EngineCore, Kind};
+use crate::engine_core::{EngineCore, Kind};
 use crate::errors;
 use crate::functions::random128;
 use crate::helpers;

@@ -1,6 +1,6 @@
 //! What a task may ask about itself: its key, its worker, an engine connected to its scheduler; leaving its runner.
 
-use crate::core::EngineCore;
+use crate::engine_core::EngineCore;
 use crate::engine::Engine;
 use crate::runtime::Home;
 use crate::{errors, helpers, interrupt};

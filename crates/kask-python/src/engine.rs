@@ -6,7 +6,7 @@
 use crate::admin;
 use crate::builder::{self, GraphBuilder};
 use crate::connect;
-use crate::core::{EngineCore, Kind, value};
+use crate::engine_core::{EngineCore, Kind, value};
 use crate::future::Future;
 use crate::interrupt;
 use crate::names::task_name;

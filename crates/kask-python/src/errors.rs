@@ -6,7 +6,7 @@
 
 use crate::pickle::{self, Subject};
 use crate::values::{self, RaisedObject};
-use crate::{blame, helpers};
+use crate::helpers;
 use kask_client::WaitError;
 use kask_types::{Failure, Payload, RaisedError};
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
@@ -193,9 +193,4 @@ fn remote_error(py: Python<'_>, raised: &RaisedError) -> PyResult<Raisable> {
     let arguments = (&raised.type_name, &raised.message, &raised.traceback);
     let error = class(py, "RemoteError")?.call1(arguments)?;
     Ok(Raisable::from((py, PyErr::from_value(error))))
-}
-
-/// A result that cannot be sent.
-pub fn unpicklable_result(py: Python<'_>, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
-    blame::explain(object, &Subject { what: "the result", path: "" }, error)
 }

@@ -4,7 +4,7 @@
 //! on any thread, without waiting. A future that is pickled names its key and its scheduler; where it is unpickled it
 //! belongs to the task's own engine, or to the default one of a client process.
 
-use crate::core::{EngineCore, KnownFailure, value};
+use crate::engine_core::{EngineCore, KnownFailure, value};
 use crate::current;
 use crate::engine::Engine;
 use crate::errors::Raisable;

@@ -4,7 +4,7 @@
 //! lets others in after `PATIENCE`, because calls of C functions never do. Everything a task can raise, `SystemExit`
 //! included, ends the task and nothing else.
 
-use crate::core::EngineCore;
+use crate::engine_core::EngineCore;
 use crate::errors::{self, Origin};
 use crate::pickle::{self, Subject};
 use crate::values::{self, Function};

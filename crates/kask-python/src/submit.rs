@@ -5,7 +5,7 @@
 //! look for futures inside it, and one Python object.
 
 use crate::calls::Packer;
-use crate::core::EngineCore;
+use crate::engine_core::EngineCore;
 use crate::functions::{FunctionInfo, random128, words};
 use crate::future::Future;
 use crate::names::task_name;

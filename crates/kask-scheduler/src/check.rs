@@ -251,11 +251,13 @@ impl Scheduler {
     }
 
     fn check_pending(&self) {
-        for (&slot, targets) in &self.scattering {
+        for (&slot, puts) in &self.scattering {
             assert!(matches!(self.tasks[slot].state, State::Scattering), "{slot:?} is not scattering");
-            assert!(!targets.is_empty(), "{slot:?} is scattering to nobody");
-            for &target in targets {
+            assert!(!puts.is_empty(), "{slot:?} is put by nobody");
+            for &(client, target) in puts {
                 let _ = &self.workers[target];
+                let wants = &self.clients[client].wants;
+                assert!(wants.contains(slot), "{slot:?} is put by a client that does not want it");
             }
         }
         for &(slot, target) in &self.copies.open {

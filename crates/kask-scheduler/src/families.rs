@@ -98,10 +98,7 @@ impl Families {
     }
 
     /// The status counts that `states` would give, for the invariant check.
-    pub(crate) fn recount<'a>(
-        &self,
-        states: impl Iterator<Item = (FamilyIx, &'a State)>,
-    ) -> Vec<(Arc<str>, [u64; 6])> {
+    pub(crate) fn recount<'a>(&self, states: impl Iterator<Item = (FamilyIx, &'a State)>) -> Vec<(Arc<str>, [u64; 6])> {
         let mut counts = vec![[0; 6]; self.families.len()];
         for (family, state) in states {
             if let Some(column) = column(state) {

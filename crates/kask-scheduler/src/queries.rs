@@ -119,11 +119,9 @@ impl Scheduler {
         match self.tasks[slot].state {
             State::Vacant => TaskStatus::Unknown,
             State::Released => TaskStatus::Released,
-            State::Scattering
-            | State::Waiting { .. }
-            | State::Queued
-            | State::Parked
-            | State::Processing { .. } => TaskStatus::Pending,
+            State::Scattering | State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => {
+                TaskStatus::Pending
+            }
             State::Memory { .. } => TaskStatus::InMemory,
             State::Erred(_) => TaskStatus::Failed,
         }

@@ -228,7 +228,8 @@ impl Scheduler {
             return;
         }
         let silent = |worker: &Worker| worker.last_heard.after_ms(timeout) <= self.now;
-        let frozen: Vec<WorkerIx> = self.workers.iter().filter(|(_, worker)| silent(worker)).map(|(ix, _)| ix).collect();
+        let frozen: Vec<WorkerIx> =
+            self.workers.iter().filter(|(_, worker)| silent(worker)).map(|(ix, _)| ix).collect();
         for ix in frozen {
             let worker = &self.workers[ix];
             let silent_ms = self.now.since_ns(worker.last_heard) / 1_000_000;

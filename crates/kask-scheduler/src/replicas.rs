@@ -161,7 +161,9 @@ impl Scheduler {
         for job in std::mem::take(&mut self.replications) {
             match self.replicate_more(&job) {
                 None => self.replications.push(job),
-                Some(reply) => self.out.to_client(job.client, SchedulerToClient::Answer { request: job.request, reply }),
+                Some(reply) => {
+                    self.out.to_client(job.client, SchedulerToClient::Answer { request: job.request, reply })
+                }
             }
         }
         self.retirements_changed();

@@ -43,17 +43,12 @@ impl Scheduler {
                 continue;
             };
             match self.tasks[slot].state {
-                State::Released
-                | State::Scattering
-                | State::Waiting { .. }
-                | State::Queued
-                | State::Parked
-                | State::Processing { .. } => {
+                State::Released | State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => {
                     self.tasks[slot].set(Flag::Detached, true);
                     slots.push(slot);
                 }
-                // It has ended, so it has run to the end.
-                State::Memory { .. } | State::Erred(_) | State::Vacant => {}
+                // It has ended, or is no more than what its client puts.
+                State::Memory { .. } | State::Erred(_) | State::Scattering | State::Vacant => {}
             }
         }
         self.demand(&slots);

@@ -1,8 +1,9 @@
 //! Data that a client puts on workers itself.
 //!
 //! The scheduler makes a task for each value and says where to put it; the task is in memory once a worker says that
-//! it holds it. Such a task has no lineage: lost, it stays lost. Its owner until then is the client, whose interest
-//! ends with the client; if all chosen workers are gone first, the task fails as lost.
+//! it holds it. Such a task has no lineage: lost, it stays lost. Until a worker holds the value somebody must be
+//! putting it: when the clients that were to put it are gone (or do not want it any more), or the workers chosen
+//! for it, the task fails as lost.
 
 use crate::classes::names_worker;
 use crate::clients::ClientIx;
@@ -80,10 +81,8 @@ impl Scheduler {
                 }
             };
             if put {
-                let already = self.scattering.entry(slot).or_default();
-                already.extend(chosen.iter().copied());
-                already.sort_unstable();
-                already.dedup();
+                let puts = self.scattering.entry(slot).or_default();
+                puts.extend(chosen.iter().map(|&ix| (job.client, ix)));
             }
             let ids = chosen.iter().map(|&ix| self.workers[ix].id).collect();
             answer.push((position as u32, self.tasks.id(slot), ids));
@@ -130,16 +129,33 @@ impl Scheduler {
     /// A worker that values were being put on is gone.
     pub(crate) fn targets_lost(&mut self, worker: WorkerIx) {
         let mut lost = Vec::new();
-        for (&slot, targets) in &mut self.scattering {
-            targets.retain(|&target| target != worker);
-            if targets.is_empty() {
+        for (&slot, puts) in &mut self.scattering {
+            puts.retain(|&(_, target)| target != worker);
+            if puts.is_empty() {
                 lost.push(slot);
             }
         }
         for slot in lost {
-            self.scattering.remove(&slot);
+            self.nobody_puts(slot);
+        }
+    }
+
+    /// A client that does not want the value any more, or is gone, puts it nowhere.
+    pub(crate) fn putter_lost(&mut self, client: ClientIx, slot: Slot) {
+        if let Some(puts) = self.scattering.get_mut(&slot) {
+            puts.retain(|&(putter, _)| putter != client);
+            if puts.is_empty() {
+                self.nobody_puts(slot);
+            }
+        }
+    }
+
+    fn nobody_puts(&mut self, slot: Slot) {
+        if self.is_needed(slot) {
             let failure = Failure::Lost { task: self.tasks.printed(slot) };
             self.fail(slot, &Arc::new(failure));
+        } else {
+            self.unsettled.push(slot);
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::blobs::Blobs;
 use crate::calls::Calls;
 use crate::classes::Classes;
-use crate::clients::Clients;
+use crate::clients::{ClientIx, Clients};
 use crate::config::Config;
 use crate::event::{Action, Event};
 use crate::outbox::Outbox;
@@ -67,8 +67,8 @@ pub struct Scheduler {
     pub(crate) parked: BTreeSet<Slot>,
     pub(crate) look_at_parked: bool,
     pub(crate) recent_deaths: RecentDeaths,
-    /// Tasks whose value is being put on these workers.
-    pub(crate) scattering: BTreeMap<Slot, Vec<WorkerIx>>,
+    /// Tasks whose value is being put by these clients on these workers.
+    pub(crate) scattering: BTreeMap<Slot, BTreeSet<(ClientIx, WorkerIx)>>,
     pub(crate) pending_scatters: Vec<PendingScatter>,
     pub(crate) scatter_turn: usize,
     pub(crate) copies: Copies,

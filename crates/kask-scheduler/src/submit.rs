@@ -30,7 +30,7 @@ struct Refusal {
 
 impl Scheduler {
     pub(crate) fn submit(&mut self, client: ClientIx, graph: Graph, wanted: &Wanted) {
-        match self.expand_submission(&graph, wanted) {
+        match self.expand_submission(client, &graph, wanted) {
             Ok(expansion) => self.admit(client, graph, &expansion),
             Err(Refusal { keys, reason }) => {
                 let message = SchedulerToClient::Refused { keys, reason: reason.into() };
@@ -39,8 +39,8 @@ impl Scheduler {
         }
     }
 
-    fn expand_submission(&self, graph: &Graph, wanted: &Wanted) -> Result<Expansion, Refusal> {
-        let refuse = |reason: String| Refusal { keys: self.new_outputs(graph, wanted), reason };
+    fn expand_submission(&self, client: ClientIx, graph: &Graph, wanted: &Wanted) -> Result<Expansion, Refusal> {
+        let refuse = |reason: String| Refusal { keys: self.new_outputs(client, graph, wanted), reason };
         for layer in &graph.layers {
             if let Some(blob) = blobs_of(layer).iter().find(|blob| !self.blobs.contains_key(blob)) {
                 let name = &layer.prefix;
@@ -71,9 +71,10 @@ impl Scheduler {
         Ok(expansion)
     }
 
-    /// Wanted keys that the scheduler does not have.
-    fn new_outputs(&self, graph: &Graph, wanted: &Wanted) -> Vec<Key> {
-        let is_new = |key: &Key| self.tasks.find(*key).is_none();
+    /// Wanted keys that the client does not want already: nobody else will tell it of them.
+    fn new_outputs(&self, client: ClientIx, graph: &Graph, wanted: &Wanted) -> Vec<Key> {
+        let wants = &self.clients[client].wants;
+        let is_new = |key: &Key| self.tasks.find(*key).is_none_or(|slot| !wants.contains(slot));
         match wanted {
             Wanted::Keys(keys) => keys.iter().copied().filter(is_new).collect(),
             Wanted::All => {
@@ -87,11 +88,8 @@ impl Scheduler {
     /// Enters an expanded submission.
     fn admit(&mut self, client: ClientIx, graph: Graph, expansion: &Expansion) {
         let sequence = expansion.sequence();
-        let externals: Vec<Slot> = expansion
-            .externals
-            .iter()
-            .map(|&key| self.tasks.find(key).expect("unknown keys were refused"))
-            .collect();
+        let externals: Vec<Slot> =
+            expansion.externals.iter().map(|&key| self.tasks.find(key).expect("unknown keys were refused")).collect();
         let new = if sequence.is_empty() { Vec::new() } else { self.enter(graph, expansion, sequence, &externals) };
         let mut wanted = Vec::new();
         for output in &expansion.outputs {

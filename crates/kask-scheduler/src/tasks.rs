@@ -420,10 +420,9 @@ impl Tasks {
     pub(crate) fn name(&self, slot: Slot) -> TaskName {
         match self.lineage(slot) {
             Some(batch) => batch.layer_of(self[slot].row).0.name(batch.local(self[slot].row).1),
-            None => TaskName::Hashed {
-                prefix: self.families.prefix(self[slot].family()).clone(),
-                key: self[slot].key(),
-            },
+            None => {
+                TaskName::Hashed { prefix: self.families.prefix(self[slot].family()).clone(), key: self[slot].key() }
+            }
         }
     }
 

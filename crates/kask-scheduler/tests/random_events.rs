@@ -10,7 +10,7 @@ mod common;
 use common::{Cluster, Def, Seen, certificate, graph_with, incarnation, key};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, ClientId, DeathCause, Key, TaskId, WorkerId, WorkerRestriction};
-use kask_wire::client::{Query, Reply};
+use kask_wire::client::Reply;
 use kask_wire::worker::FetchProblem;
 use kask_wire::{ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler, WorkerToScheduler};
 use proptest::prelude::*;
@@ -158,14 +158,14 @@ impl World {
         let mut stack = wanted.clone();
         while let Some(task) = stack.pop() {
             if needed.insert(task) {
-                stack.extend(reads(task).iter().map(|name| name[1..].parse::<usize>().expect("a task of the universe")));
+                stack
+                    .extend(reads(task).iter().map(|name| name[1..].parse::<usize>().expect("a task of the universe")));
             }
         }
         // Sometimes only what is wanted is defined, and the rest must be known.
         let defined: Vec<usize> = if style % 5 == 0 { wanted.clone() } else { needed.into_iter().collect() };
         let texts: Vec<(String, Vec<String>)> = defined.iter().map(|&task| (name(task), reads(task))).collect();
-        let lists: Vec<Vec<&str>> =
-            texts.iter().map(|(_, reads)| reads.iter().map(String::as_str).collect()).collect();
+        let lists: Vec<Vec<&str>> = texts.iter().map(|(_, reads)| reads.iter().map(String::as_str).collect()).collect();
         let mut defs: Vec<Def<'_>> = Vec::new();
         let mut seen = BTreeSet::new();
         for ((name, _), reads) in texts.iter().zip(&lists) {
@@ -173,9 +173,8 @@ impl World {
                 defs.push((name, reads));
             }
         }
-        let restriction = |allow_other_workers| {
-            Some(WorkerRestriction { workers: vec!["w1".into()], allow_other_workers })
-        };
+        let restriction =
+            |allow_other_workers| Some(WorkerRestriction { workers: vec!["w1".into()], allow_other_workers });
         let annotations = Annotations {
             retries: u32::from(style % 3),
             priority: i32::from(style % 2),
@@ -248,10 +247,8 @@ impl World {
     fn report_death(&mut self, worker: WorkerId, last: Option<&str>) {
         let certificate = certificate(DeathCause::Exited(1), last);
         let incarnation = incarnation(worker);
-        self.cluster.supervise(
-            SUPERVISOR,
-            SupervisorToScheduler::WorkerDied { incarnation, certificate, restarting: false },
-        );
+        self.cluster
+            .supervise(SUPERVISOR, SupervisorToScheduler::WorkerDied { incarnation, certificate, restarting: false });
         self.cluster.workers.remove(&worker);
     }
 
@@ -407,8 +404,8 @@ impl World {
     fn lose_inputs(&mut self, worker: u8, task: u8, problem: u8) {
         let Some((worker, task)) = self.an_attempt(worker, task) else { return };
         let Some(input) = task.inputs.first() else { return };
-        let problem = [FetchProblem::NotThere, FetchProblem::Unreachable, FetchProblem::Undecodable]
-            [usize::from(problem)];
+        let problem =
+            [FetchProblem::NotThere, FetchProblem::Unreachable, FetchProblem::Undecodable][usize::from(problem)];
         let missing = vec![(input.task, input.holders[0], problem)];
         self.cluster.workers.get_mut(&worker).expect("picked").drop_attempt(task.task, task.attempt);
         let message = WorkerToScheduler::InputsMissing { task: task.task, attempt: task.attempt, missing };
@@ -445,6 +442,7 @@ impl World {
             while self.cluster.workers.len() < 3 {
                 self.join(false, 2);
             }
+            self.fetch_everything();
             if round > 20 && self.is_quiet() {
                 return;
             }
@@ -469,6 +467,18 @@ impl World {
         if closed {
             self.cluster.say(worker, WorkerToScheduler::Closing(certificate(DeathCause::Retired, None)));
             self.cluster.workers.remove(&worker);
+        }
+    }
+
+    /// A value that a worker has silently lost is found out when somebody asks for it.
+    fn fetch_everything(&mut self) {
+        for (id, key) in self.unfinished() {
+            let Some(Seen::InMemory { task, worker }) = self.cluster.clients[&id].seen.get(&key).cloned() else {
+                continue;
+            };
+            let reporter = self.cluster.workers.keys().copied().find(|&other| other != worker);
+            let missing = vec![(task, worker, FetchProblem::NotThere)];
+            self.cluster.say(reporter.expect("three workers are there"), WorkerToScheduler::Missing(missing));
         }
     }
 
@@ -498,26 +508,14 @@ impl World {
     }
 }
 
-/// A value that a worker has silently lost is found out only when somebody asks for it.
-fn ask_for_everything(world: &mut World) {
-    let ids: Vec<WorkerId> = world.cluster.workers.keys().copied().collect();
-    for client in world.cluster.clients.keys().copied().collect::<Vec<_>>() {
-        let Reply::HasWhat(_) = world.cluster.ask(client, Query::HasWhat(None)) else { panic!("asked for holdings") };
-    }
-    for (id, key) in world.unfinished() {
-        let Some(Seen::InMemory { task, worker }) = world.cluster.clients[&id].seen.get(&key).cloned() else {
-            continue;
-        };
-        let reporter = ids.iter().copied().find(|&other| other != worker);
-        if let Some(reporter) = reporter.filter(|reporter| world.cluster.workers.contains_key(reporter)) {
-            let missing = vec![(task, worker, FetchProblem::NotThere)];
-            world.cluster.say(reporter, WorkerToScheduler::Missing(missing));
-        }
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        // `PROPTEST_CASES` asks for more.
+        cases: ProptestConfig::default().cases.max(2_000),
+        max_shrink_iters: 4_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_everything_wanted_ends(steps in proptest::collection::vec(step(), 1..160)) {
@@ -527,7 +525,6 @@ proptest! {
         for step in steps {
             world.apply(step);
         }
-        ask_for_everything(&mut world);
         world.heal();
         for client in world.cluster.clients.keys().copied().collect::<Vec<_>>() {
             world.cluster.leave(client);

@@ -437,7 +437,8 @@ fn deadlock_class_scale_down_loses_nothing() {
     cluster.run_all();
     assert!(cluster.workers[&going].closed, "closed once everything is elsewhere");
     assert!(cluster.answer(client, 9).is_none());
-    let kill = cluster.told_supervisors.iter().any(|(_, m)| matches!(m, SchedulerToSupervisor::Kill { retire: true, .. }));
+    let kill =
+        cluster.told_supervisors.iter().any(|(_, m)| matches!(m, SchedulerToSupervisor::Kill { retire: true, .. }));
     assert!(kill, "the supervisor does not start it again");
     let certificate = certificate(DeathCause::Retired, None);
     cluster.workers.remove(&going);

@@ -34,6 +34,7 @@ pub(crate) enum Asked {
     Scatter(Vec<(Key, u64)>),
     WhoHas(Key),
     Info,
+    Families,
     /// Anything whose answer says only that it is done, or why not.
     Deed,
 }
@@ -45,11 +46,12 @@ pub(crate) struct SimClient {
     pub(crate) wants: BTreeMap<Key, View>,
     /// Keys that may have been unknown when they were asked for.
     pub(crate) lenient: BTreeSet<Key>,
-    /// Outputs of graphs that read keys which may have been forgotten.
-    refusable: BTreeSet<Key>,
+    /// Outputs of graphs that read keys which may have been forgotten, with these keys.
+    refusable: BTreeMap<Key, Vec<Key>>,
     pub(crate) asked: BTreeMap<u64, Asked>,
     next_request: u64,
     pub(crate) info: Option<SchedulerInfo>,
+    pub(crate) families: Vec<(Arc<str>, [u64; 6])>,
 }
 
 impl World {
@@ -61,10 +63,11 @@ impl World {
             observes,
             wants: BTreeMap::new(),
             lenient: BTreeSet::new(),
-            refusable: BTreeSet::new(),
+            refusable: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_request: 0,
             info: None,
+            families: Vec::new(),
         };
         self.clients.insert(id, client);
         let incarnation = Incarnation(self.rng.wide());
@@ -156,13 +159,13 @@ impl World {
     fn submit_new(&mut self, id: ClientId, detach: bool) {
         let client = self.client(id);
         let readable = client.wants.iter().filter(|(key, view)| {
-            !matches!(view, View::Failed) && !client.lenient.contains(key) && !client.refusable.contains(key)
+            !matches!(view, View::Failed) && !client.lenient.contains(key) && !client.refusable.contains_key(key)
         });
         let outside: Vec<Key> = readable.map(|(&key, _)| key).collect();
         let (rates, slots) = (self.plan.rates.clone(), self.plan.slots);
         let drawn = Artist { rng: &mut self.rng, rates: &rates, slots }.draw(&outside);
         let keys = drawn.wanted.clone();
-        if drawn.self_contained {
+        if drawn.outside.is_empty() {
             self.known_graphs.push((drawn.graph.clone(), keys.clone()));
         }
         self.submit(id, drawn);
@@ -174,15 +177,14 @@ impl World {
     }
 
     pub(crate) fn submit(&mut self, id: ClientId, drawn: Drawn) {
-        let Drawn { graph, outputs, wanted, self_contained } = drawn;
+        let Drawn { graph, outputs, wanted, outside } = drawn;
         self.report.tasks += count(&graph);
         crate::expand::learn(&mut self.model, &graph);
         let client = self.client(id);
         for key in wanted {
             client.wants.entry(key).or_insert(View::Pending);
-            client.lenient.remove(&key);
-            if !self_contained {
-                client.refusable.insert(key);
+            if !outside.is_empty() {
+                client.refusable.insert(key, outside.clone());
             }
         }
         self.client_says(id, &Say::Submit { graph, outputs });
@@ -193,7 +195,7 @@ impl World {
         let some: Vec<Key> = wanted.iter().copied().filter(|_| self.rng.chance(600)).collect();
         let wanted = if some.is_empty() { wanted } else { some };
         let outputs = Wanted::Keys(wanted.clone());
-        self.submit(id, Drawn { graph, outputs, wanted, self_contained: true });
+        self.submit(id, Drawn { graph, outputs, wanted, outside: Vec::new() });
     }
 
     fn some_wanted(&mut self, id: ClientId, per_mille: u32, which: impl Fn(&View) -> bool) -> Vec<Key> {
@@ -328,7 +330,8 @@ impl World {
             }
             SchedulerToClient::Refused { keys, reason } => {
                 for key in keys {
-                    let excused = self.clients[&id].refusable.contains(&key) && self.model.has_excuse(key);
+                    let reads = self.clients[&id].refusable.get(&key);
+                    let excused = reads.is_some_and(|reads| reads.iter().any(|&read| self.model.has_excuse(read)));
                     let matters = self.set_view(id, key, View::Failed) | self.detached.remove(&key);
                     if matters && !excused {
                         return Err(format!("{} was refused: {reason}", self.model.name_of(key)));
@@ -391,6 +394,7 @@ impl World {
             (Asked::Scatter(values), Reply::Scatter(places)) => self.put(id, &values, places),
             (Asked::WhoHas(key), Reply::WhoHas(list)) => self.look_elsewhere(id, key, &list),
             (Asked::Info, Reply::Info(info)) => self.client(id).info = Some(info),
+            (Asked::Families, Reply::Families(families)) => self.client(id).families = families,
             (Asked::Deed, Reply::Done | Reply::Failed { .. }) => {}
             (asked, reply) => return Err(format!("{id:?} asked {asked:?} and was answered {reply:?}")),
         }

@@ -133,13 +133,17 @@ impl World {
         }
         let observer = self.clients.values().find(|client| client.observes).expect("one observes").id;
         self.clients.get_mut(&observer).expect("it was just found").info = None;
+        self.ask(observer, Asked::Families, |request| Say::Ask { request, query: Query::Families });
         self.ask(observer, Asked::Info, |request| Say::Ask { request, query: Query::Info });
         while self.clients[&observer].info.is_none() {
             self.turn()?;
         }
         let info = self.clients[&observer].info.as_ref().expect("it was waited for");
         if info.tasks > 0 {
-            return Ok(Some(format!("{} tasks on the scheduler", info.tasks)));
+            let families = self.clients[&observer].families.iter().filter(|(_, counts)| counts.iter().any(|&n| n > 0));
+            let families: Vec<_> = families.collect();
+            let states = "waiting, queued, running, in memory, failed, released";
+            return Ok(Some(format!("{} tasks on the scheduler ({states}: {families:?})", info.tasks)));
         }
         let busy = info.workers.iter().find(|worker| worker.held + worker.processing > 0);
         Ok(busy.map(|worker| format!("work or data of {} in the scheduler's books", worker.info.name)))

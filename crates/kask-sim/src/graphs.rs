@@ -20,8 +20,8 @@ pub struct Drawn {
     pub outputs: Wanted,
     /// Which keys that means.
     pub wanted: Vec<Key>,
-    /// Whether it reads nothing from outside.
-    pub self_contained: bool,
+    /// What it reads from outside.
+    pub outside: Vec<Key>,
 }
 
 /// The functions that all graphs call.
@@ -133,14 +133,15 @@ impl Artist<'_> {
     fn dag(&mut self, outside: &[Key]) -> Drawn {
         let count = self.rng.between(1, 25);
         let keys = self.keys(count);
-        let mut self_contained = true;
+        let mut read_outside = Vec::new();
         let mut inputs = Vec::new();
         for index in 0..keys.len() {
             let mut reads = Vec::new();
             for _ in 0..self.rng.below(4) {
                 if !outside.is_empty() && self.rng.chance(100) {
-                    reads.extend(self.rng.pick(outside));
-                    self_contained = false;
+                    let read = *self.rng.pick(outside).expect("there are some");
+                    reads.push(read);
+                    read_outside.push(read);
                 } else {
                     reads.extend(self.rng.pick(&keys[..index]));
                 }
@@ -156,7 +157,7 @@ impl Artist<'_> {
             some.dedup();
             (Wanted::Keys(some.clone()), some)
         };
-        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, self_contained }
+        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, outside: read_outside }
     }
 
     fn chain(&mut self) -> Drawn {
@@ -166,7 +167,7 @@ impl Artist<'_> {
         let layer = self.explicit(inputs.collect(), keys.clone());
         let wanted = vec![keys[keys.len() - 1]];
         let outputs = Wanted::Keys(wanted.clone());
-        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, self_contained: true }
+        Drawn { graph: Graph { layers: vec![layer] }, outputs, wanted, outside: Vec::new() }
     }
 
     fn map(&mut self, outside: &[Key]) -> Drawn {
@@ -187,7 +188,7 @@ impl Artist<'_> {
         let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
         let layer = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Map(map) };
         let graph = Graph { layers: vec![layer] };
-        Drawn { graph, outputs: Wanted::All, wanted: keys, self_contained: shared.is_none() }
+        Drawn { graph, outputs: Wanted::All, wanted: keys, outside: shared.into_iter().collect() }
     }
 
     fn blockwise(&mut self, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
@@ -252,7 +253,7 @@ impl Artist<'_> {
         if self.rng.chance(300) {
             layers.reverse();
         }
-        Drawn { graph: Graph { layers }, outputs: Wanted::Keys(wanted.clone()), wanted, self_contained: true }
+        Drawn { graph: Graph { layers }, outputs: Wanted::Keys(wanted.clone()), wanted, outside: Vec::new() }
     }
 }
 

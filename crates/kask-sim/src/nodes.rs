@@ -207,7 +207,7 @@ impl World {
             self.network.after_us(duration, after(NodeHappening::CallEnds { task, attempt }));
             if secedes {
                 self.network.after_us(duration / 3, after(NodeHappening::Secedes { task, attempt }));
-                if duration % 2 == 0 {
+                if duration.is_multiple_of(2) {
                     self.network.after_us(duration / 2, after(NodeHappening::Rejoins { task, attempt }));
                 }
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -221,7 +222,7 @@ class ClientInfo(ClientBase):
         check_function_keywords("run", function, kwargs, ("workers", "wait", "nanny", "on_error"))
         where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
         if not wait:
-            threading.Thread(target=self._engine.run, args=(function, args, kwargs, where, None), daemon=True).start()
+            _in_background(self._engine.run, function, args, kwargs, where, None)
             return self._call(lambda: None)
 
         def work() -> dict[str, Any]:
@@ -277,7 +278,7 @@ class ClientInfo(ClientBase):
         """
         limit = config.get("cluster.restart_timeout_s") if timeout is None else parse_seconds(timeout)
         if not wait_for_workers:
-            threading.Thread(target=self._engine.restart, args=(limit,), daemon=True).start()
+            _in_background(self._engine.restart, limit)
             return self._call(lambda: None)
         return self._call(lambda: self._engine.restart(limit))
 
@@ -419,6 +420,18 @@ class ClientInfo(ClientBase):
             self.cluster.write_scheduler_file(scheduler_file)
         else:
             write_scheduler_file(scheduler_file, self._engine.address, self._security)
+
+
+def _in_background(function: Callable[..., Any], *args: Any) -> None:
+    """Call without waiting; nobody is there to hear of a failure."""
+
+    def body() -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            logging.getLogger("kask").info("a call that nobody waits for failed: %s", error)
+
+    threading.Thread(target=body, name="kask-call", daemon=True).start()
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -49,6 +49,59 @@ fn four_threads_lose_nothing_and_keep_their_order() {
     });
 }
 
+/// Takes events and counts them: as little as can be, so that rounds are short.
+struct Count(Arc<AtomicU64>);
+
+impl Actor for Count {
+    type Event = ();
+    fn handle(&mut self, events: &mut Vec<()>, _: &mut Wake) {
+        self.0.fetch_add(events.drain(..).count() as u64, Ordering::SeqCst);
+    }
+}
+
+/// Waits without sleeping (a sleep would take threads out of step), and lets others run when that takes long.
+fn spin_until(ready: impl Fn() -> bool) {
+    for turn in 1u64.. {
+        if ready() {
+            return;
+        }
+        if turn % 4096 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
+}
+
+#[test]
+fn an_event_that_comes_as_the_holder_leaves_is_not_left_lying() {
+    // The window is some nanoseconds wide: between the holder's last look into the inbox and its release of the core.
+    // Two threads that start each round together, with a growing offset, meet in it many times in so many rounds.
+    const ROUNDS: u64 = 300_000;
+    let seen = Arc::new(AtomicU64::new(0));
+    let reactor = Arc::new(Reactor::new(Count(seen.clone())));
+    let (arrived, driven) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (reactor, seen, arrived, driven) = (&reactor, &seen, &arrived, &driven);
+            scope.spawn(move || {
+                for round in 1..=ROUNDS {
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    spin_until(|| arrived.load(Ordering::SeqCst) >= 2 * round);
+                    (0..round % 64 * thread).for_each(|_| std::hint::spin_loop());
+                    reactor.post(());
+                    drive(reactor.clone());
+                    driven.fetch_add(1, Ordering::SeqCst);
+                    spin_until(|| driven.load(Ordering::SeqCst) >= 2 * round);
+                    // Both have driven. The other may be in its next round already, so this is a least number.
+                    if seen.load(Ordering::SeqCst) < 2 * round {
+                        // Lets the other thread's wait end, too.
+                        arrived.store(u64::MAX / 2, Ordering::SeqCst);
+                        driven.store(u64::MAX / 2, Ordering::SeqCst);
+                        panic!("an event was left lying in round {round}");
+                    }
+                }
+            });
+        }
+    });
+}
+
 /// Passes a number to the other one until it is 0.
 struct Player {
     other: Arc<OnceLock<Arc<Reactor<Player>>>>,

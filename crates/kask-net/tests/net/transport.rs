@@ -7,7 +7,7 @@ use kask_types::{Payload, WorkerId};
 use kask_wire::codec::CodecError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 const BIG: usize = 64 << 20;
@@ -84,35 +84,55 @@ fn large_heads_cross() {
     });
 }
 
+/// Four threads send while the network thread writes and another process's worth of runtime reads: only then does the
+/// socket become writable at any moment, also between the queue and a call that would overtake it.
 #[test]
 fn each_threads_order_is_kept_among_inline_and_queued_writes() {
     const EACH: u64 = 20_000;
+    let (dir, security) = local();
+    let place = dir.socket("s");
+    let reading = std::thread::spawn({
+        let (place, security) = (place.clone(), security.clone());
+        move || run(async { read_in_order(&place, &security, EACH).await })
+    });
     run(async {
-        let (left, mut right) = Connection::pair().expect("a pair");
+        let connection = kask_net::connect_retrying(&place, &security, Role::Data, HERE, PATIENCE).await;
+        let (sender, mut receiver) = connection.expect("connected").split();
         let threads: Vec<_> = (0..4u64)
             .map(|thread| {
-                let sender = left.sender.clone();
-                std::thread::spawn(move || {
-                    let big = pattern(20_000, 5);
-                    for i in 0..EACH {
-                        // Now and then a message that fills the socket, so that both ways of writing are used.
-                        let number = thread << 32 | i;
-                        let message = if i % 500 == 0 { put(number, &big) } else { numbered(number) };
-                        sender.send(&message).expect("sent");
-                    }
-                })
+                let sender = sender.clone();
+                std::thread::spawn(move || send_in_order(&sender, thread, EACH))
             })
             .collect();
-        let mut next = [0u64; 4];
-        for _ in 0..4 * EACH {
-            let number = number_of(right.receiver.recv().await.expect("received").expect("a message"));
-            let expected = &mut next[(number >> 32) as usize];
-            assert_eq!(number & 0xffff_ffff, *expected);
-            *expected += 1;
-        }
+        // The other side hangs up when it has everything, or has found a fault.
+        assert!(receiver.recv::<DataRequest>().await.is_ok_and(|message| message.is_none()));
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-        left.sender.drained().await.expect("written");
     });
+    reading.join().expect("everything came in order");
+}
+
+fn send_in_order(sender: &kask_net::Sender, thread: u64, each: u64) {
+    let big = pattern(150_000, 5);
+    for i in 0..each {
+        let number = thread << 32 | i;
+        // Large ones fill the socket again and again, so that both ways of writing take turns.
+        let message = if i % 40 == 0 { put(number, &big) } else { numbered(number) };
+        if sender.send(&message).is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_in_order(place: &Address, security: &Security, each: u64) {
+    let mut listener = Listener::bind(place, security, THERE).expect("bound");
+    let mut connection = listener.accept().await.expect("accepted").connection;
+    let mut next = [0u64; 4];
+    for _ in 0..4 * each {
+        let number = number_of(connection.receiver.recv().await.expect("received").expect("a message"));
+        let expected = &mut next[(number >> 32) as usize];
+        assert_eq!(number & 0xffff_ffff, *expected);
+        *expected += 1;
+    }
 }
 
 #[test]
@@ -218,6 +238,11 @@ async fn against_a_bare_socket() -> (LocalDir, Connection, UnixStream) {
     let mut bare = UnixStream::connect(path).await.expect("connected");
     bare.write_all(&crate::handshake::hello_frame(&security)).await.expect("written");
     let accepted = listener.accept().await.expect("accepted");
+    // The welcome is read: a socket that is closed with unread bytes is reset instead of ended.
+    let mut header = [0; 8];
+    bare.read_exact(&mut header).await.expect("a header");
+    let mut welcome = vec![0; u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize];
+    bare.read_exact(&mut welcome).await.expect("a welcome");
     (dir, accepted.connection, bare)
 }
 

@@ -20,9 +20,7 @@ use kask_types::{
 };
 use kask_wire::client::{ClientInfo, Query, Reply, TaskStatus};
 use kask_wire::worker::{ComputeTask, FetchProblem, Finished, WorkerInfo};
-use kask_wire::{
-    ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler, WorkerToScheduler,
-};
+use kask_wire::{ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler, WorkerToScheduler};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -313,12 +311,7 @@ impl Cluster {
         progress
     }
 
-    fn fetch(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        holders: &[WorkerId],
-    ) -> Result<(), (WorkerId, FetchProblem)> {
+    fn fetch(&mut self, worker: WorkerId, task: TaskId, holders: &[WorkerId]) -> Result<(), (WorkerId, FetchProblem)> {
         let mut problem = FetchProblem::Unreachable;
         let mut last = holders[0];
         for &holder in holders {

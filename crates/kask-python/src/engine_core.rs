@@ -11,6 +11,7 @@ use crate::pickle;
 use kask_client::Client;
 use kask_types::{Failure, Incarnation, Key, Payload, TaskName};
 use parking_lot::Mutex;
+use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use rustc_hash::FxHashMap;
