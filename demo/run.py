@@ -23,6 +23,8 @@ MONTHS_FOLDER = Path(__file__).resolve().parent.parent / "demo-data"
 
 def main() -> int:
     options = parse_arguments()
+    # Progress bars go to the standard error; what is printed here must keep its place between them.
+    sys.stdout.reconfigure(line_buffering=True)
     try:
         source, roots = inputs.flights_folder(), inputs.text_roots()
         months = inputs.monthly_flights(source, MONTHS_FOLDER)

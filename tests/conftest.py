@@ -19,8 +19,6 @@ from kask.distributed import Client, LocalCluster
 
 SIZES = ["embedded", "threads", "processes"]
 
-os.environ.setdefault("PYTHONFAULTHANDLER", "1")
-
 
 @pytest.fixture(scope="session", params=SIZES)
 def size(request: pytest.FixtureRequest) -> str:

@@ -97,6 +97,10 @@ class _Package(types.ModuleType):
         if not isinstance(value, types.ModuleType):
             raise AttributeError("kask.delayed cannot be replaced")
 
+    # As a global of a user's function it goes to workers by its name, like any other module.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, (self.__name__,)
+
 
 del _HOMES["delayed"]
 sys.modules[__name__].__class__ = _Package

@@ -16,6 +16,8 @@ def tokenize(normalize: Callable[[Any], Any], ensure_deterministic: bool, args: 
     are hashed here; anything else is handed to ``normalize`` (python/kask/tokens.py), which returns plain types."""
 
 def blob_hash(data: bytes) -> str: ...
+def sizeof(object: Any) -> int:
+    """Bytes, as the engine counts them."""
 
 # -- describing work -----------------------------------------------------------------------------------
 
@@ -31,6 +33,11 @@ class Options:
         allow_other_workers: bool = False,
         resources: dict[str, float] | None = None,
     ) -> None: ...
+    retries: int
+    priority: int
+    workers: tuple[str, ...] | None
+    allow_other_workers: bool
+    resources: dict[str, float]
 
 class Node:
     """One call of a delayed graph: ``func(*args, **kwargs)``, where any Node or Future inside lists, tuples, dicts,
@@ -85,6 +92,7 @@ class GraphBuilder:
 
 class Hole:
     def __init__(self, index: int) -> None: ...
+    index: int
 
 # -- running work --------------------------------------------------------------------------------------
 
@@ -188,6 +196,7 @@ class CompletionQueue:
     """Futures in the order in which they end; each added future comes out once."""
 
     def __init__(self, engine: Engine) -> None: ...
+    engine: Engine
     def add(self, futures: Sequence[Future]) -> None: ...
     def count(self) -> int: ...
     def pop(self, timeout: float | None) -> Future:
@@ -234,6 +243,9 @@ def current_task() -> dict | None:
 
 def task_engine() -> Engine | None:
     """Inside a worker: an engine connected to the worker's scheduler, made at first use."""
+
+def set_default_engine_hook(hook: Callable[[], Engine]) -> None:
+    """``hook`` gives the engine of futures that come out of a pickle in a client's process."""
 
 def secede() -> None: ...
 def rejoin() -> None: ...

@@ -152,10 +152,11 @@ def test_priorities_decide_the_order():
     done = []
     with Client("embedded", threads_per_worker=1) as client:
         blocker = threading.Event()
-        first = client.submit(blocker.wait, 10)
+        # One runs and one is at hand on the worker when the others come.
+        first = [client.submit(blocker.wait, 10, pure=False) for _ in range(2)]
         futures = [client.submit(done.append, priority, priority=priority, pure=False) for priority in (1, 5, 3, -2, 4)]
         blocker.set()
-        wait([first, *futures])
+        wait([*first, *futures])
     assert done == [5, 4, 3, 1, -2]
 
 

@@ -179,7 +179,7 @@ def test_calls_operators_attributes_methods_items(client):
         (-x, -6), (+x, 6), (abs(-x), 6), (~x, -7), (round(x / 4, 1), 1.5), (x < 7, True), (x <= 5, False), (x > 7, False), (x >= 6, True),
         (x == 6, True), (x != 6, False), (n.n, 5), (n.plus(1), 6), (n.plus(x, times=2), 17), (n(2), 10), (n(x), 30),
         (delayed([1, 2, 3])[x - 5], 2), (delayed("abc").upper(), "ABC"), (delayed({"k": 4})["k"], 4), (delayed([1, 2, 3])[1:], [2, 3]),
-        (delayed(Number(3)).later(1), 2), (delayed(Number(2))(x), 12),
+        (delayed(Number(2))(x), 12),
     ]  # fmt: skip
     values = kask.compute(*[lazy for lazy, _ in pairs])
     assert list(values) == [expected for _, expected in pairs]

@@ -8,7 +8,22 @@ import time
 import pytest
 
 import kask
-from kask.distributed import as_completed, fire_and_forget, get_client, get_worker, rejoin, secede, worker_client
+from kask.distributed import (
+    Client,
+    as_completed,
+    fire_and_forget,
+    get_client,
+    get_worker,
+    rejoin,
+    secede,
+    worker_client,
+)
+
+
+def own_client(size):
+    if size == "embedded":
+        return Client("embedded", threads_per_worker=2)
+    return Client(n_workers=2, threads_per_worker=1, processes=size == "processes", memory_limit=0)
 
 
 def inc(x):
@@ -94,12 +109,14 @@ def test_compute_inside(client):
     assert client.gather(client.map(task, range(10))) == [sum(range(1, n + 1)) for n in range(10)]
 
 
-def test_coroutines_inside(client):
+def test_coroutines_inside(size):
     async def task(n):
         inner = get_client()
         return await inner.submit(inc, n)
 
-    assert client.gather(client.map(task, range(10))) == list(range(1, 11))
+    # Its own cluster: coroutines that took up threads while they wait would leave none for the other tests.
+    with own_client(size) as client:
+        assert client.gather(client.map(task, range(10))) == list(range(1, 11))
 
 
 def test_coroutines_run_side_by_side(client):

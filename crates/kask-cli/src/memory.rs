@@ -24,7 +24,9 @@ pub(crate) fn parse_limit(text: &str, workers: u64) -> Result<u64, String> {
 }
 
 fn wrong(text: &str) -> String {
-    format!("--memory-limit takes bytes, a text such as 4GiB or 500MB, 0 for no limit, or auto; {text:?} is none of these")
+    format!(
+        "--memory-limit takes bytes, a text such as 4GiB or 500MB, 0 for no limit, or auto; {text:?} is none of these"
+    )
 }
 
 /// The least of the machine's memory and the container's limits.

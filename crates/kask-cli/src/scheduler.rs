@@ -3,8 +3,8 @@
 use crate::arguments::SchedulerArguments;
 use crate::security::{SchedulerFile, ensure_token, parse_address};
 use crate::{CommandError, asked_to_end};
-use kask_net::tls::CertificateRole;
 use kask_net::runtime;
+use kask_net::tls::CertificateRole;
 use kask_scheduler::Config;
 use kask_server::SchedulerHost;
 use kask_types::{Incarnation, parse_duration_ms};
@@ -34,7 +34,10 @@ pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
     let host = SchedulerHost::new(config, random_incarnation()?);
     let bound = host.listen(&address, &security)?;
     if let Some(file) = &arguments.scheduler_file {
-        write_scheduler_file(file, &SchedulerFile { address: bound.to_string(), token_file: files.token_file.clone() })?;
+        write_scheduler_file(
+            file,
+            &SchedulerFile { address: bound.to_string(), token_file: files.token_file.clone() },
+        )?;
     }
     println!("kask scheduler listens at {bound}");
     if let (false, Some(file)) = (bound.is_tls(), &files.token_file) {

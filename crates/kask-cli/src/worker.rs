@@ -113,8 +113,7 @@ fn supervisor_options(
     count: usize,
     connect_timeout_ms: u64,
 ) -> Result<SupervisorOptions, CommandError> {
-    let memory_limit_bytes =
-        parse_limit(&arguments.memory_limit, count as u64).map_err(CommandError::Argument)?;
+    let memory_limit_bytes = parse_limit(&arguments.memory_limit, count as u64).map_err(CommandError::Argument)?;
     let nthreads = match arguments.nthreads {
         Some(0) => return Err(CommandError::Argument("--nthreads must be at least 1".into())),
         Some(nthreads) => nthreads,

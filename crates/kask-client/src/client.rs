@@ -221,21 +221,31 @@ impl Client {
     }
 
     pub(crate) fn post(&self, message: ClientToScheduler) {
-        self.0.uplink.post(message);
+        self.post_under(&mut self.0.state.lock(), message);
         drive(self.0.uplink.clone());
+    }
+
+    /// Posts and counts under the table's lock, so that numbers and order agree.
+    fn post_under(&self, state: &mut State, message: ClientToScheduler) {
+        state.posted += 1;
+        self.0.uplink.post(message);
     }
 
     /// Submits work and retains each of `outputs` once per occurrence. Blobs that are pinned already are not sent again.
     pub fn submit(&self, graph: Graph, outputs: Vec<Key>, blobs: Vec<(BlobId, Payload)>) {
-        self.flush_unwanted();
-        self.0.state.lock().retain(&outputs);
         let (new, dropped) = self.pin(blobs);
-        if !new.is_empty() {
-            self.0.uplink.post(ClientToScheduler::Blobs(new));
-        }
-        self.0.uplink.post(ClientToScheduler::Submit { graph, outputs: Wanted::Keys(outputs) });
-        if !dropped.is_empty() {
-            self.0.uplink.post(ClientToScheduler::DropBlobs(dropped));
+        {
+            let mut state = self.0.state.lock();
+            self.post_unwanted(&mut state);
+            if !new.is_empty() {
+                self.post_under(&mut state, ClientToScheduler::Blobs(new));
+            }
+            let number = state.posted + 1;
+            state.retain(&outputs, number);
+            self.post_under(&mut state, ClientToScheduler::Submit { graph, outputs: Wanted::Keys(outputs) });
+            if !dropped.is_empty() {
+                self.post_under(&mut state, ClientToScheduler::DropBlobs(dropped));
+            }
         }
         drive(self.0.uplink.clone());
     }
@@ -265,18 +275,26 @@ impl Client {
         (new, dropped)
     }
 
-    /// One more reference to each key, which the scheduler already knows to be wanted by this client.
+    /// One more reference to each key, which the next message is going to ask for, or an earlier one has.
     pub fn retain(&self, keys: &[Key]) {
-        self.0.state.lock().retain(keys);
+        let mut state = self.0.state.lock();
+        self.post_unwanted(&mut state);
+        let number = state.posted + 1;
+        state.retain(keys, number);
     }
 
     /// One more reference to each key; the scheduler is told of those that are new here.
     pub fn want(&self, keys: &[Key]) {
-        self.flush_unwanted();
-        let new = self.0.state.lock().retain(keys);
-        if !new.is_empty() {
-            self.post(ClientToScheduler::Want(new));
+        {
+            let mut state = self.0.state.lock();
+            self.post_unwanted(&mut state);
+            let number = state.posted + 1;
+            let new = state.retain(keys, number);
+            if !new.is_empty() {
+                self.post_under(&mut state, ClientToScheduler::Want(new));
+            }
         }
+        drive(self.0.uplink.clone());
     }
 
     /// One reference less to each key. Never blocks; the scheduler is told a little later, in batches.
@@ -306,15 +324,15 @@ impl Client {
 
     /// Tells the scheduler of what was released, before anything newer is said.
     pub(crate) fn flush_unwanted(&self) {
-        // Posted under the lock, so that a later submission of an equal key cannot overtake it.
-        let mut state = self.0.state.lock();
-        if state.unwanted.is_empty() {
-            return;
-        }
-        let unwanted = std::mem::take(&mut state.unwanted);
-        self.0.uplink.post(ClientToScheduler::Unwant(unwanted));
-        drop(state);
+        self.post_unwanted(&mut self.0.state.lock());
         drive(self.0.uplink.clone());
+    }
+
+    fn post_unwanted(&self, state: &mut State) {
+        if !state.unwanted.is_empty() {
+            let unwanted = std::mem::take(&mut state.unwanted);
+            self.post_under(state, ClientToScheduler::Unwant(unwanted));
+        }
     }
 
     /// How a future stands.

@@ -14,12 +14,7 @@ impl Client {
     ///
     /// # Errors
     /// On the time limit, an interruption, or a lost connection; `Refused` when the scheduler says no.
-    pub fn ask(
-        &self,
-        query: Query,
-        timeout: Option<Duration>,
-        interrupted: Interrupted,
-    ) -> Result<Reply, WaitError> {
+    pub fn ask(&self, query: Query, timeout: Option<Duration>, interrupted: Interrupted) -> Result<Reply, WaitError> {
         self.request(|request| ClientToScheduler::Ask { request, query }, timeout, interrupted)
     }
 

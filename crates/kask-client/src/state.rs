@@ -52,6 +52,9 @@ pub(crate) enum Watcher {
 struct Entry {
     references: u32,
     status: Status,
+    /// The scheduler's words count once it has handled this many of the client's messages: before that they may be
+    /// about an earlier time at which the client wanted the same key.
+    since: u64,
 }
 
 /// Everything that the scheduler's messages change.
@@ -60,6 +63,9 @@ pub(crate) struct State {
     entries: HashMap<Key, Entry, FxBuildHasher>,
     watchers: HashMap<Key, SmallVec<[Watcher; 1]>, FxBuildHasher>,
     pub(crate) answers: HashMap<u64, (Arc<Signal>, Option<Reply>), FxBuildHasher>,
+    /// Messages posted to the scheduler, and how many of them it has handled.
+    pub(crate) posted: u64,
+    handled: u64,
     pub(crate) unwanted: Vec<Key>,
     pub(crate) flush_planned: bool,
     pub(crate) workers: BTreeMap<WorkerId, (Peer, WorkerInfo)>,
@@ -88,11 +94,11 @@ impl Effects {
 }
 
 impl State {
-    /// One more reference to each key. Gives back those that were not known yet.
-    pub(crate) fn retain(&mut self, keys: &[Key]) -> Vec<Key> {
+    /// One more reference to each key, asked for in message number `since`. Gives back those that were not known yet.
+    pub(crate) fn retain(&mut self, keys: &[Key], since: u64) -> Vec<Key> {
         let mut new = Vec::new();
         for &key in keys {
-            let entry = self.entries.entry(key).or_insert(Entry { references: 0, status: Status::Pending });
+            let entry = self.entries.entry(key).or_insert(Entry { references: 0, status: Status::Pending, since });
             if entry.references == 0 {
                 new.push(key);
             }
@@ -160,7 +166,7 @@ impl State {
     }
 
     fn end(&mut self, key: Key, status: Status, effects: &mut Effects) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.since <= self.handled) else { return };
         entry.status = status;
         if let Some(watchers) = self.watchers.remove(&key) {
             effects.tell.extend(watchers);
@@ -197,10 +203,10 @@ impl State {
                 effects.left.push(worker);
                 self.workers.remove(&worker);
             }
+            SchedulerToClient::Handled(count) => self.handled = count,
             SchedulerToClient::InMemory(keys) => {
                 for there in keys {
-                    let status =
-                        Status::InMemory { task: there.task, worker: there.worker, nbytes: there.nbytes };
+                    let status = Status::InMemory { task: there.task, worker: there.worker, nbytes: there.nbytes };
                     self.end(there.key, status, effects);
                 }
             }
@@ -211,7 +217,7 @@ impl State {
             }
             SchedulerToClient::Pending(keys) => {
                 for key in keys {
-                    if let Some(entry) = self.entries.get_mut(&key) {
+                    if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.since <= self.handled) {
                         entry.status = Status::Pending;
                     }
                 }

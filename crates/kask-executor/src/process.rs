@@ -9,8 +9,8 @@ use crate::serve::serve;
 use kask_net::link::Outgoing;
 use kask_net::reactor::drive;
 use kask_net::{
-    Address, BindError, ConnectError, Connection, DataPool, Listener, Security, TlsError, TlsPaths, Token,
-    TokenError, connect_retrying, runtime as network,
+    Address, BindError, ConnectError, Connection, DataPool, Listener, Security, TlsError, TlsPaths, Token, TokenError,
+    connect_retrying, runtime as network,
 };
 use kask_types::{Incarnation, Resources};
 use kask_wire::{Role, SchedulerToWorker};
@@ -155,8 +155,7 @@ pub fn start(
         network.spawn(async move {
             let made = async {
                 let listener = Listener::bind(&listen, &security, incarnation)?;
-                let connection =
-                    connect_retrying(&scheduler, &security, Role::Worker, incarnation, timeout).await?;
+                let connection = connect_retrying(&scheduler, &security, Role::Worker, incarnation, timeout).await?;
                 Ok::<(Listener, Connection), ProcessError>((listener, connection))
             };
             // The receiver waits until this is sent.

@@ -60,7 +60,11 @@ struct QueueState {
 pub(crate) enum Queued {
     Job(Job),
     /// An input cannot be had: the job is over before it starts.
-    Failed { task: TaskId, attempt: Attempt, failure: Failure },
+    Failed {
+        task: TaskId,
+        attempt: Attempt,
+        failure: Failure,
+    },
 }
 
 impl RunQueue {
@@ -276,6 +280,9 @@ impl Jobs for RunnerJobs {
         set_current_job(current.outer);
         self.host.last_task.clear(self.index);
         if matches!(completion, Completion::Deferred) {
+            // It waits more than it runs, perhaps for tasks of this very worker: it takes no runner's place.
+            self.host.post(Event::Seceded { task: current.task, attempt: current.attempt });
+            self.undriven += 1;
             return;
         }
         self.host.post_done(current.task, current.attempt, completion, current.started, self.index);

@@ -112,13 +112,7 @@ async fn converse(host: Arc<WorkerHost>, accepted: Accepted, encoder: mpsc::Send
     sender.close();
 }
 
-fn answer(
-    host: &WorkerHost,
-    request: u64,
-    tasks: Vec<TaskId>,
-    sender: &Sender,
-    encoder: &mpsc::Sender<Encoding>,
-) {
+fn answer(host: &WorkerHost, request: u64, tasks: Vec<TaskId>, sender: &Sender, encoder: &mpsc::Sender<Encoding>) {
     let mut ready = Vec::with_capacity(tasks.len());
     let mut to_encode = Vec::new();
     for task in tasks {

@@ -122,12 +122,8 @@ impl FromStr for Address {
         match text.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') && path.len() > 1 => Ok(Address::Unix(PathBuf::from(path))),
             Some(("unix", _)) => Err(AddressError::Path { given: given.to_owned() }),
-            Some(("tcp", rest)) => {
-                host_and_port(given, "tcp", rest).map(|(host, port)| Address::Tcp { host, port })
-            }
-            Some(("tls", rest)) => {
-                host_and_port(given, "tls", rest).map(|(host, port)| Address::Tls { host, port })
-            }
+            Some(("tcp", rest)) => host_and_port(given, "tcp", rest).map(|(host, port)| Address::Tcp { host, port }),
+            Some(("tls", rest)) => host_and_port(given, "tls", rest).map(|(host, port)| Address::Tls { host, port }),
             Some(_) | None => Err(AddressError::Scheme { given: given.to_owned() }),
         }
     }

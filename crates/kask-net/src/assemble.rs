@@ -101,19 +101,21 @@ impl Assembler {
                         None => continue,
                     },
                 },
-                Step::Segment { mut part, head, mut segments, lengths } => match self.take_part(&mut part, DIRECT_MIN_BYTES) {
-                    None => {
-                        self.step = Step::Segment { part, head, segments, lengths };
-                        return Ok(None);
-                    }
-                    Some(segment) => {
-                        segments.push(segment);
-                        match self.after_part(head, segments, lengths) {
-                            Some(frame) => return Ok(Some(frame)),
-                            None => continue,
+                Step::Segment { mut part, head, mut segments, lengths } => {
+                    match self.take_part(&mut part, DIRECT_MIN_BYTES) {
+                        None => {
+                            self.step = Step::Segment { part, head, segments, lengths };
+                            return Ok(None);
+                        }
+                        Some(segment) => {
+                            segments.push(segment);
+                            match self.after_part(head, segments, lengths) {
+                                Some(frame) => return Ok(Some(frame)),
+                                None => continue,
+                            }
                         }
                     }
-                },
+                }
             }
         }
     }

@@ -74,7 +74,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// Another machine without TLS.
-    #[error("{address} is on another machine, where Kask speaks TLS only: write tls:// (`kask tls create` makes certificates)")]
+    #[error(
+        "{address} is on another machine, where Kask speaks TLS only: write tls:// (`kask tls create` makes certificates)"
+    )]
     NeedsTls {
         /// Where to.
         address: String,

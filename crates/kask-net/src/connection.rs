@@ -50,11 +50,7 @@ pub(crate) fn halves_plain(socket: Socket, limits: FrameLimits) -> (Sender, Rece
     (sender, Receiver::new(Source::Plain(socket), limits))
 }
 
-pub(crate) fn halves_tls(
-    socket: Arc<Socket>,
-    stream: TlsStream<SocketIo>,
-    limits: FrameLimits,
-) -> (Sender, Receiver) {
+pub(crate) fn halves_tls(socket: Arc<Socket>, stream: TlsStream<SocketIo>, limits: FrameLimits) -> (Sender, Receiver) {
     let (read, write) = tokio::io::split(stream);
     (Sender::start(socket, Sink::Tls(write)), Receiver::new(Source::Tls(read), limits))
 }

@@ -89,13 +89,7 @@ impl Host {
         }
     }
 
-    async fn answer(
-        &self,
-        mut hello: Hello,
-        shown: Shown,
-        sender: Sender,
-        mut receiver: Receiver,
-    ) -> Option<Accepted> {
+    async fn answer(&self, mut hello: Hello, shown: Shown, sender: Sender, mut receiver: Receiver) -> Option<Accepted> {
         if let Err(reason) = self.judge(&hello, &shown) {
             tracing::warn!(%reason, role = ?hello.role, "refused a connection");
             let farewell = async {
@@ -194,10 +188,8 @@ impl Guest<'_> {
     ) -> Result<Connection, ConnectError> {
         let tls = |reason: String| ConnectError::Tls { address: self.address.to_owned(), reason };
         let socket = Arc::new(socket);
-        let stream = connector
-            .connect(name, SocketIo(socket.clone()))
-            .await
-            .map_err(|error| tls(tls_reason(&error)))?;
+        let stream =
+            connector.connect(name, SocketIo(socket.clone())).await.map_err(|error| tls(tls_reason(&error)))?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let expected = match self.role {
             Role::Client | Role::Worker | Role::Supervisor => CertificateRole::Scheduler,
@@ -231,9 +223,7 @@ impl Guest<'_> {
             Err(NetError::Io(error)) if is_tls_alert(&error) => {
                 Err(ConnectError::Tls { address: address(), reason: tls_reason(&error) })
             }
-            Ok(None) | Err(NetError::Truncated | NetError::Io(_)) => {
-                Err(ConnectError::HungUp { address: address() })
-            }
+            Ok(None) | Err(NetError::Truncated | NetError::Io(_)) => Err(ConnectError::HungUp { address: address() }),
         }
     }
 }
@@ -254,8 +244,10 @@ fn tls_reason(error: &std::io::Error) -> String {
         )) => "its certificate was made by another authority; both sides need the files of the same `kask tls create`"
             .to_owned(),
         Some(rustls::Error::AlertReceived(alert)) => {
-            format!("it does not accept this side's certificate ({alert:?}); both sides need the files of the same \
-                     `kask tls create`")
+            format!(
+                "it does not accept this side's certificate ({alert:?}); both sides need the files of the same \
+                     `kask tls create`"
+            )
         }
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         Some(other) => other.to_string(),

@@ -198,12 +198,7 @@ impl Bound {
     }
 }
 
-fn bind_tcp(
-    address: &Address,
-    host: &str,
-    port: u16,
-    security: &Security,
-) -> Result<(Bound, Address), BindError> {
+fn bind_tcp(address: &Address, host: &str, port: u16, security: &Security) -> Result<(Bound, Address), BindError> {
     let fails = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address: address.clone() },
         _ => BindError::Io { address: address.clone(), source },

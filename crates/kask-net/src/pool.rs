@@ -4,7 +4,7 @@
 //! turns out to lead to another incarnation, or the scheduler says that the worker is gone.
 
 use crate::data_plane::{DataPlane, DataSink, Fetched, PutDone};
-use crate::{Address, Sender, Security, connect, runtime};
+use crate::{Address, Security, Sender, connect, runtime};
 use kask_types::{Incarnation, Payload, TaskId, WorkerId};
 use kask_wire::data::Value;
 use kask_wire::worker::Peer;

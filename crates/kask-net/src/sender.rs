@@ -106,12 +106,7 @@ impl Sender {
         let shared = Arc::new(Shared {
             socket,
             inline: matches!(sink, Sink::Plain(_)),
-            outbox: Mutex::new(Outbox {
-                pieces: VecDeque::new(),
-                small: Vec::new(),
-                queued: 0,
-                phase: Phase::Open,
-            }),
+            outbox: Mutex::new(Outbox { pieces: VecDeque::new(), small: Vec::new(), queued: 0, phase: Phase::Open }),
             wake: Notify::new(),
             closing: Notify::new(),
             progress: Notify::new(),
@@ -239,7 +234,9 @@ impl Shared {
         outbox.close_small();
         match outbox.phase {
             Phase::Closed(_) => Next::Leave,
-            Phase::Open | Phase::Closing if !outbox.pieces.is_empty() => Next::Write(std::mem::take(&mut outbox.pieces)),
+            Phase::Open | Phase::Closing if !outbox.pieces.is_empty() => {
+                Next::Write(std::mem::take(&mut outbox.pieces))
+            }
             Phase::Open => Next::Wait,
             Phase::Closing => Next::ShutDown,
         }

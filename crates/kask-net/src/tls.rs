@@ -35,7 +35,8 @@ pub enum CertificateRole {
 
 impl CertificateRole {
     /// All roles.
-    pub const ALL: [CertificateRole; 3] = [CertificateRole::Scheduler, CertificateRole::Worker, CertificateRole::Client];
+    pub const ALL: [CertificateRole; 3] =
+        [CertificateRole::Scheduler, CertificateRole::Worker, CertificateRole::Client];
 
     /// Begins the names of its files.
     pub fn name(self) -> &'static str {

@@ -69,8 +69,11 @@ impl Token {
                 _ => TokenError::Io { path: path.to_owned(), verb: "created", source },
             }
         })?;
-        writeln!(file, "{}", token.to_hex())
-            .map_err(|source| TokenError::Io { path: path.to_owned(), verb: "written", source })?;
+        writeln!(file, "{}", token.to_hex()).map_err(|source| TokenError::Io {
+            path: path.to_owned(),
+            verb: "written",
+            source,
+        })?;
         Ok(token)
     }
 

@@ -29,7 +29,7 @@ fn order(
     make: impl FnOnce(u64) -> ClientToScheduler + Send,
 ) -> PyResult<Reply> {
     core.check_open(py)?;
-    interrupt::wait_aside(py, |interrupted| core.client.request(make, timeout, interrupted))
+    core.wait(py, |interrupted| core.client.request(make, timeout, interrupted))
 }
 
 /// An answer to another question: the scheduler does not speak our language.
@@ -95,11 +95,7 @@ pub fn who_has<'py>(py: Python<'py>, core: &EngineCore, keys: Option<Vec<Key>>) 
 }
 
 /// What each worker holds.
-pub fn has_what<'py>(
-    py: Python<'py>,
-    core: &EngineCore,
-    workers: Option<Vec<String>>,
-) -> PyResult<Bound<'py, PyDict>> {
+pub fn has_what<'py>(py: Python<'py>, core: &EngineCore, workers: Option<Vec<String>>) -> PyResult<Bound<'py, PyDict>> {
     let Reply::HasWhat(found) = ask(py, core, Query::HasWhat(texts(workers)), PATIENCE)? else {
         return Err(unexpected(py));
     };
@@ -258,12 +254,7 @@ pub fn restart(py: Python<'_>, core: &EngineCore, timeout: Option<Duration>) -> 
 }
 
 /// Lets workers go, after moving what only they hold.
-pub fn retire(
-    py: Python<'_>,
-    core: &EngineCore,
-    workers: Vec<String>,
-    timeout: Option<Duration>,
-) -> PyResult<()> {
+pub fn retire(py: Python<'_>, core: &EngineCore, workers: Vec<String>, timeout: Option<Duration>) -> PyResult<()> {
     let workers = workers.into_iter().map(Arc::from).collect();
     order(py, core, timeout, move |request| ClientToScheduler::Retire { request, workers }).map(drop)
 }

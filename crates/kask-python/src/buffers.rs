@@ -19,24 +19,26 @@ const COPY_BYTES: usize = 2048;
 struct LentBytes {
     start: *const u8,
     len: usize,
-    _owner: Py<PyBytes>,
+    owner: Option<Py<PyBytes>>,
 }
 
-// SAFETY: `bytes` objects are immutable and `_owner` keeps this one alive; the pointer is only read.
+// SAFETY: `bytes` objects are immutable and `owner` keeps this one alive; the pointer is only read.
 unsafe impl Send for LentBytes {}
 // SAFETY: as above.
 unsafe impl Sync for LentBytes {}
 
 impl AsRef<[u8]> for LentBytes {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `start` and `len` are those of `_owner`, whose memory neither moves nor changes while it is held.
+        // SAFETY: `start` and `len` are those of `owner`, whose memory neither moves nor changes while it is held.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }
 
 impl Drop for LentBytes {
     fn drop(&mut self) {
-        callbacks::objects_dropped();
+        if let Some(owner) = self.owner.take() {
+            callbacks::bury(Box::new(owner));
+        }
     }
 }
 
@@ -46,7 +48,7 @@ pub fn from_bytes(object: &Bound<'_, PyBytes>) -> Bytes {
     if slice.len() < COPY_BYTES {
         return Bytes::copy_from_slice(slice);
     }
-    Bytes::from_owner(LentBytes { start: slice.as_ptr(), len: slice.len(), _owner: object.clone().unbind() })
+    Bytes::from_owner(LentBytes { start: slice.as_ptr(), len: slice.len(), owner: Some(object.clone().unbind()) })
 }
 
 struct LentBuffer {

@@ -32,6 +32,7 @@ struct Queue {
 static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
 static WORK: Condvar = Condvar::new();
 static ENDED: Condvar = Condvar::new();
+static GRAVEYARD: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
 static GARBAGE: AtomicBool = AtomicBool::new(false);
 
 /// Calls `callback` soon, in order.
@@ -51,10 +52,19 @@ pub fn release(buffer: PyUntypedBuffer) {
     note_garbage(queue);
 }
 
-/// References to Python objects were dropped, perhaps without the GIL: they are really gone at the next attachment.
-pub fn objects_dropped() {
+/// Gives up Python objects soon, on a thread that holds the GIL and no lock of the engine.
+pub fn bury(objects: Box<dyn Send>) {
+    GRAVEYARD.lock().push(objects);
     if !GARBAGE.load(Ordering::Relaxed) {
         note_garbage(QUEUE.lock().get_or_insert_default());
+    }
+}
+
+/// Gives up what was buried; for threads that hold the GIL anyway, and none of the engine's locks.
+pub fn clean(_: Python<'_>) {
+    if GARBAGE.load(Ordering::Relaxed) {
+        let objects = std::mem::take(&mut *GRAVEYARD.lock());
+        drop(objects);
     }
 }
 
@@ -102,6 +112,8 @@ fn run() {
         let mut work = Some((callbacks, buffers));
         let attached = Python::try_attach(|py| {
             let (callbacks, buffers) = work.take().expect("the closure runs once");
+            let objects = std::mem::take(&mut *GRAVEYARD.lock());
+            drop(objects);
             for buffer in buffers {
                 buffer.release(py);
             }

@@ -84,7 +84,10 @@ impl Packer {
 
     /// Adds the only argument of a call.
     pub fn single(&mut self, py: Python<'_>, item: &Py<PyAny>, task: impl FnOnce() -> String) -> PyResult<()> {
-        if self.each.is_empty() && self.data.len() < u32::MAX as usize / 2 && fast::encode(item.bind(py), &mut self.data) {
+        if self.each.is_empty()
+            && self.data.len() < u32::MAX as usize / 2
+            && fast::encode(item.bind(py), &mut self.data)
+        {
             self.ends.push(self.data.len() as u32);
             return Ok(());
         }

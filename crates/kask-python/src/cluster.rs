@@ -2,8 +2,8 @@
 //! worker process.
 
 use crate::connect::{self, building};
-use crate::engine_core::{EngineCore, Kind};
 use crate::engine::Engine;
+use crate::engine_core::{EngineCore, Kind};
 use crate::errors;
 use crate::interrupt;
 use crate::local_cluster::{LocalCluster, ThreadWorkers};
@@ -129,11 +129,8 @@ impl Cluster {
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut addresses: FxHashMap<String, String> = FxHashMap::default();
         if !self.own.is_closed() {
-            for (address, info) in crate::admin::scheduler_info(py, &self.own)?
-                .as_any()
-                .get_item("workers")?
-                .cast_into::<PyDict>()?
-                .iter()
+            for (address, info) in
+                crate::admin::scheduler_info(py, &self.own)?.as_any().get_item("workers")?.cast_into::<PyDict>()?.iter()
             {
                 addresses.insert(info.get_item("name")?.extract()?, address.extract()?);
             }
@@ -307,7 +304,8 @@ fn worker_defaults() -> WorkerProcessConfig {
 /// Body of a worker process; the exit code.
 #[pyfunction]
 pub fn worker_process_main(py: Python<'_>, config: &str) -> PyResult<i32> {
-    let settings = serde_json::from_str::<WorkerProcessConfig>(config).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let settings = serde_json::from_str::<WorkerProcessConfig>(config)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
     let home = Arc::new(Home::default());
     home.serve_process();
     let runtime = PythonRuntime::new(false, home.clone());

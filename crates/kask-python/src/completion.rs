@@ -7,6 +7,7 @@ use crate::callbacks;
 use crate::engine::Engine;
 use crate::future::Future;
 use crate::interrupt;
+use crate::values::Held;
 use kask_client::WaitError;
 use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyStopIteration;
@@ -73,8 +74,8 @@ impl CompletionQueue {
             let future = future?.cast_into::<Future>()?;
             self.shared.state.lock().open += 1;
             let (core, key) = (future.get().core().clone(), future.get().id());
-            let (shared, future) = (self.shared.clone(), future.unbind());
-            core.client.watch(key, Box::new(move || shared.ended(future)));
+            let (shared, future) = (self.shared.clone(), Held::new(future.unbind()));
+            core.client.watch(key, Box::new(move || shared.ended(future.take())));
         }
         Ok(())
     }
@@ -98,10 +99,10 @@ impl CompletionQueue {
             return Err(PyStopIteration::new_err(()));
         }
         let deadline = interrupt::seconds(timeout)?.and_then(|timeout| Instant::now().checked_add(timeout));
-        let client = self.engine.get().core().client.clone();
-        let taken = interrupt::wait_aside(py, |interrupted| {
+        let core = self.engine.get().core();
+        let taken = core.wait(py, |interrupted| {
             // The synchronous engine runs tasks in whoever waits.
-            client.wait(&[], true, Some(Duration::ZERO), &mut *interrupted)?;
+            core.client.wait(&[], true, Some(Duration::ZERO), &mut *interrupted)?;
             let mut state = self.shared.state.lock();
             loop {
                 if let Some(future) = state.ready.pop_front() {

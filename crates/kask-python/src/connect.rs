@@ -161,15 +161,14 @@ pub fn remote(
 ) -> PyResult<Arc<EngineCore>> {
     let place: Address = address.parse().map_err(|error| errors::connection(&format!("{error}")))?;
     let info = client_info(py, name);
-    let connected = interrupt::wait(py, |interrupted| {
-        match Client::connect(&place, security, info, timeout, interrupted) {
+    let connected =
+        interrupt::wait(py, |interrupted| match Client::connect(&place, security, info, timeout, interrupted) {
             Ok(client) => Ok(Ok(client)),
             Err(ClientError::Interrupted | ClientError::Register { problem: WaitError::Interrupted, .. }) => {
                 Err(WaitError::Interrupted)
             }
             Err(problem) => Ok(Err(problem)),
-        }
-    })?;
+        })?;
     let client = connected.map_err(|problem| errors::connection(&problem.to_string()))?;
     Ok(EngineCore::new(client, Kind::Remote, false, place.to_string(), None))
 }

@@ -1,7 +1,7 @@
 //! What a task may ask about itself: its key, its worker, an engine connected to its scheduler; leaving its runner.
 
-use crate::engine_core::EngineCore;
 use crate::engine::Engine;
+use crate::engine_core::EngineCore;
 use crate::runtime::Home;
 use crate::{errors, helpers, interrupt};
 use kask_executor::runtime::{CurrentJob, current_job};
@@ -97,7 +97,12 @@ pub fn default_core(py: Python<'_>) -> PyResult<Arc<EngineCore>> {
             return Ok(engine.get().core().clone());
         }
     }
-    Err(errors::new(py, "ClientClosedError", "there is no client that the future could belong to", Some("make a Client first")))
+    Err(errors::new(
+        py,
+        "ClientClosedError",
+        "there is no client that the future could belong to",
+        Some("make a Client first"),
+    ))
 }
 
 /// The task leaves its runner: another task may have it.

@@ -242,7 +242,7 @@ impl Engine {
         let futures = futures_in(futures)?;
         let (keys, timeout) = (keys_of(&futures), interrupt::seconds(timeout)?);
         if !futures.is_empty() {
-            let waited = interrupt::wait_aside(py, |interrupted| self.core.client.wait(&keys, !first, timeout, interrupted));
+            let waited = self.core.wait(py, |interrupted| self.core.client.wait(&keys, !first, timeout, interrupted));
             waited.map_err(|error| match error.is_instance_of::<PyTimeoutError>(py) {
                 true => {
                     let done = futures.iter().filter(|future| future.get().standing().is_done()).count();

@@ -8,7 +8,7 @@ use crate::future::Future;
 use crate::interrupt;
 use crate::local_cluster::LocalCluster;
 use crate::pickle;
-use kask_client::Client;
+use kask_client::{Client, Interrupted, WaitError};
 use kask_types::{Failure, Incarnation, Key, Payload, TaskName};
 use parking_lot::Mutex;
 use pyo3::PyClass;
@@ -42,6 +42,8 @@ pub struct EngineCore {
     pub address: String,
     /// The scheduler and workers, when they live and end with this engine.
     cluster: Mutex<Option<Arc<LocalCluster>>>,
+    /// Runs what is queued on the calling thread; of the synchronous engine only.
+    driver: Option<Arc<dyn Fn() + Send + Sync>>,
     closed: AtomicBool,
     owner: Mutex<Option<Py<PyAny>>>,
     wrapper: Mutex<Option<Py<PyWeakrefReference>>>,
@@ -58,7 +60,9 @@ impl EngineCore {
         address: String,
         cluster: Option<Arc<LocalCluster>>,
     ) -> Arc<EngineCore> {
+        let driver = cluster.as_ref().and_then(|cluster| cluster.driver());
         let core = Arc::new(EngineCore {
+            driver,
             client,
             kind,
             local,
@@ -152,14 +156,23 @@ impl EngineCore {
         keys: &[Key],
         timeout: Option<Duration>,
     ) -> PyResult<Vec<Result<Payload, Failure>>> {
-        let gather = |interrupted: kask_client::Interrupted<'_>| self.client.gather(keys, timeout, interrupted);
+        let gather = |interrupted: Interrupted<'_>| self.client.gather(keys, timeout, interrupted);
         // What is here already can be had without letting go of the runner.
         let at_hand = self.local && keys.len() == 1 && self.client.status(keys[0]).is_done();
-        if at_hand { interrupt::wait(py, gather) } else { interrupt::wait_aside(py, gather) }
+        if at_hand { interrupt::wait(py, gather) } else { self.wait(py, gather) }
+    }
+
+    /// Waits for something that tasks do.
+    pub fn wait<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Interrupted<'_>) -> Result<T, WaitError> + Send,
+    ) -> PyResult<T> {
+        interrupt::wait_aside(py, self.driver.as_deref(), work)
     }
 
     /// Closes the connection and, if it lives with this engine, the cluster. Idempotent. True when no task is running.
-    pub fn close(&self, timeout: Duration, interrupted: kask_client::Interrupted<'_>) -> bool {
+    pub fn close(&self, timeout: Duration, interrupted: Interrupted<'_>) -> bool {
         self.closed.store(true, Ordering::Release);
         self.client.close("the client was closed");
         let cluster = self.cluster.lock().take();

@@ -4,9 +4,9 @@
 //! data: the pickled exception and those it is chained to, and the frames of each traceback, out of which the receiver
 //! builds real traceback objects. What cannot be pickled or unpickled arrives as `kask.exceptions.RemoteError`.
 
+use crate::helpers;
 use crate::pickle::{self, Subject};
 use crate::values::{self, RaisedObject};
-use crate::helpers;
 use kask_client::WaitError;
 use kask_types::{Failure, Payload, RaisedError};
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
@@ -72,6 +72,8 @@ pub struct Origin<'a> {
 /// What a task raised.
 pub fn raised(py: Python<'_>, error: PyErr, origin: &Origin<'_>) -> Failure {
     let object = error.value(py).clone().into_any();
+    // Older interpreters keep it apart from the exception until somebody catches that.
+    let _ = object.setattr(intern!(py, "__traceback__"), error.traceback(py));
     let text = |name| {
         helpers::get(py, name).and_then(|format| format.call1((&object,))?.extract::<String>()).unwrap_or_default()
     };
@@ -93,16 +95,17 @@ pub fn raised(py: Python<'_>, error: PyErr, origin: &Origin<'_>) -> Failure {
 
 fn encode(py: Python<'_>, object: &Bound<'_, PyAny>) -> PyResult<Payload> {
     // A pickle inside the pickle, so that one exception that cannot be read does not take the others with it.
-    let dumps = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-        let one = args.get_item(0)?;
-        match pickle::dumps(&one, &Subject { what: "the exception", path: "" })? {
-            Payload::Bytes { head, buffers } if buffers.is_empty() => Ok(PyBytes::new(args.py(), &head.0).unbind()),
-            Payload::Bytes { .. } | Payload::Local(_) => {
-                let in_band = args.py().import("cloudpickle")?.call_method1("dumps", (one,))?;
-                Ok::<_, PyErr>(in_band.cast_into::<PyBytes>()?.unbind())
+    let dumps =
+        PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            let one = args.get_item(0)?;
+            match pickle::dumps(&one, &Subject { what: "the exception", path: "" })? {
+                Payload::Bytes { head, buffers } if buffers.is_empty() => Ok(PyBytes::new(args.py(), &head.0).unbind()),
+                Payload::Bytes { .. } | Payload::Local(_) => {
+                    let in_band = args.py().import("cloudpickle")?.call_method1("dumps", (one,))?;
+                    Ok::<_, PyErr>(in_band.cast_into::<PyBytes>()?.unbind())
+                }
             }
-        }
-    })?;
+        })?;
     let entries = helpers::get(py, intern!(py, "encode_exception"))?.call1((object, dumps))?;
     pickle::dumps(&entries, &Subject { what: "the exception", path: "" })
 }

@@ -101,15 +101,11 @@ pub fn decode<'py>(py: Python<'py>, pickle: &[u8]) -> Option<Bound<'py, PyAny>> 
         (BININT1, [value]) => Some(int(py, i64::from(*value))),
         (BININT, rest) => Some(int(py, i64::from(i32::from_le_bytes(rest.try_into().ok()?)))),
         (LONG1, [8, rest @ ..]) => Some(int(py, i64::from_le_bytes(rest.try_into().ok()?))),
-        (BINFLOAT, rest) => {
-            Some(PyFloat::new(py, f64::from_be_bytes(rest.try_into().ok()?)).into_any())
-        }
+        (BINFLOAT, rest) => Some(PyFloat::new(py, f64::from_be_bytes(rest.try_into().ok()?)).into_any()),
         (SHORT_BINUNICODE, [len, text @ ..]) => text_of(py, usize::from(*len), text),
         (BINUNICODE, [a, b, c, d, text @ ..]) => text_of(py, u32::from_le_bytes([*a, *b, *c, *d]) as usize, text),
         (SHORT_BINBYTES, [len, content @ ..]) => bytes_of(py, usize::from(*len), content),
-        (BINBYTES, [a, b, c, d, content @ ..]) => {
-            bytes_of(py, u32::from_le_bytes([*a, *b, *c, *d]) as usize, content)
-        }
+        (BINBYTES, [a, b, c, d, content @ ..]) => bytes_of(py, u32::from_le_bytes([*a, *b, *c, *d]) as usize, content),
         _ => None,
     }
 }

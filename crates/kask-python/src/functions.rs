@@ -4,7 +4,7 @@
 
 use crate::pickle::{self, Subject};
 use crate::tokenize::{Token, Tokenizer};
-use crate::values;
+use crate::{blame, values};
 use kask_types::{BlobId, Payload};
 use parking_lot::Mutex;
 use pyo3::intern;
@@ -102,15 +102,21 @@ impl FunctionInfo {
 }
 
 fn encode(function: &Bound<'_, PyAny>, kwargs: Option<&Bound<'_, PyDict>>, name: &str) -> PyResult<(BlobId, Payload)> {
-    let what = format!("the function {name}");
-    let subject = Subject { what: &what, path: "" };
-    // The function by itself first: an error shall speak of it, not of the pair.
-    let pair = match kwargs {
-        None => (function, None::<&Bound<'_, PyDict>>).into_pyobject(function.py())?,
-        Some(kwargs) => (function, Some(kwargs)).into_pyobject(function.py())?,
-    };
-    let payload = pickle::dumps_function(pair.as_any(), &subject)?;
+    let pair = (function, kwargs).into_pyobject(function.py())?;
+    let payload = pickle::by_value(pair.as_any()).map_err(|error| culprit(function, kwargs, name, error))?;
     Ok((pickle::blob_id(&payload), payload))
+}
+
+/// The error speaks of the function, or of one of the arguments, not of the pair.
+fn culprit(function: &Bound<'_, PyAny>, kwargs: Option<&Bound<'_, PyDict>>, name: &str, error: PyErr) -> PyErr {
+    for (key, argument) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        if let Err(error) = pickle::try_dumps(&argument) {
+            let (what, path) = (format!("an argument of {name}"), format!("kwargs[{key:?}]"));
+            return blame::explain(&argument, &Subject { what: &what, path: &path }, error);
+        }
+    }
+    let what = format!("the function {name}");
+    blame::explain(function, &Subject { what: &what, path: "the function" }, error)
 }
 
 /// The function and shared keyword arguments that a blob holds.

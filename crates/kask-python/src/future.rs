@@ -4,10 +4,11 @@
 //! on any thread, without waiting. A future that is pickled names its key and its scheduler; where it is unpickled it
 //! belongs to the task's own engine, or to the default one of a client process.
 
-use crate::engine_core::{EngineCore, KnownFailure, value};
 use crate::current;
 use crate::engine::Engine;
+use crate::engine_core::{EngineCore, KnownFailure, value};
 use crate::errors::Raisable;
+use crate::values::Held;
 use crate::{callbacks, helpers, interrupt};
 use kask_client::Status;
 use kask_types::{Failure, Incarnation, Key, TaskName};
@@ -94,23 +95,17 @@ impl Future {
             return Ok(());
         }
         let keys = [self.key];
-        interrupt::wait_aside(py, |interrupted| self.core.client.wait(&keys, true, timeout, interrupted))
+        self.core.wait(py, |interrupted| self.core.client.wait(&keys, true, timeout, interrupted))
     }
 
     /// How it failed, after its end.
     fn ended_failure(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<Raisable>> {
         self.wait_for_end(py, timeout)?;
         match self.standing() {
-            Status::Failed(failure) => match &*failure {
-                Failure::Cancelled { .. } => Err(self.raisable(py, &failure).error(py)),
-                Failure::Raised(_)
-                | Failure::KilledWorker { .. }
-                | Failure::Lost { .. }
-                | Failure::Unrunnable { .. } => Ok(Some(self.raisable(py, &failure))),
-            },
+            Status::Failed(failure) => Ok(Some(self.raisable(py, &failure))),
             Status::Unknown => {
                 let failure = Failure::Cancelled { reason: format!("the future of {} was released", self.name).into() };
-                Err(self.raisable(py, &failure).error(py))
+                Ok(Some(self.raisable(py, &failure)))
             }
             Status::Pending | Status::InMemory { .. } => Ok(None),
         }
@@ -157,11 +152,7 @@ impl Outcome {
         }
     }
 
-    fn get<'py>(
-        self,
-        future: &Bound<'py, Future>,
-        timeout: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(self, future: &Bound<'py, Future>, timeout: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         if future.get().core.is_asynchronous(future.py()) {
             return self.awaitable(future, timeout);
         }
@@ -280,9 +271,10 @@ impl Future {
         if !r#fn.is_callable() {
             return Err(PyTypeError::new_err("add_done_callback() needs something callable"));
         }
-        let (future, call) = (slf.clone().unbind(), r#fn.unbind());
+        let held = Held::new((slf.clone().unbind(), r#fn.unbind()));
         let later = Box::new(move || {
             callbacks::push(Box::new(move |py| {
+                let (future, call) = held.take();
                 if let Err(error) = call.call1(py, (&future,)) {
                     error.write_unraisable(py, Some(call.bind(py)));
                 }

@@ -50,15 +50,23 @@ pub fn wait<T: Send>(py: Python<'_>, work: impl FnOnce(Interrupted<'_>) -> Resul
     })
 }
 
-/// As [`wait`]; a task that waits does not keep its runner busy.
+/// As [`wait`]; a task that waits does not keep its runner busy. `drive` runs what another thread has made ready for this
+/// one meanwhile (the synchronous engine).
 pub fn wait_aside<T: Send>(
     py: Python<'_>,
+    drive: Option<&(dyn Fn() + Send + Sync)>,
     work: impl FnOnce(Interrupted<'_>) -> Result<T, WaitError> + Send,
 ) -> PyResult<T> {
     let aside = if SECEDED.get() { None } else { current_job() };
     wait(py, |interrupted| {
         let _aside = Aside::step(aside);
-        work(interrupted)
+        match drive {
+            None => work(interrupted),
+            Some(drive) => work(&mut || {
+                drive();
+                interrupted()
+            }),
+        }
     })
 }
 
@@ -98,7 +106,9 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
 pub fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
     match timeout {
         None => Ok(None),
-        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("timeout= must be a number of seconds, not nan")),
+        Some(seconds) if seconds.is_nan() => {
+            Err(PyValueError::new_err("timeout= must be a number of seconds, not nan"))
+        }
         // Beyond what a clock can count there is no limit.
         Some(seconds) if seconds > 1e9 => Ok(None),
         Some(seconds) => Ok(Some(Duration::from_secs_f64(seconds.max(0.0)))),

@@ -49,7 +49,9 @@ pub enum ClusterError {
         problem: String,
     },
     /// Not all workers were there in time.
-    #[error("{there} of {wanted} workers were ready after {seconds:.1} s; raise the timeout or look at the workers' output")]
+    #[error(
+        "{there} of {wanted} workers were ready after {seconds:.1} s; raise the timeout or look at the workers' output"
+    )]
     Slow {
         /// How many were.
         there: usize,
@@ -181,7 +183,7 @@ impl LocalCluster {
     }
 
     /// For the synchronous engine: how the waiting thread runs tasks itself.
-    fn driver(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+    pub(crate) fn driver(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
         let Workers::Threads { options, hosts, .. } = &self.workers else { return None };
         if !options.synchronous {
             return None;

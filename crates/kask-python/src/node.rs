@@ -126,8 +126,7 @@ impl Node {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
         let (py, node) = (slf.py(), slf.get());
-        let arguments =
-            (&node.func, &node.args, &node.kwargs, node.name.to_string(), &*node.family, &node.options);
+        let arguments = (&node.func, &node.args, &node.kwargs, node.name.to_string(), &*node.family, &node.options);
         Ok((slf.get_type(), arguments.into_pyobject(py)?))
     }
 }

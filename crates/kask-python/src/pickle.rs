@@ -75,7 +75,8 @@ fn by_reference(object: &Bound<'_, PyAny>) -> PyResult<Payload> {
     pickled(DUMPS.import(object.py(), "pickle", "dumps")?, object)
 }
 
-fn by_value(object: &Bound<'_, PyAny>) -> PyResult<Payload> {
+/// `object` as bytes, what belongs to no importable module by value.
+pub fn by_value(object: &Bound<'_, PyAny>) -> PyResult<Payload> {
     pickled(CLOUD_DUMPS.import(object.py(), "cloudpickle", "dumps")?, object)
 }
 
@@ -130,6 +131,9 @@ pub fn loads<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyA
 
 fn local_object<'py>(py: Python<'py>, local: &kask_types::Local) -> PyResult<Bound<'py, PyAny>> {
     if let Some(object) = values::holding::<values::Object>(local) {
+        return Ok(object.0.bind(py).clone());
+    }
+    if let Some(object) = values::holding::<values::NamedObject>(local) {
         return Ok(object.0.bind(py).clone());
     }
     if let Some(items) = values::holding::<values::Singles>(local) {

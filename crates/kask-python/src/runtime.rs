@@ -7,11 +7,11 @@
 use crate::engine_core::EngineCore;
 use crate::errors::{self, Origin};
 use crate::pickle::{self, Subject};
-use crate::values::{self, Function};
-use crate::{buffers, calls, connect, coroutine, current, fast, functions, helpers, interrupt, scan, sizes};
+use crate::values::{self, Function, Held, NamedObject};
+use crate::{buffers, callbacks, calls, connect, coroutine, current, fast, functions, helpers, interrupt, scan, sizes};
 use kask_executor::runtime::{Blob, Completion, Job, Jobs, Runtime, Value, current_job};
 use kask_graph::{Slot, Slots};
-use kask_types::{Failure, Payload, RaisedError, TaskId};
+use kask_types::{Failure, Payload, RaisedError, TaskId, TaskName};
 use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -108,6 +108,7 @@ impl PythonRuntime {
                 py.detach(|| job.worker.rejoin(job.task, job.attempt));
             }
             jobs.done(completion);
+            callbacks::clean(py);
             count += 1;
             if count % LOOK_AT_CLOCK == 0 && since.elapsed() > PATIENCE {
                 py.detach(|| ());
@@ -152,16 +153,16 @@ impl PythonRuntime {
         };
         if coroutine::is_awaitable(&result) {
             let deferred = jobs.defer();
-            coroutine::start(py, &result, self.ender(job.name.to_string()), self.home.clone(), deferred)?;
+            coroutine::start(py, &result, self.ender(job.name.clone()), self.home.clone(), deferred)?;
             return Ok(Completion::Deferred);
         }
-        Ok(self.completion(py, &result))
+        Ok(self.completion(result, &job.name))
     }
 
     /// The function of a blob, unpickled at its first use in this worker.
     fn function<'a>(&self, py: Python<'_>, blob: &'a Blob, job: &Job) -> Result<&'a Function, Ending> {
         let loaded = blob.loaded.get_or_init_py_attached(py, || match functions::load(py, &blob.payload) {
-            Ok(function) => Ok(Box::new(function) as Box<dyn std::any::Any + Send + Sync>),
+            Ok(function) => Ok(Box::new(Held::new(function)) as Box<dyn std::any::Any + Send + Sync>),
             Err(error) => {
                 let task = job.name.to_string();
                 let worker = current_job().map(|job| job.worker.name().to_string()).unwrap_or_default();
@@ -174,7 +175,10 @@ impl PythonRuntime {
             }
         });
         match loaded {
-            Ok(function) => Ok(function.downcast_ref().expect("blobs are loaded by this function alone")),
+            Ok(function) => {
+                let held: &Held<Function> = function.downcast_ref().expect("blobs are loaded by this function alone");
+                Ok(held.get())
+            }
             Err(failure) => Err(Ending::Failure(failure.clone())),
         }
     }
@@ -194,19 +198,24 @@ impl PythonRuntime {
     }
 
     /// A result as the worker keeps it. Small plain ones are encoded at once, which is cheaper than doing it later.
-    fn completion(&self, _py: Python<'_>, result: &Bound<'_, PyAny>) -> Completion {
-        let nbytes = sizes::nbytes(result);
+    fn completion(&self, result: Bound<'_, PyAny>, name: &TaskName) -> Completion {
+        let nbytes = sizes::nbytes(&result);
         let mut small = Vec::new();
-        let encoded = (!self.local && fast::encode(result, &mut small)).then(|| Payload::from_bytes(small));
-        Completion::Value { value: Value::Object { object: values::local(result.clone().unbind()), encoded }, nbytes }
+        let encoded = (!self.local && fast::encode(&result, &mut small)).then(|| Payload::from_bytes(small));
+        let object = if self.local || encoded.is_some() {
+            values::local(result.unbind())
+        } else {
+            values::holder(NamedObject(result.unbind(), name.clone()))
+        };
+        Completion::Value { value: Value::Object { object, encoded }, nbytes }
     }
 
     /// Turns the end of a coroutine into the end of its job.
-    fn ender(&self, task: String) -> coroutine::Ender {
+    fn ender(&self, name: TaskName) -> coroutine::Ender {
         let runtime = PythonRuntime { local: self.local, home: self.home.clone() };
         Box::new(move |py, ended| match ended {
-            Ok(result) => runtime.completion(py, &result),
-            Err(error) => runtime.raised(py, error, &task),
+            Ok(result) => runtime.completion(result, &name),
+            Err(error) => runtime.raised(py, error, &name.to_string()),
         })
     }
 }
@@ -335,6 +344,19 @@ fn object_of<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
+/// A result as bytes.
+fn encode(py: Python<'_>, payload: &Payload) -> Result<Payload, Failure> {
+    let task = match payload {
+        Payload::Local(local) => values::holding::<NamedObject>(local).map(|object| object.1.to_string()),
+        Payload::Bytes { .. } => None,
+    };
+    let what = task.as_ref().map_or_else(|| "a value".to_owned(), |task| format!("the result of task {task}"));
+    let subject = Subject { what: &what, path: "result" };
+    let encoded = pickle::loads(py, payload).and_then(|object| pickle::dumps(&object, &subject));
+    let origin = Origin { task: task.as_deref().unwrap_or_default(), worker: "", local: false };
+    encoded.map_err(|error| errors::raised(py, error, &origin))
+}
+
 impl Runtime for PythonRuntime {
     fn run_jobs(&self, jobs: &mut dyn Jobs) {
         if Python::try_attach(|py| self.run_attached(py, jobs)).is_none() {
@@ -347,16 +369,7 @@ impl Runtime for PythonRuntime {
 
     fn encode(&self, values: Vec<(TaskId, Payload)>) -> Vec<Result<Payload, Failure>> {
         let count = values.len();
-        let encoded = Python::try_attach(|py| {
-            let each = values.iter().map(|(_, payload)| {
-                let origin = Origin { task: "", worker: "", local: false };
-                let subject = Subject { what: "the result", path: "" };
-                pickle::loads(py, payload)
-                    .and_then(|object| pickle::dumps(&object, &subject))
-                    .map_err(|error| errors::raised(py, error, &origin))
-            });
-            each.collect()
-        });
+        let encoded = Python::try_attach(|py| values.iter().map(|(_, payload)| encode(py, payload)).collect());
         let ending = || Err(Failure::Cancelled { reason: "the Python interpreter of the worker is ending".into() });
         encoded.unwrap_or_else(|| (0..count).map(|_| ending()).collect())
     }

@@ -270,13 +270,7 @@ impl<'py> Tokenizer<'py> {
         }
     }
 
-    fn random(
-        &self,
-        value: &Bound<'_, PyAny>,
-        problem: &str,
-        error: Option<PyErr>,
-        sink: &mut Sink,
-    ) -> PyResult<()> {
+    fn random(&self, value: &Bound<'_, PyAny>, problem: &str, error: Option<PyErr>, sink: &mut Sink) -> PyResult<()> {
         if self.ensure_deterministic {
             let message = format!("a {} has no deterministic token: {problem}", blame::type_name(value));
             return Err(error.unwrap_or_else(|| errors::new(value.py(), "TokenizationError", &message, None)));

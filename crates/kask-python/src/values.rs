@@ -1,11 +1,10 @@
 //! Python objects as payloads: what `Payload::Local` holds when this crate made it.
 //!
-//! The engine carries a [`Local`] through any of its threads without knowing Python. A holder that is dropped there
-//! leaves its references to the interpreter's next attachment, so no engine thread ever waits for the GIL; the callback
-//! thread is told, so that large values do not linger until somebody happens to call Python.
+//! The engine carries a [`Local`] through any of its threads without knowing Python. Objects that are let go of there are
+//! [`Held`]: they are given up later, by a thread that holds the GIL and none of the engine's locks.
 
 use crate::callbacks;
-use kask_types::{Items, Local, LocalItems, Payload};
+use kask_types::{Items, Local, LocalItems, Payload, TaskName};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::any::Any;
@@ -13,6 +12,9 @@ use std::sync::Arc;
 
 /// One object: a result, a scattered value, a value task.
 pub struct Object(pub Py<PyAny>);
+
+/// A result that may have to be sent, with the name of its task for the error if it cannot.
+pub struct NamedObject(pub Py<PyAny>, pub TaskName);
 
 /// The arguments of a map: item `i` is the only argument of call `i`.
 pub struct Singles(pub Vec<Py<PyAny>>);
@@ -44,23 +46,42 @@ pub struct RaisedObject {
     pub traceback: Py<PyAny>,
 }
 
-macro_rules! local_items {
-    ($($holder:ty),*) => {$(
-        impl LocalItems for $holder {
-            fn as_any(&self) -> &(dyn Any + Send + Sync) {
-                self
-            }
-        }
+/// Python objects in the engine's hands.
+///
+/// The engine may let go of them on any thread and under any lock; their references are handed to
+/// [`callbacks::bury`], because giving one up may run the user's code.
+pub struct Held<T: Send + Sync + 'static>(Option<T>);
 
-        impl Drop for $holder {
-            fn drop(&mut self) {
-                callbacks::objects_dropped();
-            }
-        }
-    )*};
+impl<T: Send + Sync + 'static> Held<T> {
+    /// Takes objects into the engine's hands.
+    pub fn new(objects: T) -> Held<T> {
+        Held(Some(objects))
+    }
+
+    /// The objects.
+    pub fn get(&self) -> &T {
+        self.0.as_ref().expect("objects are taken out at the very end alone")
+    }
+
+    /// The objects, back from the engine.
+    pub fn take(mut self) -> T {
+        self.0.take().expect("objects are taken out at the very end alone")
+    }
 }
 
-local_items!(Object, Singles, Calls, Function, RaisedObject);
+impl<T: Send + Sync + 'static> Drop for Held<T> {
+    fn drop(&mut self) {
+        if let Some(objects) = self.0.take() {
+            callbacks::bury(Box::new(objects));
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> LocalItems for Held<T> {
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+}
 
 /// `object` as a payload of this process.
 pub fn local(object: Py<PyAny>) -> Payload {
@@ -68,17 +89,17 @@ pub fn local(object: Py<PyAny>) -> Payload {
 }
 
 /// A holder's first object as a payload.
-pub fn holder(items: impl LocalItems) -> Payload {
-    Payload::Local(Local { holder: Arc::new(items), index: 0 })
+pub fn holder(items: impl Send + Sync + 'static) -> Payload {
+    Payload::Local(Local { holder: Arc::new(Held::new(items)), index: 0 })
 }
 
 /// All objects of a holder, as the items of a layer.
-pub fn items(items: impl LocalItems, len: usize) -> Items {
+pub fn items(items: impl Send + Sync + 'static, len: usize) -> Items {
     let len = u32::try_from(len).expect("a layer has fewer than 2^32 items");
-    Items::Local { holder: Local { holder: Arc::new(items), index: 0 }, len }
+    Items::Local { holder: Local { holder: Arc::new(Held::new(items)), index: 0 }, len }
 }
 
 /// What a local payload holds, if it is a `T`.
-pub fn holding<T: 'static>(payload: &Local) -> Option<&T> {
-    payload.holder.as_any().downcast_ref()
+pub fn holding<T: Send + Sync + 'static>(payload: &Local) -> Option<&T> {
+    payload.holder.as_any().downcast_ref().map(Held::get)
 }

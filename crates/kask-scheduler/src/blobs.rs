@@ -76,7 +76,7 @@ impl Scheduler {
             let worker = &mut self.workers[ix];
             let had: Vec<BlobId> = candidates.iter().copied().filter(|id| worker.blobs.remove(id)).collect();
             if !had.is_empty() {
-                self.out.to_worker(self.workers[ix].id, SchedulerToWorker::DropBlobs(had));
+                self.out.tell_worker(self.workers[ix].id, SchedulerToWorker::DropBlobs(had));
             }
         }
     }

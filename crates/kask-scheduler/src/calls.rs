@@ -55,7 +55,7 @@ impl Scheduler {
             let worker = &self.workers[ix];
             if call.waiting.insert(worker.id, worker.info.address.clone()).is_none() {
                 let message = SchedulerToWorker::Run { call: number, payload: payload.clone() };
-                self.out.to_worker(worker.id, message);
+                self.out.tell_worker(worker.id, message);
             }
         }
         self.calls.insert(number, call);
@@ -90,7 +90,7 @@ impl Scheduler {
         if self.calls.get(&number).is_some_and(|call| call.waiting.is_empty()) {
             let call = self.calls.remove(&number).expect("looked at above");
             let reply = Reply::Run(call.answers);
-            self.out.to_client(call.client, SchedulerToClient::Answer { request: call.request, reply });
+            self.out.tell_client(call.client, SchedulerToClient::Answer { request: call.request, reply });
         }
     }
 

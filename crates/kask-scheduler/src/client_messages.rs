@@ -12,6 +12,7 @@ use std::sync::Arc;
 impl Scheduler {
     pub(crate) fn client_message(&mut self, id: ClientId, message: ClientToScheduler) {
         let known = self.clients.find(id);
+        self.out.handles_message_of(id);
         let (client, message) = match (known, message) {
             (None, ClientToScheduler::Register(info)) => return self.client_joins(id, info),
             (None, _) => return self.refuse_client(id, "a client registers before it says anything else"),
@@ -48,13 +49,14 @@ impl Scheduler {
 
     fn client_joins(&mut self, id: ClientId, info: ClientInfo) {
         self.clients.insert(id, info);
+        self.out.client_joins(id);
         let workers = self.workers.iter().map(|(_, worker)| (worker.peer(), worker.info.clone())).collect();
-        self.out.to_client(id, SchedulerToClient::Registered { client: id, workers });
+        self.out.tell_client(id, SchedulerToClient::Registered { client: id, workers });
     }
 
     fn refuse_client(&mut self, id: ClientId, reason: &str) {
         let reason: Arc<str> = reason.into();
-        self.out.to_client(id, SchedulerToClient::Closing { reason: reason.clone() });
+        self.out.tell_client(id, SchedulerToClient::Closing { reason: reason.clone() });
         self.out.last(Action::DisconnectClient { client: id, reason });
     }
 
@@ -89,14 +91,14 @@ impl Scheduler {
     fn shut_down(&mut self) {
         let reason: Arc<str> = "the cluster was shut down".into();
         for (_, worker) in self.workers.iter() {
-            self.out.to_worker(worker.id, SchedulerToWorker::Close { reason: reason.clone() });
+            self.out.tell_worker(worker.id, SchedulerToWorker::Close { reason: reason.clone() });
         }
         for (_, client) in self.clients.iter() {
-            self.out.to_client(client.id, SchedulerToClient::Closing { reason: reason.clone() });
+            self.out.tell_client(client.id, SchedulerToClient::Closing { reason: reason.clone() });
         }
         let supervisors: Vec<_> = self.supervisors.ids().collect();
         for supervisor in supervisors {
-            self.out.to_supervisor(supervisor, SchedulerToSupervisor::Close);
+            self.out.tell_supervisor(supervisor, SchedulerToSupervisor::Close);
         }
         self.out.last(Action::Shutdown);
     }

@@ -27,6 +27,8 @@ pub struct Config {
     pub most_attempts: u32,
     /// What a transfer costs before its first byte, in microseconds.
     pub transfer_latency_us: u64,
+    /// What each value of a transfer costs besides its bytes, in microseconds.
+    pub transfer_value_us: u64,
     /// Bytes that workers are assumed to exchange in a microsecond.
     pub transfer_bytes_per_us: u64,
     /// A submission may have so many tasks and inputs.
@@ -50,6 +52,7 @@ impl Default for Config {
             ahead_us: 10_000,
             most_attempts: 4_096,
             transfer_latency_us: 1_000,
+            transfer_value_us: 50,
             transfer_bytes_per_us: 100,
             limits: kask_graph::Limits { tasks: 100_000_000, inputs: 1_000_000_000 },
             copy_tries: 3,

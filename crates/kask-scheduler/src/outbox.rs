@@ -45,11 +45,19 @@ impl WorkerBox {
     }
 }
 
+/// How many of a client's messages have been handled, and how many it knows of.
+#[derive(Clone, Copy)]
+struct Handled {
+    count: u64,
+    told: u64,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Outbox {
     workers: BTreeMap<WorkerId, WorkerBox>,
     clients: BTreeMap<ClientId, Vec<SchedulerToClient>>,
+    handled: BTreeMap<ClientId, Handled>,
     ready: VecDeque<Action>,
     /// The worker that was written to last, kept out of the map: most messages come in runs to one worker.
     current: Option<(WorkerId, WorkerBox)>,
@@ -91,14 +99,33 @@ impl Outbox {
     }
 
     /// Any other message.
-    pub(crate) fn to_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
+    pub(crate) fn tell_worker(&mut self, worker: WorkerId, message: SchedulerToWorker) {
         let run = self.worker(worker);
         run.end_run();
         run.done.push(message);
     }
 
+    /// A client's first message has been handled: the answer to it says as much.
+    pub(crate) fn client_joins(&mut self, id: ClientId) {
+        self.handled.insert(id, Handled { count: 1, told: 1 });
+    }
+
+    /// Another message of this client is being handled now.
+    pub(crate) fn handles_message_of(&mut self, id: ClientId) {
+        if let Some(handled) = self.handled.get_mut(&id) {
+            handled.count += 1;
+        }
+    }
+
     fn client(&mut self, id: ClientId) -> &mut Vec<SchedulerToClient> {
-        self.clients.entry(id).or_default()
+        let messages = self.clients.entry(id).or_default();
+        if let Some(handled) = self.handled.get_mut(&id)
+            && handled.told < handled.count
+        {
+            handled.told = handled.count;
+            messages.push(SchedulerToClient::Handled(handled.count));
+        }
+        messages
     }
 
     pub(crate) fn in_memory(&mut self, client: ClientId, key: KeyInMemory) {
@@ -126,11 +153,11 @@ impl Outbox {
     }
 
     /// Any other message.
-    pub(crate) fn to_client(&mut self, client: ClientId, message: SchedulerToClient) {
+    pub(crate) fn tell_client(&mut self, client: ClientId, message: SchedulerToClient) {
         self.client(client).push(message);
     }
 
-    pub(crate) fn to_supervisor(&mut self, supervisor: SupervisorId, message: SchedulerToSupervisor) {
+    pub(crate) fn tell_supervisor(&mut self, supervisor: SupervisorId, message: SchedulerToSupervisor) {
         self.ready.push_back(Action::ToSupervisor { supervisor, message });
     }
 
@@ -145,6 +172,7 @@ impl Outbox {
     /// Nothing more can be sent to this client.
     pub(crate) fn forget_client(&mut self, id: ClientId) {
         self.clients.remove(&id);
+        self.handled.remove(&id);
     }
 
     /// Everything gathered so far, then this.

@@ -81,7 +81,8 @@ impl Scheduler {
         if count == 0 {
             return 0;
         }
-        self.config.transfer_latency_us + bytes / self.config.transfer_bytes_per_us.max(1)
+        let values = u64::from(count) * self.config.transfer_value_us;
+        self.config.transfer_latency_us + values + bytes / self.config.transfer_bytes_per_us.max(1)
     }
 
     /// Number and bytes of the task's inputs, and what of that each holder has.

@@ -7,6 +7,9 @@ use kask_wire::client::{Query, Reply, SchedulerInfo, TaskStatus, WorkerState};
 use kask_wire::{SchedulerToClient, client::SchedulerToClient::Answer};
 use std::sync::Arc;
 
+/// A worker's address, and the names and keys of what it holds.
+type Holdings = (Arc<str>, Vec<(String, Key)>);
+
 /// A client that waits for workers.
 pub(crate) struct WorkerWait {
     pub(crate) client: ClientId,
@@ -30,14 +33,14 @@ impl Scheduler {
             Query::Families => Reply::Families(self.tasks.families.counts()),
             Query::Flush => Reply::Done,
         };
-        self.out.to_client(client, SchedulerToClient::Answer { request, reply });
+        self.out.tell_client(client, SchedulerToClient::Answer { request, reply });
     }
 
     pub(crate) fn worker_waits_changed(&mut self) {
         let there = self.workers.iter().filter(|(_, worker)| worker.takes_tasks()).count();
         for wait in std::mem::take(&mut self.worker_waits) {
             if there >= wait.count as usize {
-                self.out.to_client(wait.client, Answer { request: wait.request, reply: Reply::Done });
+                self.out.tell_client(wait.client, Answer { request: wait.request, reply: Reply::Done });
             } else {
                 self.worker_waits.push(wait);
             }
@@ -76,7 +79,7 @@ impl Scheduler {
         }
     }
 
-    fn has_what(&self, workers: Option<Vec<Arc<str>>>) -> Vec<(Arc<str>, Vec<(String, Key)>)> {
+    fn has_what(&self, workers: Option<Vec<Arc<str>>>) -> Vec<Holdings> {
         let describe = |ix: WorkerIx| {
             let worker = &self.workers[ix];
             let held = worker.held.iter().map(|slot| (self.tasks.printed(slot).to_string(), self.tasks[slot].key()));

@@ -52,10 +52,10 @@ impl Scheduler {
         self.classes.workers_changed(&self.workers);
         self.threads_changed();
         for (_, client) in self.clients.iter() {
-            self.out.to_client(client.id, SchedulerToClient::WorkerLeft(worker.id));
+            self.out.tell_client(client.id, SchedulerToClient::WorkerLeft(worker.id));
         }
         for (_, other) in self.workers.iter() {
-            self.out.to_worker(other.id, SchedulerToWorker::PeerLeft(worker.id));
+            self.out.tell_worker(other.id, SchedulerToWorker::PeerLeft(worker.id));
         }
         worker
     }
@@ -240,7 +240,7 @@ impl Scheduler {
             let retire = worker.standing == crate::workers::Standing::Leaving && self.is_to_stay_away(incarnation);
             let reason = format!("worker {} {cause}", worker.info.name);
             if let Some(supervisor) = self.supervisors.of(incarnation) {
-                self.out.to_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire });
+                self.out.tell_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire });
             }
             self.lose_worker(ix, Some(certificate));
             self.out.last(Action::DisconnectWorker { worker: id, reason: reason.into() });
@@ -259,7 +259,7 @@ impl Scheduler {
             last_task: None,
         };
         if let Some(supervisor) = self.supervisors.of(incarnation) {
-            self.out.to_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire: false });
+            self.out.tell_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire: false });
         }
         self.lose_worker(ix, Some(certificate));
         self.out.last(Action::DisconnectWorker { worker: id, reason: reason.into() });

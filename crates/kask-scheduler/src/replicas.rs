@@ -114,7 +114,7 @@ impl Scheduler {
         }
         let all = self.tasks.holders.slice(&holders).to_vec();
         let input = Input { task: self.tasks.id(slot), nbytes, holders: self.name_holders(&all, target) };
-        self.out.to_worker(self.workers[target].id, SchedulerToWorker::Acquire(vec![input]));
+        self.out.tell_worker(self.workers[target].id, SchedulerToWorker::Acquire(vec![input]));
     }
 
     /// Whether copying this value failed so often that it is left.
@@ -162,7 +162,7 @@ impl Scheduler {
             match self.replicate_more(&job) {
                 None => self.replications.push(job),
                 Some(reply) => {
-                    self.out.to_client(job.client, SchedulerToClient::Answer { request: job.request, reply })
+                    self.out.tell_client(job.client, SchedulerToClient::Answer { request: job.request, reply })
                 }
             }
         }

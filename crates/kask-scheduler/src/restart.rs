@@ -34,7 +34,7 @@ impl Scheduler {
             if let (Some(supervisor), Standing::Open) = (self.supervisors.of(incarnation), worker.standing) {
                 ending.insert(worker.id);
                 let kill = SchedulerToSupervisor::Kill { incarnation, retire: false };
-                self.out.to_supervisor(supervisor, kill);
+                self.out.tell_supervisor(supervisor, kill);
                 self.change_standing(ix, Standing::Leaving);
             }
         }
@@ -69,7 +69,7 @@ impl Scheduler {
                 self.restarts.push(job);
                 continue;
             };
-            self.out.to_client(job.client, SchedulerToClient::Answer { request: job.request, reply });
+            self.out.tell_client(job.client, SchedulerToClient::Answer { request: job.request, reply });
         }
     }
 

@@ -43,7 +43,7 @@ impl Scheduler {
         if !unknown.is_empty() {
             let reason = format!("there is no worker {}", unknown.join(", "));
             let reply = Reply::Failed { reason };
-            self.out.to_client(client, SchedulerToClient::Answer { request, reply });
+            self.out.tell_client(client, SchedulerToClient::Answer { request, reply });
             return;
         }
         for &id in &waiting {
@@ -102,7 +102,7 @@ impl Scheduler {
                 self.retirements.push(job);
             } else if let Some(client) = job.client {
                 let answer = SchedulerToClient::Answer { request: job.request, reply: Reply::Done };
-                self.out.to_client(client, answer);
+                self.out.tell_client(client, answer);
             }
         }
     }
@@ -138,9 +138,9 @@ impl Scheduler {
         self.change_standing(ix, Standing::Leaving);
         let worker = &self.workers[ix];
         let incarnation = worker.info.incarnation;
-        self.out.to_worker(worker.id, SchedulerToWorker::Close { reason: "the worker was retired".into() });
+        self.out.tell_worker(worker.id, SchedulerToWorker::Close { reason: "the worker was retired".into() });
         if let Some(supervisor) = self.supervisors.of(incarnation) {
-            self.out.to_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire: true });
+            self.out.tell_supervisor(supervisor, SchedulerToSupervisor::Kill { incarnation, retire: true });
         }
     }
 }

@@ -90,7 +90,7 @@ impl Scheduler {
         }
         let reply = Reply::Scatter(answer);
         let client = self.clients[job.client].id;
-        self.out.to_client(client, SchedulerToClient::Answer { request: job.request, reply });
+        self.out.tell_client(client, SchedulerToClient::Answer { request: job.request, reply });
         for slot in known {
             self.want(job.client, slot);
         }

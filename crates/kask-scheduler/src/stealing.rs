@@ -10,11 +10,17 @@
 use crate::scheduler::Scheduler;
 use crate::tasks::{Phase, Slot, State, WorkerIx};
 use kask_types::{Attempt, TaskId, Tick};
+use std::collections::BTreeSet;
 
 /// So many attempts of a victim are looked at in one round.
 const LOOKED_AT: usize = 4_096;
+/// So many thieves are considered for one attempt.
+const THIEVES_ASKED: usize = 16;
 /// After a round that moved nothing, the next one is so many intervals later.
 const BACKOFF: u64 = 10;
+
+/// Workers with a runner to spare: when a task that goes there would start, in microseconds, and which.
+type Thieves = BTreeSet<(u64, WorkerIx)>;
 
 /// An open request to give an attempt back.
 pub(crate) struct Lease {
@@ -35,28 +41,30 @@ impl Scheduler {
         if self.balance_due().is_none_or(|due| due > self.now) {
             return;
         }
-        let mut thieves: Vec<(u64, WorkerIx)> = self.workers.hungry.iter().map(|&ix| (0, ix)).collect();
-        for entry in &mut thieves {
-            entry.0 = self.workers[entry.1].wait_us();
-        }
-        let mut victims: Vec<(u64, WorkerIx)> = Vec::new();
-        for &ix in &self.workers.loaded {
-            let worker = &self.workers[ix];
-            if worker.stealing == 0 {
-                victims.push((worker.wait_us(), ix));
-            }
-        }
+        let idle = self.workers.hungry.iter().map(|&ix| (self.workers[ix].wait_us(), ix));
+        let mut thieves: Thieves = idle.collect();
+        let loaded = self.workers.loaded.iter().map(|&ix| (self.workers[ix].wait_us(), ix));
+        let mut victims: Vec<(u64, WorkerIx)> = loaded.filter(|&(_, ix)| self.workers[ix].stealing == 0).collect();
         victims.sort_unstable_by_key(|&(wait, ix)| (std::cmp::Reverse(wait), ix));
         let mut asked = 0;
-        for (_, victim) in victims {
+        for (wait_us, victim) in victims {
+            if !self.pays(wait_us, &thieves) {
+                break;
+            }
             asked += self.steal_from(victim, &mut thieves);
         }
         let pause = if asked == 0 { BACKOFF } else { 1 };
         self.next_balance = self.now.after_ms(self.config.balance_interval_ms * pause);
     }
 
+    /// Whether a task that waits for so long could start sooner on the thief that has least to do.
+    fn pays(&self, wait_us: u64, thieves: &Thieves) -> bool {
+        let least = thieves.first().map(|&(wait, _)| wait);
+        least.is_some_and(|least| wait_us > least + self.config.transfer_latency_us)
+    }
+
     /// Asks one victim for what its thieves would start sooner; says how many attempts that was.
-    fn steal_from(&mut self, victim: WorkerIx, thieves: &mut [(u64, WorkerIx)]) -> usize {
+    fn steal_from(&mut self, victim: WorkerIx, thieves: &mut Thieves) -> usize {
         let entry = &self.workers[victim];
         let threads = entry.nthreads();
         let mut surplus = u64::from(entry.active).saturating_sub(threads);
@@ -65,19 +73,21 @@ impl Scheduler {
         let latest: Vec<Slot> = entry.processing.iter().rev().take(LOOKED_AT).collect();
         let mut asked = 0;
         for slot in latest {
-            if surplus == 0 || thieves.is_empty() {
+            if surplus == 0 || !self.pays(left_us / threads, thieves) {
                 break;
             }
             let State::Processing { cost_us, phase: Phase::Assigned, .. } = self.tasks[slot].state else {
                 continue;
             };
-            let wait_us = left_us.saturating_sub(u64::from(cost_us)) / threads;
+            let cost_us = u64::from(cost_us);
+            let wait_us = left_us.saturating_sub(cost_us) / threads;
             let Some(thief) = self.best_thief(slot, wait_us, thieves) else {
                 continue;
             };
-            let thief_threads = self.workers[thieves[thief].1].nthreads();
-            thieves[thief].0 += u64::from(cost_us) / thief_threads;
-            left_us = left_us.saturating_sub(u64::from(cost_us));
+            thieves.remove(&thief);
+            let (thief_wait_us, ix) = thief;
+            thieves.insert((thief_wait_us + cost_us / self.workers[ix].nthreads(), ix));
+            left_us = left_us.saturating_sub(cost_us);
             surplus -= 1;
             asked += 1;
             self.ask_back(slot, victim);
@@ -86,17 +96,19 @@ impl Scheduler {
     }
 
     /// The thief that would start the task first, if that is sooner than the victim.
-    fn best_thief(&self, slot: Slot, wait_us: u64, thieves: &[(u64, WorkerIx)]) -> Option<usize> {
+    fn best_thief(&self, slot: Slot, wait_us: u64, thieves: &Thieves) -> Option<(u64, WorkerIx)> {
         let class = self.tasks.lineage(slot)?.style_of(self.tasks[slot].row).class;
         let class = self.classes.get(class);
-        let allowed = thieves.iter().enumerate().filter(|(_, (_, ix))| class.allows(*ix));
-        let suspect = self.is_suspect(slot);
-        let allowed = allowed.filter(|(_, (_, ix))| !suspect || self.workers[*ix].suspect.is_none());
-        let (at, &(thief_wait_us, thief)) = allowed.min_by_key(|(_, (wait, ix))| (*wait, *ix))?;
+        let is_suspect = self.is_suspect(slot);
+        let mut fit = thieves
+            .iter()
+            .take(THIEVES_ASKED)
+            .filter(|&&(_, ix)| class.allows(ix) && !(is_suspect && self.workers[ix].suspect.is_some()));
+        let &(thief_wait_us, thief) = fit.next()?;
         let (count, bytes) = self.missing_on(slot, thief);
         // An answer takes a round trip, whatever is moved.
         let move_us = self.transfer_us(count.max(1), bytes);
-        (wait_us > thief_wait_us + move_us).then_some(at)
+        (wait_us > thief_wait_us + move_us).then_some((thief_wait_us, thief))
     }
 
     fn missing_on(&self, slot: Slot, worker: WorkerIx) -> (u32, u64) {

@@ -10,7 +10,7 @@ use crate::classes::shared_resources;
 use crate::clients::ClientIx;
 use crate::families::FamilyIx;
 use crate::scheduler::Scheduler;
-use crate::tasks::{BatchIx, Slot, State};
+use crate::tasks::{BatchIx, Slot};
 use kask_graph::{Expansion, Graph, Known, Layer, LayerKind, LayerSpan, Output, Wanted, expand_within};
 use kask_types::{Annotations, Key};
 use kask_wire::SchedulerToClient;
@@ -34,7 +34,7 @@ impl Scheduler {
             Ok(expansion) => self.admit(client, graph, &expansion),
             Err(Refusal { keys, reason }) => {
                 let message = SchedulerToClient::Refused { keys, reason: reason.into() };
-                self.out.to_client(self.clients[client].id, message);
+                self.out.tell_client(self.clients[client].id, message);
             }
         }
     }
@@ -193,7 +193,6 @@ impl Scheduler {
                 (one, _) => one[0],
             };
             let slot = self.tasks.insert(layer.key_of(index), ix, row, family);
-            self.tasks.set_state(slot, State::Waiting { missing: 0 });
             slots.push(slot);
         }
         self.tasks.batches[ix.0 as usize] = Some(batch);

@@ -246,12 +246,12 @@ impl Tasks {
         self.free[from..].sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Makes a task, released; the key is not known yet.
+    /// Makes a task that waits for nothing yet; the key is not known yet.
     pub(crate) fn insert(&mut self, key: Key, batch: BatchIx, row: u32, family: FamilyIx) -> Slot {
         let halves = halves(key);
         let make = |generation, attempt| Task {
             key: halves,
-            state: State::Released,
+            state: State::Waiting { missing: 0 },
             generation,
             attempt,
             batch,
@@ -272,7 +272,7 @@ impl Tasks {
                 Slot(self.tasks.len() as u32 - 1)
             }
         };
-        self.families.enter(family, &State::Released);
+        self.families.enter(family, &State::Waiting { missing: 0 });
         let tasks = &self.tasks;
         self.by_key.insert_unique(halves[0], slot, |slot| tasks[slot.0 as usize].key[0]);
         slot

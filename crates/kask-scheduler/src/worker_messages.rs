@@ -60,13 +60,13 @@ impl Scheduler {
         let worker = Worker::new(id, info, self.now);
         let (peer, info) = (worker.peer(), worker.info.clone());
         let heartbeat_ms = self.config.told_heartbeat_ms();
-        self.out.to_worker(id, SchedulerToWorker::Registered { worker: id, heartbeat_ms });
+        self.out.tell_worker(id, SchedulerToWorker::Registered { worker: id, heartbeat_ms });
         for (_, other) in self.workers.iter() {
-            self.out.to_worker(id, SchedulerToWorker::PeerJoined(other.peer()));
-            self.out.to_worker(other.id, SchedulerToWorker::PeerJoined(peer.clone()));
+            self.out.tell_worker(id, SchedulerToWorker::PeerJoined(other.peer()));
+            self.out.tell_worker(other.id, SchedulerToWorker::PeerJoined(peer.clone()));
         }
         for (_, client) in self.clients.iter() {
-            self.out.to_client(client.id, SchedulerToClient::WorkerJoined(peer.clone(), info.clone()));
+            self.out.tell_client(client.id, SchedulerToClient::WorkerJoined(peer.clone(), info.clone()));
         }
         let silent_at = self.now.after_ms(self.config.heartbeat_timeout_ms);
         self.next_silence = Scheduler::sooner(self.next_silence, Some(silent_at));

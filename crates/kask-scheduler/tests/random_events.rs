@@ -96,7 +96,7 @@ fn reads(task: usize) -> Vec<String> {
         0..=3 => Vec::new(),
         _ => {
             let mut reads = vec![name(task / 2), name(task - 3)];
-            if task % 5 == 0 {
+            if task.is_multiple_of(5) {
                 reads.push(name(task / 2));
             }
             reads
@@ -163,7 +163,7 @@ impl World {
             }
         }
         // Sometimes only what is wanted is defined, and the rest must be known.
-        let defined: Vec<usize> = if style % 5 == 0 { wanted.clone() } else { needed.into_iter().collect() };
+        let defined: Vec<usize> = if style.is_multiple_of(5) { wanted.clone() } else { needed.into_iter().collect() };
         let texts: Vec<(String, Vec<String>)> = defined.iter().map(|&task| (name(task), reads(task))).collect();
         let lists: Vec<Vec<&str>> = texts.iter().map(|(_, reads)| reads.iter().map(String::as_str).collect()).collect();
         let mut defs: Vec<Def<'_>> = Vec::new();
@@ -284,7 +284,7 @@ impl World {
             Step::Scatter { value, broadcast, .. } => {
                 self.scatters.push((client, request));
                 // Also under keys of the universe's roots, which have a lineage in other graphs.
-                let key = if value % 2 == 0 { key(&name(usize::from(value) % 4)) } else { key("scattered") };
+                let key = if value.is_multiple_of(2) { key(&name(usize::from(value) % 4)) } else { key("scattered") };
                 self.cluster.clients.get_mut(&client).expect("picked").wants.insert(key);
                 let values = vec![(key, "data".into(), 8)];
                 ClientToScheduler::Scatter { request, values, workers: None, broadcast }
@@ -341,7 +341,9 @@ impl World {
         match step {
             Step::Deliver { worker, count } => {
                 if let Some(worker) = self.a_worker(worker) {
-                    (0..count).for_each(|_| drop(self.cluster.deliver(worker)));
+                    for _ in 0..count {
+                        self.cluster.deliver(worker);
+                    }
                 }
             }
             Step::Start { worker, task } => {
@@ -510,8 +512,8 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // `PROPTEST_CASES` asks for more.
-        cases: ProptestConfig::default().cases.max(2_000),
+        // `PROPTEST_CASES` overrules this.
+        cases: 2_000,
         max_shrink_iters: 4_000,
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -426,7 +426,7 @@ fn deadlock_class_scale_down_loses_nothing() {
     let supervisor = SupervisorId(1);
     let going = supervised(&mut cluster, supervisor, "going");
     let client = cluster.client();
-    cluster.submit(client, graph(&[("a", &[])]), &["a"]);
+    cluster.submit(client, graph(&[("a", &[]), ("unread", &[])]), &["a", "unread"]);
     cluster.run_all();
     let staying = cluster.worker("staying", 1);
     cluster.submit(client, graph(&[("b", &["a"])]), &["b"]);
@@ -444,7 +444,7 @@ fn deadlock_class_scale_down_loses_nothing() {
     cluster.workers.remove(&going);
     cluster.say(going, WorkerToScheduler::Closing(certificate));
     assert!(matches!(cluster.answer(client, 9), Some(Reply::Done)));
-    for name in ["a", "b"] {
+    for name in ["a", "b", "unread"] {
         match cluster.seen(client, name) {
             Some(Seen::InMemory { worker, .. }) => assert_eq!(worker, staying),
             seen => panic!("{name}: {seen:?}"),

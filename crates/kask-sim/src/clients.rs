@@ -50,8 +50,25 @@ pub(crate) struct SimClient {
     refusable: BTreeMap<Key, Vec<Key>>,
     pub(crate) asked: BTreeMap<u64, Asked>,
     next_request: u64,
+    /// Messages sent, and how many of them are known to have been handled.
+    sent: u64,
+    handled: u64,
+    /// The message by which each wanted key was asked for: what was said before that was handled is about the past.
+    since: BTreeMap<Key, u64>,
     pub(crate) info: Option<SchedulerInfo>,
     pub(crate) families: Vec<(Arc<str>, [u64; 6])>,
+}
+
+impl SimClient {
+    /// With the next message, the client wants this key; says whether that is new.
+    fn wants_from_now(&mut self, key: Key) -> bool {
+        if self.wants.contains_key(&key) {
+            return false;
+        }
+        self.wants.insert(key, View::Pending);
+        self.since.insert(key, self.sent + 1);
+        true
+    }
 }
 
 impl World {
@@ -66,6 +83,9 @@ impl World {
             refusable: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_request: 0,
+            sent: 0,
+            handled: 0,
+            since: BTreeMap::new(),
             info: None,
             families: Vec::new(),
         };
@@ -88,6 +108,9 @@ impl World {
     }
 
     pub(crate) fn client_says(&mut self, client: ClientId, message: &Say) {
+        if let Some(known) = self.clients.get_mut(&client) {
+            known.sent += 1;
+        }
         let what = Happening::ClientSays { client, frame: depart(message) };
         self.network.send(&mut self.rng, Place::Client(client), Place::Scheduler, what);
     }
@@ -182,7 +205,7 @@ impl World {
         crate::expand::learn(&mut self.model, &graph);
         let client = self.client(id);
         for key in wanted {
-            client.wants.entry(key).or_insert(View::Pending);
+            client.wants_from_now(key);
             if !outside.is_empty() {
                 client.refusable.insert(key, outside.clone());
             }
@@ -205,12 +228,23 @@ impl World {
     }
 
     fn let_go_of(&mut self, id: ClientId, keys: Vec<Key>) {
+        self.scattered_data_is_given_up(&keys);
         let client = self.client(id);
         for key in &keys {
             client.wants.remove(key);
+            client.since.remove(key);
             client.lenient.remove(key);
         }
         self.client_says(id, &Say::Unwant(keys));
+    }
+
+    /// Scattered data that nobody wants is freed, and then nothing that was made of it can be made again.
+    fn scattered_data_is_given_up(&mut self, keys: &[Key]) {
+        for &key in keys {
+            if self.model.is_scattered(key) {
+                self.model.excuse(key, Excuse::GivenUp);
+            }
+        }
     }
 
     fn unwant(&mut self, id: ClientId) {
@@ -238,7 +272,7 @@ impl World {
             let prefix: Arc<str> = Arc::from("data");
             let name = TaskName::Hashed { prefix: prefix.clone(), key }.to_string();
             self.model.add(key, Spec { name, work: Work::Scattered(value) });
-            self.client(id).wants.insert(key, View::Pending);
+            self.client(id).wants_from_now(key);
             sent.push((key, prefix, crate::call::nbytes_of(value)));
             values.push((key, value));
         }
@@ -257,7 +291,7 @@ impl World {
         let keys: Vec<Key> = keys.into_iter().filter(|_| self.rng.chance(100)).collect();
         let client = self.client(id);
         for &key in &keys {
-            if client.wants.insert(key, View::Pending).is_none() {
+            if client.wants_from_now(key) {
                 client.lenient.insert(key);
             }
         }
@@ -290,6 +324,8 @@ impl World {
                 values.iter().for_each(|(key, _)| self.model.excuse(*key, Excuse::Lost));
             }
         }
+        let wanted: Vec<Key> = client.wants.into_keys().collect();
+        self.scattered_data_is_given_up(&wanted);
         if self.rng.chance(500) {
             self.client_says(id, &Say::Closing);
         }
@@ -307,22 +343,24 @@ impl World {
             }
             SchedulerToClient::Registered { .. }
             | SchedulerToClient::WorkerJoined(..)
-            | SchedulerToClient::WorkerLeft(_) => {}
+            | SchedulerToClient::WorkerLeft(_)
+            | SchedulerToClient::Handled(_) => {}
+            SchedulerToClient::Handled(count) => self.client(id).handled = count,
             SchedulerToClient::InMemory(list) => {
                 for known in list {
                     let view = View::InMemory { task: known.task, worker: known.worker };
-                    if self.set_view(id, known.key, view) && (!self.faults_on || self.rng.chance(500)) {
+                    if self.is_told(id, known.key, view) && (!self.faults_on || self.rng.chance(500)) {
                         self.gather(id, known.key);
                     }
                 }
             }
             SchedulerToClient::Pending(keys) => keys.into_iter().for_each(|key| {
-                self.set_view(id, key, View::Pending);
+                self.is_told(id, key, View::Pending);
             }),
             SchedulerToClient::Ended(list) => {
                 for (key, failure) in list {
                     let lenient = self.clients[&id].lenient.contains(&key);
-                    if self.set_view(id, key, View::Failed) && !lenient && !self.model.may_fail(key, &failure) {
+                    if self.is_told(id, key, View::Failed) && !lenient && !self.model.may_fail(key, &failure) {
                         let name = self.model.name_of(key);
                         return Err(format!("{name} failed without a reason: {failure}"));
                     }
@@ -332,7 +370,7 @@ impl World {
                 for key in keys {
                     let reads = self.clients[&id].refusable.get(&key);
                     let excused = reads.is_some_and(|reads| reads.iter().any(|&read| self.model.has_excuse(read)));
-                    let matters = self.set_view(id, key, View::Failed) | self.detached.remove(&key);
+                    let matters = self.is_told(id, key, View::Failed) | self.detached.remove(&key);
                     if matters && !excused {
                         return Err(format!("{} was refused: {reason}", self.model.name_of(key)));
                     }
@@ -342,6 +380,14 @@ impl World {
             SchedulerToClient::Closing { reason } => return Err(format!("the scheduler closes {id:?}: {reason}")),
         }
         Ok(())
+    }
+
+    /// The scheduler says how a key stands. Says whether that matters: the client may have let go of it, or asked for
+    /// it again later than what the scheduler knew.
+    fn is_told(&mut self, id: ClientId, key: Key, view: View) -> bool {
+        let client = self.client(id);
+        let is_news = client.since.get(&key).is_some_and(|&since| since <= client.handled);
+        is_news && self.set_view(id, key, view)
     }
 
     /// Whether the client wants the key at all.

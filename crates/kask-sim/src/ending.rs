@@ -8,6 +8,7 @@ use crate::world::{Outcome, World};
 use kask_types::{ClientId, Key, Tick};
 use kask_wire::ClientToScheduler as Say;
 use kask_wire::Query;
+use kask_wire::client::SchedulerInfo;
 
 /// Virtual time within which a healthy cluster must be done.
 const PATIENCE_MS: u64 = 200_000;
@@ -83,6 +84,44 @@ impl World {
         Ok(())
     }
 
+    /// Once all is quiet, each worker must hold as many values as the scheduler believes.
+    pub(crate) fn compare_books(&mut self) -> Outcome<()> {
+        let deadline = self.network.now.after_ms(PATIENCE_MS);
+        loop {
+            self.wait_until(self.network.now.after_ms(50))?;
+            let Some(difference) = self.difference()? else { return Ok(()) };
+            if self.network.now > deadline {
+                return Err(difference);
+            }
+        }
+    }
+
+    fn difference(&mut self) -> Outcome<Option<String>> {
+        let info = self.ask_for_info()?;
+        for node in self.nodes.iter().filter(|node| node.life == Life::Runs && !node.told_to_close) {
+            let Some(known) = info.workers.iter().find(|known| known.peer.worker == node.worker()) else {
+                return Ok(Some(format!("{:?} runs and the scheduler does not know it", node.worker())));
+            };
+            if known.held != node.store.len() as u64 {
+                let (held, worker) = (node.store.len(), node.worker());
+                return Ok(Some(format!("{worker:?} holds {held} values, and the scheduler believes {}", known.held)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask_for_info(&mut self) -> Outcome<SchedulerInfo> {
+        let observer = self.clients.values().find(|client| client.observes).expect("one observes").id;
+        self.ask(observer, Asked::Families, |request| Say::Ask { request, query: Query::Families });
+        self.ask(observer, Asked::Info, |request| Say::Ask { request, query: Query::Info });
+        loop {
+            if let Some(info) = self.clients.get_mut(&observer).expect("it was just found").info.take() {
+                return Ok(info);
+            }
+            self.turn()?;
+        }
+    }
+
     /// Nobody wants anything any more: nothing may be left, anywhere.
     pub(crate) fn let_go(&mut self) -> Outcome<()> {
         self.note(|_| "the clients let go".to_owned());
@@ -99,7 +138,7 @@ impl World {
         }
         let deadline = self.network.now.after_ms(PATIENCE_MS);
         loop {
-            self.wait_until(Tick::after_ms(self.network.now, 50))?;
+            self.wait_until(self.network.now.after_ms(50))?;
             let Some(left) = self.left_over()? else { break };
             if self.network.now > deadline {
                 return Err(format!("nobody wants anything any more, and there is still {left}"));
@@ -131,16 +170,10 @@ impl World {
                 )));
             }
         }
-        let observer = self.clients.values().find(|client| client.observes).expect("one observes").id;
-        self.clients.get_mut(&observer).expect("it was just found").info = None;
-        self.ask(observer, Asked::Families, |request| Say::Ask { request, query: Query::Families });
-        self.ask(observer, Asked::Info, |request| Say::Ask { request, query: Query::Info });
-        while self.clients[&observer].info.is_none() {
-            self.turn()?;
-        }
-        let info = self.clients[&observer].info.as_ref().expect("it was waited for");
+        let info = self.ask_for_info()?;
         if info.tasks > 0 {
-            let families = self.clients[&observer].families.iter().filter(|(_, counts)| counts.iter().any(|&n| n > 0));
+            let observer = self.clients.values().find(|client| client.observes).expect("one observes");
+            let families = observer.families.iter().filter(|(_, counts)| counts.iter().any(|&n| n > 0));
             let families: Vec<_> = families.collect();
             let states = "waiting, queued, running, in memory, failed, released";
             return Ok(Some(format!("{} tasks on the scheduler ({states}: {families:?})", info.tasks)));

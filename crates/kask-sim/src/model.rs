@@ -48,6 +48,8 @@ pub enum Excuse {
     Cancelled,
     /// Its scattered data was where a worker died, or never arrived.
     Lost,
+    /// Its scattered data was given up: it may be freed, and what was made of it cannot be made again.
+    GivenUp,
     /// This many workers died while it was theirs.
     Deaths(u32),
     /// Its data could not be decoded so often.
@@ -63,6 +65,8 @@ pub struct Model {
     excuses: BTreeMap<Key, BTreeSet<Excuse>>,
     allowed_deaths: u32,
     allowed_fetch_failures: u32,
+    /// Whether anything happened for which values must be computed again.
+    pub values_were_lost: bool,
 }
 
 impl Model {
@@ -124,6 +128,11 @@ impl Model {
         keys.into_iter().for_each(|key| self.excuse(key, excuse));
     }
 
+    /// Whether the data was some client's.
+    pub fn is_scattered(&self, key: Key) -> bool {
+        matches!(self.specs.get(&key).map(|spec| &spec.work), Some(Work::Scattered(_)))
+    }
+
     /// Number of tasks.
     pub fn len(&self) -> usize {
         self.specs.len()
@@ -134,7 +143,7 @@ impl Model {
         let excuses = self.excuses.entry(key).or_default();
         let before = excuses.iter().filter_map(|excuse| match excuse {
             Excuse::Deaths(count) => Some(*count),
-            Excuse::Cancelled | Excuse::Lost | Excuse::Undecodable(_) => None,
+            Excuse::Cancelled | Excuse::Lost | Excuse::GivenUp | Excuse::Undecodable(_) => None,
         });
         let count = before.max().unwrap_or(0) + 1;
         excuses.insert(Excuse::Deaths(count));
@@ -145,7 +154,7 @@ impl Model {
         let excuses = self.excuses.entry(key).or_default();
         let before = excuses.iter().filter_map(|excuse| match excuse {
             Excuse::Undecodable(count) => Some(*count),
-            Excuse::Cancelled | Excuse::Lost | Excuse::Deaths(_) => None,
+            Excuse::Cancelled | Excuse::Lost | Excuse::GivenUp | Excuse::Deaths(_) => None,
         });
         let count = before.max().unwrap_or(0) + 1;
         excuses.insert(Excuse::Undecodable(count));
@@ -214,7 +223,10 @@ impl Model {
                     || has(&|excuse| matches!(excuse, Excuse::Deaths(n) if *n >= self.allowed_deaths))
             }
             Failure::Cancelled { .. } => has(&|excuse| *excuse == Excuse::Cancelled),
-            Failure::Lost { .. } => has(&|excuse| *excuse == Excuse::Lost),
+            Failure::Lost { .. } => {
+                has(&|excuse| *excuse == Excuse::Lost)
+                    || (self.values_were_lost && has(&|excuse| *excuse == Excuse::GivenUp))
+            }
             Failure::Unrunnable { .. } => false,
         }
     }

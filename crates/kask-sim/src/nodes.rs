@@ -314,6 +314,7 @@ impl World {
             results.push((task, result));
         }
         if breaks_off {
+            self.model.values_were_lost = true;
             let left = self.rng.below(results.len() as u64) as usize;
             results[left..].iter_mut().for_each(|(_, result)| *result = Err(FetchProblem::Unreachable));
         }
@@ -393,7 +394,10 @@ impl World {
             let what = Happening::WorkerGone { worker, certificate: seen };
             self.network.send(&mut self.rng, Place::Node(ix), Place::Scheduler, what);
         }
-        if cause != DeathCause::Retired {
+        if cause == DeathCause::Retired {
+            // What could not be copied in time is computed again.
+            self.model.values_were_lost = true;
+        } else {
             self.report.deaths += 1;
             self.count_death(worker);
         }
@@ -414,6 +418,7 @@ impl World {
 
     /// From here on the attempts that a worker had may be held against their tasks, and scattered data there is lost.
     pub(crate) fn count_death(&mut self, worker: WorkerId) {
+        self.model.values_were_lost = true;
         let assigned = std::mem::take(&mut self.nodes[worker.0 as usize].assigned);
         assigned.into_values().for_each(|key| self.model.died_under(key));
         self.scattered_data_dies(worker);

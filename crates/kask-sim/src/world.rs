@@ -119,6 +119,7 @@ impl World {
         self.settle("after the faults")?;
         self.probe()?;
         self.settle("after new work")?;
+        self.compare_books()?;
         self.let_go()?;
         self.report.virtual_ms = self.network.now.0 / 1_000_000;
         Ok(self.report)

@@ -127,6 +127,9 @@ pub enum SchedulerToClient {
     WorkerJoined(Peer, WorkerInfo),
     /// A worker went.
     WorkerLeft(WorkerId),
+    /// So many of this client's messages have been handled: what follows is how things stand after them. What came
+    /// before says nothing of a key that the client let go of and asked for again in a later message.
+    Handled(u64),
     /// Wanted keys that are in memory now.
     InMemory(Vec<KeyInMemory>),
     /// Wanted keys that will not get a result.

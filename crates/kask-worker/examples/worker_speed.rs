@@ -52,8 +52,14 @@ fn run_dry(worker: &mut Worker) -> usize {
     }
 }
 
-/// Sends tasks in messages of `batch`, frees their results, and prints the time that the core took for each.
+/// Prints the time that the core took for each task: the best of five passes, since machines are shared.
 fn measure(title: &str, total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) {
+    let best = (0..5).map(|_| pass(total, batch, &inputs)).min().expect("there are five");
+    println!("{title:<44} {:>7.3} us a task", best.as_secs_f64() * 1e6 / f64::from(total));
+}
+
+/// Sends tasks in messages of `batch` and frees their results.
+fn pass(total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) -> std::time::Duration {
     let mut worker = Worker::new(Config { nthreads: 2, ..Config::default() });
     from_scheduler(&mut worker, SchedulerToWorker::Registered { worker: WorkerId(0), heartbeat_ms: 1000 });
     from_scheduler(&mut worker, SchedulerToWorker::Blobs(vec![(FUNCTION, Payload::empty())]));
@@ -70,7 +76,7 @@ fn measure(title: &str, total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Inpu
         run_dry(&mut worker);
         spent += start.elapsed();
     }
-    println!("{title:<44} {:>7.3} us a task", spent.as_secs_f64() * 1e6 / f64::from(total));
+    spent
 }
 
 fn main() {

@@ -225,6 +225,10 @@ class Client(ClientWork, ClientData, ClientInfo):
         if self.cluster is not None and self._owns_cluster:
             self.cluster._close(timeout)
 
+    def close_at_exit(self) -> None:
+        """Called at interpreter exit."""
+        self._close(config.get("client.close_timeout_s"))
+
     def shutdown(self) -> Any:
         """Close the client and the whole cluster: scheduler and workers.
 

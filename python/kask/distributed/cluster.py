@@ -219,6 +219,10 @@ class LocalCluster:
         if self._cluster is not None:
             self._cluster.close(config.get("cluster.close_timeout_s") if timeout is None else timeout)
 
+    def close_at_exit(self) -> None:
+        """Called at interpreter exit."""
+        self._close()
+
     def _call(self, function: Any, *args: Any) -> Any:
         return in_thread(function, *args) if self.asynchronous else function(*args)
 

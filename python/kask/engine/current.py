@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextvars
 from typing import TYPE_CHECKING
 
+from kask.engine import Engine, set_default_engine_hook
 from kask.engine.exits import abandon, on_fork
+from kask.exceptions import ClientClosedError
 
 if TYPE_CHECKING:
     from kask.distributed.client import Client
@@ -46,6 +48,17 @@ def current_client(allow_global: bool = True) -> Client | None:
     return None
 
 
+def _default_engine() -> Engine:
+    """Where a future belongs that comes out of a pickle outside of any task."""
+    from kask.engine.embedded import running_engine
+
+    client = current_client()
+    engine = running_engine() if client is None else client.__kask_engine__()
+    if engine is None:
+        raise ClientClosedError("there is no client that the future could belong to", hint="make a Client first")
+    return engine
+
+
 def _forget() -> None:
     abandon(list(_global))
     _global.clear()
@@ -53,3 +66,4 @@ def _forget() -> None:
 
 
 on_fork(_forget)
+set_default_engine_hook(_default_engine)

@@ -29,6 +29,11 @@ def embedded_engine() -> Engine:
         return _embedded
 
 
+def running_engine() -> Engine | None:
+    """The process's embedded engine, if it has been started."""
+    return _embedded if _embedded is not None and not _embedded.closed else None
+
+
 def synchronous_engine() -> Engine:
     """The process's engine that runs one task after another in the waiting thread."""
     global _synchronous
@@ -50,7 +55,7 @@ class _Closer:
         self.engine = engine
         _kept.append(self)
 
-    def close(self) -> None:
+    def close_at_exit(self) -> None:
         self.engine.close(timeout=2.0)
 
 

@@ -9,24 +9,25 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
 from kask.engine import shutdown_all
+from kask.exceptions import ClientClosedError
 
 
 class Closable(Protocol):
     """What can be closed at exit."""
 
-    def close(self) -> object: ...
+    def close_at_exit(self) -> None: ...
 
 
 _open: weakref.WeakValueDictionary[int, Closable] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
 _forgetters: list[Callable[[], None]] = []
 _abandoned: list[object] = []
-_owner = os.getpid()
 
 
 def close_at_exit(thing: Closable) -> None:
@@ -46,20 +47,30 @@ def abandon(thing: object) -> None:
 
 
 def _after_fork() -> None:
-    global _owner
-    _owner = os.getpid()
     _abandoned.extend(_open.values())
     _open.clear()
     for forget in _forgetters:
         forget()
 
 
+def _quiet_threads() -> None:
+    """Threads that wait for results when the interpreter ends hear that the client is closed; nobody else has to."""
+    previous = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, ClientClosedError):
+            previous(arguments)
+
+    threading.excepthook = hook
+
+
 def _at_exit() -> None:
+    _quiet_threads()
     for number in sorted(_open, reverse=True):
         thing = _open.get(number)
         if thing is not None:
             try:
-                thing.close()
+                thing.close_at_exit()
             except Exception:
                 # The process ends anyway, and quietly; what is left is ended by shutdown_all.
                 continue

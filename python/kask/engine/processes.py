@@ -19,7 +19,7 @@ class _Shared:
         self.engine: Engine = self.cluster.engine("processes")
         close_at_exit(self)
 
-    def close(self) -> None:
+    def close_at_exit(self) -> None:
         self.engine.close()
         self.cluster.close(timeout=config.get("cluster.close_timeout_s"))
 

@@ -47,7 +47,8 @@ fn a_wrong_token_and_a_wrong_role_are_refused_in_a_sentence() {
         let reason = refusal(&mut listener, &other, Role::Client).await;
         assert_eq!(reason, "the token given is not this cluster's: pass the token file of this scheduler");
         let reason = refusal(&mut listener, &security, Role::Data).await;
-        let expected = "this address is for a client or a worker, not for whoever wants data: check which address was given";
+        let expected =
+            "this address is for a client or a worker, not for whoever wants data: check which address was given";
         assert_eq!(reason, expected);
         // And the listener still lets the right ones in.
         let place = listener.address().clone();
@@ -72,9 +73,7 @@ fn another_protocol_version_is_refused_with_both_versions() {
             length = bare.read(&mut answer) => length.expect("an answer"),
         };
         let frame = kask_wire::codec::Frame { head: answer[8..length].to_vec().into(), segments: vec![] };
-        let Welcome::Refused { reason } = kask_wire::codec::decode(frame).expect("a welcome") else {
-            panic!("let in")
-        };
+        let Welcome::Refused { reason } = kask_wire::codec::decode(frame).expect("a welcome") else { panic!("let in") };
         assert!(reason.contains("Kask 9.9 there speaks protocol 2"), "{reason}");
         assert!(reason.contains("install the same version"), "{reason}");
     });

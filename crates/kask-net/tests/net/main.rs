@@ -33,8 +33,7 @@ fn address(text: &str) -> Address {
 async fn joined(place: &Address, security: &Security) -> (Connection, Connection) {
     let mut listener = Listener::bind(place, security, THERE).expect("bound");
     let there = listener.address().clone();
-    let (accepted, connected) =
-        tokio::join!(listener.accept(), connect(&there, security, Role::Data, HERE, PATIENCE));
+    let (accepted, connected) = tokio::join!(listener.accept(), connect(&there, security, Role::Data, HERE, PATIENCE));
     let Accepted { hello, connection } = accepted.expect("accepted");
     let connected = connected.expect("connected");
     assert_eq!((hello.incarnation, hello.role, hello.token.as_str()), (HERE, Role::Data, ""));

@@ -60,9 +60,7 @@ fn each_certificate_may_be_what_it_says_and_nothing_else() {
         let (worker, client) = worker_and_client(&dir);
         let scheduler = security(&dir.path().join("tls"), CertificateRole::Scheduler);
         let place = "tls://localhost:0";
-        for (guest, role) in
-            [(&client, Role::Client), (&worker, Role::Worker), (&worker, Role::Supervisor)]
-        {
+        for (guest, role) in [(&client, Role::Client), (&worker, Role::Worker), (&worker, Role::Supervisor)] {
             assert_eq!(attempt(&scheduler, place, guest, role).await.expect("let in").peer, THERE);
         }
         for guest in [&client, &worker] {

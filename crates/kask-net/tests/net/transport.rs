@@ -84,7 +84,7 @@ fn large_heads_cross() {
     });
 }
 
-/// Four threads send while the network thread writes and another process's worth of runtime reads: only then does the
+/// Four threads send while one network thread writes and another one reads: only then does the
 /// socket become writable at any moment, also between the queue and a call that would overtake it.
 #[test]
 fn each_threads_order_is_kept_among_inline_and_queued_writes() {

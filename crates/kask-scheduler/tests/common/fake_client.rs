@@ -16,6 +16,7 @@ pub enum Seen {
 #[derive(Default)]
 pub struct FakeClient {
     pub registered: bool,
+    pub handled: u64,
     pub workers: BTreeSet<WorkerId>,
     pub wants: BTreeSet<Key>,
     pub seen: BTreeMap<Key, Seen>,
@@ -34,6 +35,10 @@ impl FakeClient {
             }
             SchedulerToClient::WorkerJoined(peer, _) => assert!(self.workers.insert(peer.worker)),
             SchedulerToClient::WorkerLeft(worker) => assert!(self.workers.remove(&worker)),
+            SchedulerToClient::Handled(count) => {
+                assert!(self.handled < count, "the count only grows");
+                self.handled = count;
+            }
             SchedulerToClient::InMemory(keys) => {
                 for found in keys {
                     assert!(self.workers.contains(&found.worker), "results are on workers that the client knows");

@@ -92,10 +92,8 @@ pub fn client_to_scheduler() -> impl Strategy<Value = ClientToScheduler> {
         incarnation: Incarnation(life),
         versions: vec![("kask".into(), "1".into())],
     });
-    let submit = (vec(layer(), 0..3), vec(key(), 0..4)).prop_map(|(layers, keys)| ClientToScheduler::Submit {
-        graph: Graph { layers },
-        outputs: Wanted::Keys(keys),
-    });
+    let submit = (vec(layer(), 0..3), vec(key(), 0..4))
+        .prop_map(|(layers, keys)| ClientToScheduler::Submit { graph: Graph { layers }, outputs: Wanted::Keys(keys) });
     prop_oneof![
         info.prop_map(ClientToScheduler::Register),
         submit,
@@ -106,8 +104,12 @@ pub fn client_to_scheduler() -> impl Strategy<Value = ClientToScheduler> {
 }
 
 pub fn scheduler_to_client() -> impl Strategy<Value = SchedulerToClient> {
-    let there = (key(), task(), any::<(u32, u64)>())
-        .prop_map(|(key, task, (worker, nbytes))| KeyInMemory { key, task, worker: WorkerId(worker), nbytes });
+    let there = (key(), task(), any::<(u32, u64)>()).prop_map(|(key, task, (worker, nbytes))| KeyInMemory {
+        key,
+        task,
+        worker: WorkerId(worker),
+        nbytes,
+    });
     prop_oneof![
         any::<u32>().prop_map(|id| SchedulerToClient::Registered { client: ClientId(id), workers: vec![] }),
         vec(there, 0..4).prop_map(SchedulerToClient::InMemory),
@@ -150,8 +152,11 @@ pub fn scheduler_to_worker() -> impl Strategy<Value = SchedulerToWorker> {
 }
 
 pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
-    let metrics = any::<(u64, u32)>()
-        .prop_map(|(memory_bytes, ready)| WorkerMetrics { memory_bytes, ready, ..Default::default() });
+    let metrics = any::<(u64, u32)>().prop_map(|(memory_bytes, ready)| WorkerMetrics {
+        memory_bytes,
+        ready,
+        ..Default::default()
+    });
     let finished = (task(), any::<(u32, u64)>()).prop_map(|(task, (runner, nbytes))| Finished {
         task,
         attempt: Attempt(1),
@@ -179,8 +184,11 @@ pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
 pub fn data_request() -> impl Strategy<Value = DataRequest> {
     prop_oneof![
         (any::<u64>(), vec(task(), 0..5)).prop_map(|(request, tasks)| DataRequest::Get { request, tasks }),
-        (any::<u64>(), vec((task(), payload(), any::<u64>()), 0..3))
-            .prop_map(|(request, values)| DataRequest::Put { request, worker: WorkerId(3), values }),
+        (any::<u64>(), vec((task(), payload(), any::<u64>()), 0..3)).prop_map(|(request, values)| DataRequest::Put {
+            request,
+            worker: WorkerId(3),
+            values
+        }),
     ]
 }
 
@@ -190,8 +198,11 @@ pub fn data_reply() -> impl Strategy<Value = DataReply> {
         Just(data::Value::NotThere),
         failure().prop_map(data::Value::Failed),
     ];
-    (any::<u64>(), vec((task(), value), 0..4), any::<bool>())
-        .prop_map(|(request, values, last)| DataReply::Values { request, values, last })
+    (any::<u64>(), vec((task(), value), 0..4), any::<bool>()).prop_map(|(request, values, last)| DataReply::Values {
+        request,
+        values,
+        last,
+    })
 }
 
 pub fn supervisor_to_scheduler() -> impl Strategy<Value = SupervisorToScheduler> {
