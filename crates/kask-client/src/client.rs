@@ -242,6 +242,7 @@ impl Client {
             }
             let number = state.posted + 1;
             state.retain(&outputs, number);
+            state.ask_again(&outputs, number);
             self.post_under(&mut state, ClientToScheduler::Submit { graph, outputs: Wanted::Keys(outputs) });
             if !dropped.is_empty() {
                 self.post_under(&mut state, ClientToScheduler::DropBlobs(dropped));

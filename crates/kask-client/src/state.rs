@@ -107,6 +107,18 @@ impl State {
         new
     }
 
+    /// Asks again, in message number `since`, for those of `keys` that ended without a result: what was cancelled or
+    /// lost may be had now, and the scheduler says so if not.
+    pub(crate) fn ask_again(&mut self, keys: &[Key], since: u64) {
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key)
+                && matches!(entry.status, Status::Failed(_))
+            {
+                (entry.status, entry.since) = (Status::Pending, since);
+            }
+        }
+    }
+
     /// One reference less; keys without any are to be unwanted.
     pub(crate) fn release(&mut self, keys: &[Key]) {
         for &key in keys {

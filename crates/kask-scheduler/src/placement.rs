@@ -139,7 +139,11 @@ impl Scheduler {
         let cost_us = u32::try_from(expected + transfer).unwrap_or(u32::MAX).max(1);
         self.tasks[slot].attempt.0 += 1;
         self.tasks.set_state(slot, State::Processing { worker, cost_us, phase: Phase::Assigned });
+        let now = self.now;
         let entry = &mut self.workers[worker];
+        if entry.active == 0 {
+            entry.progress = now;
+        }
         entry.processing.insert(slot);
         entry.active += 1;
         entry.occupancy_us += u64::from(cost_us);
@@ -214,7 +218,9 @@ impl Scheduler {
         let State::Processing { worker, cost_us, phase } = self.tasks[slot].state else {
             unreachable!("only a task on a worker has an attempt to end");
         };
+        let now = self.now;
         let entry = &mut self.workers[worker];
+        entry.progress = now;
         entry.processing.remove(slot);
         match phase {
             Phase::Assigned | Phase::Started => {

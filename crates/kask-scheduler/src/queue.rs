@@ -7,24 +7,34 @@ use crate::scheduler::Scheduler;
 use crate::tasks::{Slot, WorkerIx};
 
 impl Scheduler {
-    /// Gives queued tasks to workers until either runs out.
+    /// Gives queued tasks to workers until either runs out. Nothing waits behind another task while a runner that may
+    /// run it is idle.
     pub(crate) fn hand_out(&mut self) {
         loop {
-            let queued = self.classes.runnable();
-            if queued == 0 || self.workers.room.is_empty() {
-                return;
+            let idle = self.workers.room.intersection(&self.workers.hungry).copied().collect();
+            if self.hand_out_among(idle) {
+                continue;
             }
-            let open: Vec<WorkerIx> = self.workers.room.iter().copied().collect();
-            let threads: u64 = open.iter().map(|&ix| self.workers[ix].nthreads()).sum();
-            let mut progress = false;
-            for worker in open {
-                let share = (queued * self.workers[worker].nthreads()).div_ceil(threads);
-                progress |= self.hand_out_to(worker, share);
-            }
-            if !progress {
+            let open = self.workers.room.iter().copied().collect();
+            if !self.hand_out_among(open) {
                 return;
             }
         }
+    }
+
+    /// One round; whether anything was handed out.
+    fn hand_out_among(&mut self, open: Vec<WorkerIx>) -> bool {
+        let queued = self.classes.runnable();
+        if queued == 0 || open.is_empty() {
+            return false;
+        }
+        let threads: u64 = open.iter().map(|&ix| self.workers[ix].nthreads()).sum();
+        let mut progress = false;
+        for worker in open {
+            let share = (queued * self.workers[worker].nthreads()).div_ceil(threads);
+            progress |= self.hand_out_to(worker, share);
+        }
+        progress
     }
 
     fn hand_out_to(&mut self, worker: WorkerIx, share: u64) -> bool {

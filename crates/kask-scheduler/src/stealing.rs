@@ -43,7 +43,7 @@ impl Scheduler {
         }
         let idle = self.workers.hungry.iter().map(|&ix| (self.workers[ix].wait_us(), ix));
         let mut thieves: Thieves = idle.collect();
-        let loaded = self.workers.loaded.iter().map(|&ix| (self.workers[ix].wait_us(), ix));
+        let loaded = self.workers.loaded.iter().map(|&ix| (self.workers[ix].wait_at_us(self.now), ix));
         let mut victims: Vec<(u64, WorkerIx)> = loaded.filter(|&(_, ix)| self.workers[ix].stealing == 0).collect();
         victims.sort_unstable_by_key(|&(wait, ix)| (std::cmp::Reverse(wait), ix));
         let mut asked = 0;
@@ -51,7 +51,7 @@ impl Scheduler {
             if !self.pays(wait_us, &thieves) {
                 break;
             }
-            asked += self.steal_from(victim, &mut thieves);
+            asked += self.steal_from(victim, wait_us, &mut thieves);
         }
         let pause = if asked == 0 { BACKOFF } else { 1 };
         self.next_balance = self.now.after_ms(self.config.balance_interval_ms * pause);
@@ -64,11 +64,11 @@ impl Scheduler {
     }
 
     /// Asks one victim for what its thieves would start sooner; says how many attempts that was.
-    fn steal_from(&mut self, victim: WorkerIx, thieves: &mut Thieves) -> usize {
+    fn steal_from(&mut self, victim: WorkerIx, wait_us: u64, thieves: &mut Thieves) -> usize {
         let entry = &self.workers[victim];
         let threads = entry.nthreads();
         let mut surplus = u64::from(entry.active).saturating_sub(threads);
-        let mut left_us = entry.occupancy_us;
+        let mut left_us = wait_us * threads;
         // Slots are given out in the order of the graph: the last ones are those that the victim would start last.
         let latest: Vec<Slot> = entry.processing.iter().rev().take(LOOKED_AT).collect();
         let mut asked = 0;

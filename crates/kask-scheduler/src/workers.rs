@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) processing: SlotSet,
     pub(crate) active: u32,
     pub(crate) occupancy_us: u64,
+    /// When an attempt ended here last, or the first one was sent to the idle worker.
+    pub(crate) progress: Tick,
     pub(crate) held: SlotSet,
     pub(crate) held_bytes: u64,
     pub(crate) blobs: FxHashSet<BlobId>,
@@ -57,6 +59,7 @@ impl Worker {
             processing: SlotSet::default(),
             active: 0,
             occupancy_us: 0,
+            progress: now,
             held: SlotSet::default(),
             held_bytes: 0,
             blobs: FxHashSet::default(),
@@ -89,6 +92,12 @@ impl Worker {
     /// How long until a task that is sent now starts, in microseconds.
     pub(crate) fn wait_us(&self) -> u64 {
         if u64::from(self.active) < self.nthreads() { 0 } else { self.occupancy_us / self.nthreads() }
+    }
+
+    /// The same as far as one can tell at `now`: when nothing has ended for long, what runs takes longer than expected.
+    pub(crate) fn wait_at_us(&self, now: Tick) -> u64 {
+        let wait_us = self.wait_us();
+        if wait_us == 0 { 0 } else { wait_us + now.since_ns(self.progress) / 1000 }
     }
 }
 
