@@ -17,6 +17,9 @@ def tokenize(normalize: Callable[[Any], Any], ensure_deterministic: bool, args: 
 
 def blob_hash(data: bytes) -> str: ...
 def sizeof(object: Any) -> int:
+    """Bytes that an object holds, as the engine counts them."""
+
+def sizeof(object: Any) -> int:
     """Bytes, as the engine counts them."""
 
 # -- describing work -----------------------------------------------------------------------------------
@@ -91,7 +94,11 @@ class GraphBuilder:
     def ntasks(self) -> int: ...
 
 class Hole:
+    """Stands in a template for the result of an input. After the inputs' holes comes that of a block's item, then that of its
+    position (a tuple)."""
+
     def __init__(self, index: int) -> None: ...
+    index: int
     index: int
 
 # -- running work --------------------------------------------------------------------------------------
@@ -230,7 +237,7 @@ class Cluster:
         """``host=None``: Unix sockets in a private directory; else ``tcp://host`` on loopback with the token."""
     address: str
     token_file: str
-    workers: list[dict]  # {"name", "pid", "address", "status"}
+    workers: list[dict]  # {"name", "pid", "address", "status", "deaths"}
     def engine(self, name: str) -> Engine:
         """A client in this process, without a socket."""
     def scale(self, n: int) -> None: ...

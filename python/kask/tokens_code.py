@@ -38,9 +38,11 @@ def importable(value: Any, name: str) -> bool:
 
 def _by_value(module: str) -> bool:
     # Modules that the user told cloudpickle to carry along.
-    cloudpickle = sys.modules.get("cloudpickle")
-    if cloudpickle is None:
+    if "cloudpickle" not in sys.modules:
         return False
+    # A real import waits for another thread that is still at it; what is in sys.modules may be half made.
+    import cloudpickle
+
     registered = cloudpickle.list_registry_pickle_by_value()
     return any(module == name or module.startswith(name + ".") for name in registered)
 

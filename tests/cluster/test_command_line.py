@@ -10,6 +10,7 @@ import time
 import pytest
 
 import kask
+from command_line_cluster import CommandLineCluster
 from kask.distributed import as_completed, wait
 
 
@@ -72,8 +73,6 @@ def test_two_clients_over_tcp(tcp_client, tcp_cluster):
 
 
 def test_starting_and_ending_is_quiet(tmp_path):
-    from conftest import CommandLineCluster
-
     cluster = CommandLineCluster(tmp_path, nworkers=1)
     with kask.Client(scheduler_file=cluster.file) as client:
         client.wait_for_workers(1, timeout=60)
@@ -124,8 +123,6 @@ def test_an_open_scheduler_needs_tls():
 
 
 def test_a_scheduler_that_goes_away(tmp_path):
-    from conftest import CommandLineCluster
-
     cluster = CommandLineCluster(tmp_path, nworkers=1)
     client = kask.Client(scheduler_file=cluster.file)
     client.wait_for_workers(1, timeout=60)

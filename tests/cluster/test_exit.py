@@ -83,7 +83,7 @@ WAITS = {
     "wait": "wait(f)",
     "as_completed": "next(iter(as_completed([f])))",
     "wait_for_workers": "c.wait_for_workers(99)",
-    "compute": "kask.delayed(time.sleep)(30).compute()",
+    "compute": "kask.delayed(time.sleep)(3).compute()",
     "progress": "progress(f, notebook=False)",
 }
 

@@ -4,9 +4,10 @@ use crate::engine_core::{EngineCore, Kind};
 use crate::errors;
 use crate::functions::random128;
 use crate::helpers;
+use crate::home::Home;
 use crate::interrupt;
 use crate::local_cluster::{ClusterError, LocalCluster, ThreadWorkers};
-use crate::runtime::{Home, PythonRuntime, ThreadBody};
+use crate::runtime::{PythonRuntime, ThreadBody};
 use kask_client::{Client, ClientError, WaitError};
 use kask_net::tls::TlsPaths;
 use kask_net::{Address, Security, Token};
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyTimeoutError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict, PyModule, PyTuple};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +191,17 @@ pub fn start_thread(py: Python<'_>, name: &str, body: ThreadBody) -> PyResult<()
     alive.push(thread.unbind());
     THREADS.lock().append(&mut alive);
     Ok(())
+}
+
+/// Sees to it that [`shutdown_all`] is called at exit, whether or not the Python side does, but not in forked children:
+/// the threads that it would end are not there.
+pub fn shut_down_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let process = std::process::id();
+    let at_exit = PyCFunction::new_closure(py, None, None, move |args: &Bound<'_, PyTuple>, _| {
+        if std::process::id() == process { shutdown_all(args.py()) } else { Ok(()) }
+    })?;
+    py.import(intern!(py, "atexit"))?.call_method1("register", (at_exit,)).map(drop)
 }
 
 /// Called at interpreter exit: closes what is open and waits for tasks that are running, as `concurrent.futures` does.

@@ -2,10 +2,11 @@
 //!
 //! A runner that gets an awaitable starts it there and goes on; the loop ends the job when the coroutine ends.
 
+use crate::buffers;
 use crate::current::CoroutineTask;
 use crate::future::Future;
 use crate::helpers;
-use crate::runtime::{Home, is_common_type};
+use crate::home::Home;
 use kask_executor::runtime::{Completion, Deferred};
 use kask_types::Failure;
 use parking_lot::Mutex;
@@ -18,7 +19,7 @@ pub type Ender = Box<dyn Fn(Python<'_>, PyResult<Bound<'_, PyAny>>) -> Completio
 
 /// Whether a result is to be awaited. A future that a task returns is its result.
 pub fn is_awaitable(object: &Bound<'_, PyAny>) -> bool {
-    !is_common_type(object) && !object.is_instance_of::<Future>()
+    buffers::is_awaitable_type(object) && !object.is_instance_of::<Future>()
 }
 
 /// Starts an awaitable; `deferred` hears of its end.

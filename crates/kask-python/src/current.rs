@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine_core::EngineCore;
-use crate::runtime::Home;
+use crate::home::Home;
 use crate::{errors, helpers, interrupt};
 use kask_executor::runtime::{CurrentJob, current_job};
 use parking_lot::Mutex;
@@ -85,7 +85,7 @@ pub fn set_default_engine_hook(hook: Py<PyAny>) {
     *DEFAULT_ENGINE.lock() = Some(hook);
 }
 
-/// The engine for futures that name none: the task's own, or the process's default.
+/// The engine for futures that name none: the task's own, what the hook gives, or that of the process's default client.
 pub fn default_core(py: Python<'_>) -> PyResult<Arc<EngineCore>> {
     if let Some(core) = task_core(py)? {
         return Ok(core);
@@ -97,12 +97,13 @@ pub fn default_core(py: Python<'_>) -> PyResult<Arc<EngineCore>> {
             return Ok(engine.get().core().clone());
         }
     }
-    Err(errors::new(
-        py,
-        "ClientClosedError",
-        "there is no client that the future could belong to",
-        Some("make a Client first"),
-    ))
+    let client = py.import(intern!(py, "kask.engine.current"))?.call_method0(intern!(py, "current_client"))?;
+    if !client.is_none() {
+        let engine = client.call_method0(intern!(py, "__kask_engine__"))?;
+        return Ok(engine.cast::<Engine>()?.get().core().clone());
+    }
+    let message = "there is no client that the future could belong to";
+    Err(errors::new(py, "ClientClosedError", message, Some("make a Client first")))
 }
 
 /// The task leaves its runner: another task may have it.

@@ -1,14 +1,15 @@
 //! `Engine`: this process's end of a connection to a scheduler.
 //!
-//! Describing and submitting work is in [`crate::submit`] and [`crate::builder`], questions to the scheduler in
+//! Describing and submitting work is in [`crate::submit`] and [`crate::lower`], questions to the scheduler in
 //! [`crate::admin`], connecting in [`crate::connect`].
 
 use crate::admin;
-use crate::builder::{self, GraphBuilder};
+use crate::builder::GraphBuilder;
 use crate::connect;
 use crate::engine_core::{EngineCore, Kind, value};
 use crate::future::Future;
 use crate::interrupt;
+use crate::lower;
 use crate::names::task_name;
 use crate::node::Node;
 use crate::options::{Options, restriction};
@@ -146,7 +147,6 @@ impl Engine {
     }
 
     #[pyo3(signature = (func, args, kwargs, *, key, pure, options))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn submit(
         &self,
         func: &Bound<'_, PyAny>,
@@ -182,11 +182,11 @@ impl Engine {
         graph: &Bound<'_, GraphBuilder>,
         outputs: Vec<String>,
     ) -> PyResult<Bound<'py, PyList>> {
-        to_list(py, builder::submit_graph(py, &self.core, graph.get(), &outputs)?)
+        to_list(py, lower::submit_graph(py, &self.core, graph.get(), &outputs)?)
     }
 
     fn submit_nodes<'py>(&self, py: Python<'py>, nodes: Vec<Py<Node>>) -> PyResult<Bound<'py, PyList>> {
-        to_list(py, builder::submit_nodes(py, &self.core, nodes)?)
+        to_list(py, lower::submit_nodes(py, &self.core, nodes)?)
     }
 
     /// The results in order; `errors="skip"` leaves out those that failed.
@@ -222,7 +222,7 @@ impl Engine {
         let mut found = Finding { futures: Vec::new(), nodes: Vec::new(), seen: FxHashSet::default() };
         scan::rewrite(&template, &mut found)?;
         if !futures_only {
-            for future in builder::submit_nodes(py, &self.core, found.nodes)? {
+            for future in lower::submit_nodes(py, &self.core, found.nodes)? {
                 found.futures.push(Bound::new(py, future)?.unbind());
             }
         }

@@ -171,6 +171,9 @@ impl Outcome {
     }
 }
 
+/// Name, key, scheduler's address and engine of a future, as they travel in a pickle.
+type Pickled = (String, String, String, String);
+
 #[pymethods]
 impl Future {
     #[new]
@@ -333,7 +336,7 @@ impl Future {
         cls.clone().unbind()
     }
 
-    fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (String, String, String, String))> {
+    fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, Pickled)> {
         let (py, future) = (slf.py(), slf.get());
         static RESTORE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let restore = RESTORE.import(py, "kask._kask", "_restore_future")?.clone().unbind();
@@ -360,10 +363,10 @@ pub fn restore_future(py: Python<'_>, name: &str, key: &str, address: &str, engi
     let (key, engine) = (Key(number(key)?), Incarnation(number(engine)?));
     let core = match EngineCore::find(engine).filter(|core| !core.is_closed()) {
         Some(core) => core,
-        None => current::default_core(py).map_err(|error| {
+        None => current::default_core(py).inspect_err(|error| {
             let note = format!("while unpickling the future {name} of the scheduler at {address}");
+            // Without the note it is still the right error.
             let _ = error.add_note(py, note);
-            error
         })?,
     };
     let family: Arc<str> = crate::names::family_of(name).into();

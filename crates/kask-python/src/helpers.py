@@ -228,12 +228,15 @@ async def until_done(future, timeout):
     future.add_done_callback(ended)
     try:
         await asyncio.wait_for(waiter, timeout)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise TimeoutError(f"{future.key} did not end within {timeout:g} s") from None
 
 
 async def awaited(future, outcome, timeout, fetches):
     """A future's result, exception or traceback once it has ended; off the event loop's thread when it has to be fetched."""
+    if future.engine.kind == "sync":
+        # Whoever waits runs the tasks.
+        return future._now(outcome)
     await until_done(future, timeout)
     if fetches:
         from kask.distributed.aio import in_thread

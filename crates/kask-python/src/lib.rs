@@ -1,6 +1,6 @@
 //! The extension module kask._kask: the only crate that knows Python.
 //!
-//! `python/kask/_kask.pyi` is its contract. Where to start: [`engine`] for what Python sees, [`submit`] and [`builder`] for how
+//! `python/kask/_kask.pyi` is its contract. Where to start: [`engine`] for what Python sees, [`submit`] and [`lower`] for how
 //! calls become layers, [`runtime`] for how a worker runs them, [`values`] and [`pickle`] for what objects are to the
 //! engine. [`interrupt`] is how everything here waits.
 //!
@@ -25,8 +25,11 @@ mod fast;
 mod functions;
 mod future;
 mod helpers;
+mod home;
 mod interrupt;
+mod job;
 mod local_cluster;
+mod lower;
 mod names;
 mod node;
 mod options;
@@ -44,7 +47,7 @@ mod _kask {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::builder::{GraphBuilder, identity};
+    use crate::builder::GraphBuilder;
     #[pymodule_export]
     use crate::cluster::{Cluster, cli_main, worker_process_main};
     #[pymodule_export]
@@ -58,6 +61,8 @@ mod _kask {
     #[pymodule_export]
     use crate::future::{Future, restore_future};
     #[pymodule_export]
+    use crate::lower::identity;
+    #[pymodule_export]
     use crate::node::{Node, graph_of};
     #[pymodule_export]
     use crate::options::{Options, restore_options};
@@ -70,6 +75,7 @@ mod _kask {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        crate::connect::shut_down_at_exit(module)
     }
 }

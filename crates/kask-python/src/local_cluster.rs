@@ -292,7 +292,10 @@ impl LocalCluster {
             Workers::Processes { .. } => Vec::new(),
         };
         self.scheduler.close("the cluster was closed");
-        let ended = hosts.iter().fold(true, |all, host| host.close(timeout, &mut *interrupted) && all);
+        let mut ended = true;
+        for host in &hosts {
+            ended &= host.close(timeout, &mut *interrupted);
+        }
         if let Workers::Processes { supervisor } = &self.workers {
             self.close_processes(supervisor.clone());
         }

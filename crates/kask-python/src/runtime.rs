@@ -4,84 +4,27 @@
 //! lets others in after `PATIENCE`, because calls of C functions never do. Everything a task can raise, `SystemExit`
 //! included, ends the task and nothing else.
 
-use crate::engine_core::EngineCore;
 use crate::errors::{self, Origin};
+use crate::home::Home;
+use crate::job::call;
 use crate::pickle::{self, Subject};
 use crate::values::{self, Function, Held, NamedObject};
-use crate::{buffers, callbacks, calls, connect, coroutine, current, fast, functions, helpers, interrupt, scan, sizes};
+use crate::{callbacks, connect, coroutine, current, fast, functions, helpers, interrupt, sizes};
 use kask_executor::runtime::{Blob, Completion, Job, Jobs, Runtime, Value, current_job};
-use kask_graph::{Slot, Slots};
 use kask_types::{Failure, Payload, RaisedError, TaskId, TaskName};
 use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::OnceLockExt;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a runner keeps the GIL over calls that never let go of it.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// How many jobs run between looks at the clock.
 const LOOK_AT_CLOCK: u32 = 32;
-
-/// Makes an engine for the tasks of a worker.
-pub type Connect = Box<dyn Fn(Python<'_>) -> PyResult<Arc<EngineCore>> + Send + Sync>;
-
-/// Whose tasks a runtime runs: what `get_client()` gives inside them.
-#[derive(Default)]
-pub struct Home {
-    /// The engine that the worker belongs to.
-    own: OnceLock<Weak<EngineCore>>,
-    /// Otherwise, how to make one.
-    connect: OnceLock<Connect>,
-    made: Mutex<Option<Arc<EngineCore>>>,
-}
-
-static PROCESS_HOME: OnceLock<Arc<Home>> = OnceLock::new();
-
-impl Home {
-    /// Tasks use the engine that their worker belongs to.
-    pub fn set_engine(&self, core: &Arc<EngineCore>) {
-        // Set once, by whoever made both.
-        let _ = self.own.set(Arc::downgrade(core));
-    }
-
-    /// Tasks use an engine that is made when the first one asks.
-    pub fn set_connect(&self, connect: Connect) {
-        let _ = self.connect.set(connect);
-    }
-
-    /// Says that this whole process is one worker.
-    pub fn serve_process(self: &Arc<Self>) {
-        let _ = PROCESS_HOME.set(self.clone());
-    }
-
-    /// Of a worker process, for threads that tasks start.
-    pub fn of_process() -> Option<Arc<Home>> {
-        PROCESS_HOME.get().cloned()
-    }
-
-    /// The engine for tasks.
-    pub fn engine(&self, py: Python<'_>) -> PyResult<Option<Arc<EngineCore>>> {
-        if let Some(core) = self.own.get().and_then(Weak::upgrade) {
-            return Ok(Some(core));
-        }
-        let Some(connect) = self.connect.get() else { return Ok(None) };
-        if let Some(core) = self.made.lock().as_ref().filter(|core| !core.is_closed()) {
-            return Ok(Some(core.clone()));
-        }
-        // Made without the lock: connecting lets go of the GIL. Of two made at once one is closed again, unused.
-        let core = connect(py)?;
-        let mut made = self.made.lock();
-        if let Some(other) = made.as_ref().filter(|other| !other.is_closed()) {
-            return Ok(Some(other.clone()));
-        }
-        *made = Some(core.clone());
-        Ok(Some(core))
-    }
-}
 
 /// Python as the language of a worker.
 pub struct PythonRuntime {
@@ -248,102 +191,6 @@ fn plain_failure(task: &str, type_name: &str, message: &str) -> Failure {
     }))
 }
 
-/// Calls a function with a job's arguments.
-fn call<'py>(py: Python<'py>, function: &Function, job: &Job) -> PyResult<Bound<'py, PyAny>> {
-    let func = function.func.bind(py);
-    let shared = function.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-    let unreadable = |error| calls::unreadable(py, &job.name.to_string(), error);
-    let mut arguments = calls::load(py, &job.args).map_err(unreadable)?;
-    if !job.inputs.is_empty() || job.item.is_some() || job.position.is_some() {
-        let holes = holes(py, job).map_err(unreadable)?;
-        arguments = fill(arguments, &holes)?;
-    }
-    match (arguments, shared) {
-        (calls::Arguments::Single(argument), None) => func.call1((argument,)),
-        (calls::Arguments::Single(argument), Some(shared)) => func.call((argument,), Some(shared)),
-        (calls::Arguments::Many(args, None), None) => func.call1(args),
-        (calls::Arguments::Many(args, Some(kwargs)), None) => func.call(args, Some(&kwargs)),
-        (calls::Arguments::Many(args, None), Some(shared)) => func.call(args, Some(shared)),
-        (calls::Arguments::Many(args, Some(kwargs)), Some(shared)) => {
-            let all = shared.copy()?;
-            all.update(kwargs.as_mapping())?;
-            func.call(args, Some(&all))
-        }
-    }
-}
-
-fn fill<'py>(arguments: calls::Arguments<'py>, holes: &[Bound<'py, PyAny>]) -> PyResult<calls::Arguments<'py>> {
-    let mut filling = scan::Filling(holes);
-    Ok(match arguments {
-        calls::Arguments::Single(argument) => {
-            let filled = scan::rewrite(&argument, &mut filling)?;
-            calls::Arguments::Single(filled.unwrap_or(argument))
-        }
-        calls::Arguments::Many(args, kwargs) => {
-            let args = match scan::rewrite(args.as_any(), &mut filling)? {
-                Some(filled) => filled.cast_into::<PyTuple>()?,
-                None => args,
-            };
-            let kwargs = match kwargs {
-                None => None,
-                Some(kwargs) => Some(match scan::rewrite(kwargs.as_any(), &mut filling)? {
-                    Some(filled) => filled.cast_into::<PyDict>()?,
-                    None => kwargs,
-                }),
-            };
-            calls::Arguments::Many(args, kwargs)
-        }
-    })
-}
-
-/// What goes into each hole: inputs, then the block's item, then its position.
-fn holes<'py>(py: Python<'py>, job: &Job) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let mut inputs = job.inputs.iter().map(|input| object_of(py, input));
-    let mut holes = Vec::with_capacity(job.inputs.len() + 2);
-    match &job.slots {
-        Slots::Each => {
-            for input in inputs {
-                holes.push(input?);
-            }
-        }
-        Slots::OneList => holes.push(PyList::new(py, inputs.collect::<PyResult<Vec<_>>>()?)?.into_any()),
-        Slots::Mixed(slots) => {
-            for slot in slots.iter() {
-                match slot {
-                    Slot::One => holes.extend(inputs.next().transpose()?),
-                    Slot::List(len) => {
-                        let some = inputs.by_ref().take(*len as usize).collect::<PyResult<Vec<_>>>()?;
-                        holes.push(PyList::new(py, some)?.into_any());
-                    }
-                }
-            }
-        }
-    }
-    if let Some(item) = &job.item {
-        holes.push(pickle::loads(py, item)?);
-    }
-    if let Some(position) = &job.position {
-        holes.push(PyTuple::new(py, position.iter())?.into_any());
-    }
-    Ok(holes)
-}
-
-/// An input as an object, decoded at its first use in this worker.
-fn object_of<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    match value {
-        Value::Object { object, .. } => pickle::loads(py, object),
-        Value::Encoded { payload, object } => {
-            if let Some(object) = object.get() {
-                return pickle::loads(py, object);
-            }
-            let decoded = pickle::loads(py, payload)?;
-            // Two tasks may decode at once; the later one uses what the earlier one kept.
-            let kept = object.get_or_init(|| values::local(decoded.unbind()));
-            pickle::loads(py, kept)
-        }
-    }
-}
-
 /// A result as bytes.
 fn encode(py: Python<'_>, payload: &Payload) -> Result<Payload, Failure> {
     let task = match payload {
@@ -429,15 +276,4 @@ impl ThreadBody {
             py.detach(body);
         }
     }
-}
-
-/// Whether awaiting can be ruled out by the type alone, for the types that most results have.
-pub fn is_common_type(object: &Bound<'_, PyAny>) -> bool {
-    object.is_exact_instance_of::<PyInt>()
-        || object.is_none()
-        || object.is_exact_instance_of::<PyFloat>()
-        || object.is_exact_instance_of::<PyString>()
-        || object.is_exact_instance_of::<PyTuple>()
-        || object.is_exact_instance_of::<PyList>()
-        || !buffers::is_awaitable_type(object)
 }

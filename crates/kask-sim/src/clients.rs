@@ -343,8 +343,7 @@ impl World {
             }
             SchedulerToClient::Registered { .. }
             | SchedulerToClient::WorkerJoined(..)
-            | SchedulerToClient::WorkerLeft(_)
-            | SchedulerToClient::Handled(_) => {}
+            | SchedulerToClient::WorkerLeft(_) => {}
             SchedulerToClient::Handled(count) => self.client(id).handled = count,
             SchedulerToClient::InMemory(list) => {
                 for known in list {

@@ -104,7 +104,7 @@ impl Plan {
             restricted: rate(rng, 300),
             resources: rate(rng, 300),
             crash: rate(rng, 60),
-            freeze: rate(rng, 40),
+            freeze: rate(rng, 100),
             join: rate(rng, 200),
             fetch: rate(rng, 200),
             slow_link: rate(rng, 300),

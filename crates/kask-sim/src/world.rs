@@ -115,7 +115,7 @@ impl World {
         while self.steps_left > 0 {
             self.turn()?;
         }
-        self.heal()?;
+        self.heal();
         self.settle("after the faults")?;
         self.probe()?;
         self.settle("after new work")?;

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from kask.engine import shutdown_all
-from kask.exceptions import ClientClosedError
+from kask.exceptions import CancelledError, ClientClosedError
 
 
 class Closable(Protocol):
@@ -58,7 +58,7 @@ def _quiet_threads() -> None:
     previous = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
-        if not isinstance(arguments.exc_value, ClientClosedError):
+        if not isinstance(arguments.exc_value, ClientClosedError | CancelledError):
             previous(arguments)
 
     threading.excepthook = hook
