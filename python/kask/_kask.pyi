@@ -19,9 +19,6 @@ def blob_hash(data: bytes) -> str: ...
 def sizeof(object: Any) -> int:
     """Bytes that an object holds, as the engine counts them."""
 
-def sizeof(object: Any) -> int:
-    """Bytes, as the engine counts them."""
-
 # -- describing work -----------------------------------------------------------------------------------
 
 class Options:
@@ -98,7 +95,6 @@ class Hole:
     position (a tuple)."""
 
     def __init__(self, index: int) -> None: ...
-    index: int
     index: int
 
 # -- running work --------------------------------------------------------------------------------------

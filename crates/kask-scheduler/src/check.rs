@@ -253,11 +253,10 @@ impl Scheduler {
     fn check_pending(&self) {
         for (&slot, puts) in &self.scattering {
             assert!(matches!(self.tasks[slot].state, State::Scattering), "{slot:?} is not scattering");
-            assert!(!puts.is_empty(), "{slot:?} is put by nobody");
+            assert!(!puts.is_empty() || self.is_scatter_pending(slot), "{slot:?} is put by nobody");
             for &(client, target) in puts {
                 let _ = &self.workers[target];
-                let wants = &self.clients[client].wants;
-                assert!(wants.contains(slot), "{slot:?} is put by a client that does not want it");
+                let _ = &self.clients[client];
             }
         }
         for &(slot, target) in &self.copies.open {

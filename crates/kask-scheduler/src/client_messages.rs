@@ -75,7 +75,7 @@ impl Scheduler {
         }
         let pins: Vec<BlobId> = self.clients[ix].pins.iter().copied().collect();
         self.unpin_blobs(ix, pins);
-        self.pending_scatters.retain(|job| job.client != ix);
+        self.putter_lost(ix);
         self.worker_waits.retain(|wait| wait.client != id);
         self.replications.retain(|job| job.client() != id);
         self.calls_of_are_over(id);

@@ -361,8 +361,5 @@ impl Scheduler {
         self.tasks.interest.remove(&mut wanted_by, client.0);
         self.tasks[slot].wanted_by = wanted_by;
         self.unsettled.push(slot);
-        if matches!(self.tasks[slot].state, State::Scattering) {
-            self.putter_lost(client, slot);
-        }
     }
 }

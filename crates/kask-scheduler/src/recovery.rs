@@ -147,47 +147,72 @@ impl Scheduler {
         missing: Vec<(TaskId, WorkerId, FetchProblem)>,
     ) {
         let current = self.tasks.current(task).filter(|&slot| self.is_current(slot, attempt, from));
-        let undecodable = missing.iter().find(|(_, _, problem)| *problem == FetchProblem::Undecodable).copied();
+        let problem = missing.iter().find(|(_, _, problem)| *problem != FetchProblem::NotThere).copied();
+        let patient = current.is_none_or(|slot| {
+            let failures = self.tasks.rare(slot).map_or(0, |rare| rare.fetch_failures);
+            failures + 1 < self.config.allowed_fetch_failures
+        });
         if let Some(slot) = current {
             // Its state still names the attempt until all is counted again, so nothing takes it for waiting.
             self.end_attempt(slot);
         }
-        let lost = self.drop_bad_replicas(missing);
+        let lost = self.drop_bad_replicas(missing, patient);
         let needed = self.take_values_out(&lost);
         if let Some(slot) = current {
             self.wait_again(slot);
         }
         self.demand(&needed);
         if let Some(slot) = current {
-            self.after_fetch_failure(slot, undecodable);
+            self.after_fetch_failure(slot, problem);
         }
         self.settle();
     }
 
-    fn drop_bad_replicas(&mut self, missing: Vec<(TaskId, WorkerId, FetchProblem)>) -> Vec<Slot> {
+    /// Takes replicas out of the books that are not there. A worker that another one could not reach keeps what nobody
+    /// else has, as long as the scheduler itself can reach it and is `patient`.
+    fn drop_bad_replicas(&mut self, missing: Vec<(TaskId, WorkerId, FetchProblem)>, patient: bool) -> Vec<Slot> {
         let mut lost = Vec::new();
         for (input, holder, problem) in missing {
+            let (Some(slot), Some(holder)) = (self.tasks.current(input), self.workers.find(holder)) else { continue };
             let drop_it = match problem {
-                FetchProblem::NotThere | FetchProblem::Unreachable => true,
+                FetchProblem::NotThere => true,
+                FetchProblem::Unreachable => !patient || self.has_other_holder(slot, holder),
                 // The value is there and good for whoever runs where it is.
                 FetchProblem::Undecodable => false,
             };
-            if let (true, Some(slot), Some(holder)) = (drop_it, self.tasks.current(input), self.workers.find(holder))
-                && self.remove_replica(slot, holder)
-            {
+            if drop_it && self.remove_replica(slot, holder) {
                 lost.push(slot);
             }
         }
         lost
     }
 
-    fn after_fetch_failure(&mut self, slot: Slot, undecodable: Option<(TaskId, WorkerId, FetchProblem)>) {
-        if let Some((input, holder, _)) = undecodable {
+    fn has_other_holder(&self, slot: Slot, holder: WorkerIx) -> bool {
+        match &self.tasks[slot].state {
+            State::Memory { holders, .. } => self.tasks.holders.slice(holders).iter().any(|&other| other != holder.0),
+            State::Vacant
+            | State::Released
+            | State::Scattering
+            | State::Waiting { .. }
+            | State::Queued
+            | State::Parked
+            | State::Processing { .. }
+            | State::Erred(_) => false,
+        }
+    }
+
+    fn after_fetch_failure(&mut self, slot: Slot, problem: Option<(TaskId, WorkerId, FetchProblem)>) {
+        let mut undecodable = None;
+        if let Some((input, holder, problem)) = problem {
             let rare = self.tasks.rare_mut(slot);
             rare.fetch_failures += 1;
-            if rare.fetch_failures >= self.config.allowed_fetch_failures {
-                let failure = self.undecodable(slot, input, holder);
-                return self.fail(slot, &Arc::new(failure));
+            let tries = rare.fetch_failures;
+            if problem == FetchProblem::Undecodable {
+                if tries >= self.config.allowed_fetch_failures {
+                    let failure = self.undecodable(slot, input, holder);
+                    return self.fail(slot, &Arc::new(failure));
+                }
+                undecodable = Some((input, holder, problem));
             }
         }
         if !matches!(self.tasks[slot].state, State::Waiting { missing: 0 }) {

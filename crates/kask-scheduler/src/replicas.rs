@@ -61,7 +61,14 @@ impl Scheduler {
                     self.put_in_memory(slot, from, nbytes);
                 }
                 State::Processing { worker, .. } if worker == from => {
-                    // Its attempt here will report the same value.
+                    // A copy that was on its way when the last holder went: the attempt is not needed, and its worker
+                    // keeps a value that it had before.
+                    let attempt = self.tasks[slot].attempt;
+                    self.end_attempt(slot);
+                    self.out.cancel(self.workers[from].id, id, attempt);
+                    self.tasks.clear_rare(slot);
+                    self.put_in_memory(slot, from, nbytes);
+                    self.release_inputs(slot);
                 }
                 State::Released
                 | State::Waiting { .. }

@@ -9,16 +9,18 @@ use crate::classes::names_worker;
 use crate::clients::ClientIx;
 use crate::scheduler::Scheduler;
 use crate::tasks::{BatchIx, Slot, State, WorkerIx};
-use kask_types::{Failure, Key, WorkerRestriction};
+use kask_types::{Failure, Key, TaskId, WorkerRestriction};
 use kask_wire::SchedulerToClient;
 use kask_wire::client::Reply;
 use std::sync::Arc;
 
-/// A scatter that waits for a worker to come.
+/// A scatter that waits for a worker to come. Its tasks are there and wanted from the start, so that what the client
+/// says next may speak of them.
 pub(crate) struct PendingScatter {
     pub(crate) client: ClientIx,
     request: u64,
-    values: Vec<(Key, Arc<str>, u64)>,
+    /// Each value's task, and whether the client shall put the value.
+    tasks: Vec<(TaskId, bool)>,
     workers: Option<WorkerRestriction>,
     broadcast: bool,
 }
@@ -32,7 +34,22 @@ impl Scheduler {
         workers: Option<WorkerRestriction>,
         broadcast: bool,
     ) {
-        let job = PendingScatter { client, request, values, workers, broadcast };
+        let mut tasks = Vec::with_capacity(values.len());
+        let mut known = Vec::with_capacity(values.len());
+        for (key, prefix, _) in &values {
+            let (slot, put) = self.scatter_one(*key, prefix);
+            if put {
+                self.scattering.entry(slot).or_default();
+            }
+            tasks.push((self.tasks.id(slot), put));
+            known.push(slot);
+        }
+        let job = PendingScatter { client, request, tasks, workers, broadcast };
+        for &slot in &known {
+            self.want(client, slot);
+        }
+        self.demand(&known);
+        self.settle();
         let targets = self.scatter_targets(&job.workers);
         if targets.is_empty() {
             self.pending_scatters.push(job);
@@ -68,35 +85,35 @@ impl Scheduler {
         // Round robin in which a worker with more runners has more turns.
         let turns: Vec<WorkerIx> =
             targets.iter().flat_map(|&ix| std::iter::repeat_n(ix, self.workers[ix].nthreads() as usize)).collect();
-        let mut answer = Vec::with_capacity(job.values.len());
-        let mut known = Vec::new();
-        for (position, (key, prefix, _)) in job.values.iter().enumerate() {
-            let (slot, put) = self.scatter_one(*key, prefix);
-            let chosen: Vec<WorkerIx> = match (put, job.broadcast) {
-                (false, _) => Vec::new(),
-                (true, true) => targets.to_vec(),
-                (true, false) => {
+        let mut answer = Vec::with_capacity(job.tasks.len());
+        for (position, &(id, put)) in job.tasks.iter().enumerate() {
+            // It may have come from elsewhere, or been given up, while the job waited.
+            let slot =
+                self.tasks.current(id).filter(|&slot| put && matches!(self.tasks[slot].state, State::Scattering));
+            let chosen: Vec<WorkerIx> = match (slot, job.broadcast) {
+                (None, _) => Vec::new(),
+                (Some(_), true) => targets.to_vec(),
+                (Some(_), false) => {
                     self.scatter_turn = (self.scatter_turn + 1) % turns.len();
                     vec![turns[self.scatter_turn]]
                 }
             };
-            if put {
+            if let Some(slot) = slot {
                 let puts = self.scattering.entry(slot).or_default();
                 puts.extend(chosen.iter().map(|&ix| (job.client, ix)));
             }
             let ids = chosen.iter().map(|&ix| self.workers[ix].id).collect();
-            answer.push((position as u32, self.tasks.id(slot), ids));
-            known.push(slot);
+            answer.push((position as u32, id, ids));
         }
         let reply = Reply::Scatter(answer);
         let client = self.clients[job.client].id;
         self.out.tell_client(client, SchedulerToClient::Answer { request: job.request, reply });
-        for slot in known {
-            self.want(job.client, slot);
-        }
-        let released: Vec<Slot> = job.values.iter().filter_map(|(key, ..)| self.tasks.find(*key)).collect();
-        self.demand(&released);
-        self.settle();
+    }
+
+    /// Whether a scatter that waits for a worker is going to say where to put this.
+    pub(crate) fn is_scatter_pending(&self, slot: Slot) -> bool {
+        let id = self.tasks.id(slot);
+        self.pending_scatters.iter().any(|job| job.tasks.contains(&(id, true)))
     }
 
     /// The task for a value, and whether the client shall put the value.
@@ -128,23 +145,25 @@ impl Scheduler {
 
     /// A worker that values were being put on is gone.
     pub(crate) fn targets_lost(&mut self, worker: WorkerIx) {
+        self.puts_lost(|_, target| target == worker);
+    }
+
+    /// A client that was putting values is gone. (One that only wants them no longer has put them all the same, or will.)
+    pub(crate) fn putter_lost(&mut self, client: ClientIx) {
+        self.pending_scatters.retain(|job| job.client != client);
+        self.puts_lost(|putter, _| putter == client);
+    }
+
+    fn puts_lost(&mut self, is_lost: impl Fn(ClientIx, WorkerIx) -> bool) {
         let mut lost = Vec::new();
         for (&slot, puts) in &mut self.scattering {
-            puts.retain(|&(_, target)| target != worker);
+            puts.retain(|&(putter, target)| !is_lost(putter, target));
             if puts.is_empty() {
                 lost.push(slot);
             }
         }
         for slot in lost {
-            self.nobody_puts(slot);
-        }
-    }
-
-    /// A client that does not want the value any more, or is gone, puts it nowhere.
-    pub(crate) fn putter_lost(&mut self, client: ClientIx, slot: Slot) {
-        if let Some(puts) = self.scattering.get_mut(&slot) {
-            puts.retain(|&(putter, _)| putter != client);
-            if puts.is_empty() {
+            if !self.is_scatter_pending(slot) {
                 self.nobody_puts(slot);
             }
         }

@@ -41,13 +41,18 @@ def on_fork(forget: Callable[[], None]) -> None:
 
 
 def abandon(thing: object) -> None:
-    """Keep an object of the parent process from being finalised in a child, where its threads do not exist."""
+    """Keep an object of the parent process from ever being finalised in a child, where its threads do not exist."""
+    import ctypes
+
     if thing is not None:
         _abandoned.append(thing)
+        # One reference that nobody gives back: the end of the interpreter empties lists, but leaves this object alone.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def _after_fork() -> None:
-    _abandoned.extend(_open.values())
+    for thing in list(_open.values()):
+        abandon(thing)
     _open.clear()
     for forget in _forgetters:
         forget()
