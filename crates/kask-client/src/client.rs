@@ -6,7 +6,7 @@ use kask_graph::{Graph, Wanted};
 use kask_net::data_plane::DataPlane;
 use kask_net::link::Outgoing;
 use kask_net::reactor::{Actor, Link, Pump, Reactor, Wake, drive};
-use kask_net::{Address, ConnectError, DataPool, Security, connect, runtime};
+use kask_net::{Address, ConnectError, DataPool, Security, connect, fork, runtime};
 use kask_types::{BlobId, Incarnation, Key, Payload, WorkerId};
 use kask_wire::client::ClientInfo;
 use kask_wire::{ClientToScheduler, Role, SchedulerToClient};
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<dyn DataPlane>,
     pub(crate) driver: Option<Driver>,
     pub(crate) next_request: AtomicU64,
+    /// The process that made the client: a forked copy of it leaves the client alone.
+    generation: u32,
     pinned: Mutex<Pinned>,
 }
 
@@ -151,6 +153,7 @@ impl Connector {
             data: self.data,
             driver,
             next_request: AtomicU64::new(0),
+            generation: fork::generation(),
             pinned: Mutex::default(),
         }));
         client.send(ClientToScheduler::Register(info));
@@ -300,6 +303,9 @@ impl Client {
 
     /// One reference less to each key. Never blocks; the scheduler is told a little later, in batches.
     pub fn release(&self, keys: &[Key]) {
+        if self.is_foreign() {
+            return;
+        }
         let (flush_now, plan) = {
             let mut state = self.0.state.lock();
             state.release(keys);
@@ -338,6 +344,9 @@ impl Client {
 
     /// How a future stands.
     pub fn status(&self, key: Key) -> Status {
+        if self.is_foreign() {
+            return Status::Unknown;
+        }
         self.0.state.lock().status(key)
     }
 
@@ -425,8 +434,16 @@ impl Client {
         }
     }
 
+    /// Whether this process is a forked copy of the one that made the client. Such a client is closed, and silent.
+    pub fn is_foreign(&self) -> bool {
+        self.0.generation != fork::generation()
+    }
+
     /// Why the connection ended, if it has.
     pub fn closed(&self) -> Option<Arc<str>> {
+        if self.is_foreign() {
+            return Some("it belongs to the process that this one was forked from; make a new one here".into());
+        }
         self.0.state.lock().closed.clone()
     }
 

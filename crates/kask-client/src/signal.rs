@@ -1,8 +1,7 @@
 //! Waiting that can be interrupted.
 
-use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -33,6 +32,9 @@ pub enum WaitError {
 const LOOK_OUT: Duration = Duration::from_micros(50);
 
 /// Something that one thread waits for and another one signals.
+///
+/// On the standard library's locks: `parking_lot` keeps one table of sleeping threads for the whole process, and a
+/// forked child would find its parent's threads in it.
 #[derive(Default)]
 pub(crate) struct Signal {
     raised: Mutex<bool>,
@@ -41,8 +43,13 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
+    fn locked(&self) -> MutexGuard<'_, bool> {
+        // Nothing here panics with the lock held.
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn raise(&self) {
-        *self.raised.lock() = true;
+        *self.locked() = true;
         self.seen.store(true, Ordering::Release);
         self.changed.notify_all();
     }
@@ -54,7 +61,7 @@ impl Signal {
             std::thread::yield_now();
         }
         self.seen.store(false, Ordering::Release);
-        let mut raised = self.raised.lock();
+        let mut raised = self.locked();
         loop {
             if std::mem::take(&mut *raised) {
                 return Ok(());
@@ -65,12 +72,15 @@ impl Signal {
                 Some(deadline) => POLL.min(deadline - now),
                 None => POLL,
             };
-            if self.changed.wait_for(&mut raised, step).timed_out() && !*raised {
+            let (back, ended) = self.changed.wait_timeout(raised, step).unwrap_or_else(PoisonError::into_inner);
+            raised = back;
+            if ended.timed_out() && !*raised {
                 // The caller may take a language lock to answer: do not hold ours meanwhile.
-                let stop = parking_lot::MutexGuard::unlocked(&mut raised, &mut *interrupted);
-                if stop {
+                drop(raised);
+                if interrupted() {
                     return Err(WaitError::Interrupted);
                 }
+                raised = self.locked();
             }
         }
     }

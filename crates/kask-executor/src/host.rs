@@ -86,6 +86,7 @@ struct Working {
     ready: Vec<Queued>,
     timer: Arc<Timer>,
     started: Instant,
+    is_registered: bool,
 }
 
 impl WorkerHost {
@@ -109,6 +110,7 @@ impl WorkerHost {
                 ready: Vec::new(),
                 timer: timer.clone(),
                 started: started.0,
+                is_registered: false,
             }),
             store,
             queue,
@@ -261,6 +263,12 @@ impl Actor for Working {
                 Input::Connect(uplink) => self.uplink = Some(uplink),
             }
         }
+        if !self.is_registered
+            && let (Some(host), Some(id)) = (self.host.upgrade(), self.core.worker_id())
+        {
+            *host.worker_id.lock() = Some(id);
+            self.is_registered = true;
+        }
         let by_runner = takes_next(&self.queue);
         self.queue.push(&mut self.ready, by_runner);
         self.timer.set(self.core.next_deadline().map(|tick| self.started + Duration::from_nanos(tick.0)));
@@ -290,12 +298,6 @@ impl Working {
             Action::PeerLeft(worker) => self.data.leave(worker),
             Action::RunFunction { call, payload } => self.run_function(call, payload),
             Action::Close { reason } => self.close(&reason, wake),
-        }
-        if let (Some(host), Some(id)) = (self.host.upgrade(), self.core.worker_id()) {
-            let mut known = host.worker_id.lock();
-            if known.is_none() {
-                *known = Some(id);
-            }
         }
     }
 

@@ -5,6 +5,9 @@
 //! *driven* (worked off, on this very thread) when the queue is empty, after `BURST` of them, or when a job is about to start
 //! and the last drive is more than `PATIENCE` ago; a ticker drives what is left behind when a job takes long.
 //!
+//! The queue waits on the standard library's locks, not on `parking_lot`'s: the latter keep one table of sleeping threads
+//! for the whole process, and a forked child would find its parent's threads in it.
+//!
 //! A thread lives as long as the worker: when a task secedes another thread takes its place, and when it comes back
 //! one thread is parked for the next time.
 
@@ -14,10 +17,9 @@ use crate::store::Stored;
 use kask_net::reactor::drive;
 use kask_types::{Attempt, Failure, TaskId};
 use kask_worker::{Event, Outcome, TaskDone};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Ends that may wait to be driven.
@@ -68,6 +70,11 @@ pub(crate) enum Queued {
 }
 
 impl RunQueue {
+    fn locked(&self) -> MutexGuard<'_, QueueState> {
+        // Nothing here panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn new(target: usize) -> RunQueue {
         RunQueue { state: Mutex::new(QueueState { target, ..QueueState::default() }), ..RunQueue::default() }
     }
@@ -77,7 +84,7 @@ impl RunQueue {
         if jobs.is_empty() {
             return;
         }
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         state.jobs.extend(jobs.drain(..));
         self.any.store(true, Ordering::Release);
         let served = usize::from(by_runner) + usize::from(state.looking);
@@ -89,7 +96,7 @@ impl RunQueue {
     }
 
     fn pop(&self) -> Option<Queued> {
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         if state.stopping || state.active > state.target {
             return None;
         }
@@ -98,7 +105,7 @@ impl RunQueue {
 
     /// Waits until there may be a job; false when the thread shall end.
     fn wait(&self) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         loop {
             if state.stopping {
                 return false;
@@ -109,7 +116,7 @@ impl RunQueue {
                 // A job that this thread was woken for goes to another one.
                 self.ready.notify_one();
                 while state.unparking == 0 && !state.stopping {
-                    self.unpark.wait(&mut state);
+                    state = self.unpark.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 state.unparking = state.unparking.saturating_sub(1);
                 state.parked -= 1;
@@ -118,32 +125,34 @@ impl RunQueue {
             if !state.jobs.is_empty() {
                 return true;
             }
-            if !state.looking && self.look_out(&mut state) {
-                continue;
+            if !state.looking {
+                state.looking = true;
+                self.any.store(false, Ordering::Release);
+                drop(state);
+                self.look_out();
+                state = self.locked();
+                state.looking = false;
+                if !state.jobs.is_empty() || state.stopping || state.active > state.target {
+                    continue;
+                }
             }
             state.idle += 1;
-            self.ready.wait(&mut state);
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
     }
 
     /// Looks out for a job for a moment: waking a sleeping thread takes longer than many tasks do.
-    fn look_out(&self, state: &mut MutexGuard<'_, QueueState>) -> bool {
-        state.looking = true;
-        self.any.store(false, Ordering::Release);
-        MutexGuard::unlocked(state, || {
-            let started = Instant::now();
-            while !self.any.load(Ordering::Acquire) && started.elapsed() < LOOK_OUT {
-                std::thread::yield_now();
-            }
-        });
-        state.looking = false;
-        !state.jobs.is_empty() || state.stopping || state.active > state.target
+    fn look_out(&self) {
+        let started = Instant::now();
+        while !self.any.load(Ordering::Acquire) && started.elapsed() < LOOK_OUT {
+            std::thread::yield_now();
+        }
     }
 
     /// A task leaves its runner. True when a new thread has to be started in its place.
     fn leave(&self) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         state.active -= 1;
         if state.stopping || state.active >= state.target {
             return false;
@@ -159,12 +168,12 @@ impl RunQueue {
     }
 
     fn come_back(&self) {
-        self.state.lock().active += 1;
+        self.locked().active += 1;
     }
 
     pub(crate) fn stop(&self) {
         let jobs = {
-            let mut state = self.state.lock();
+            let mut state = self.locked();
             state.stopping = true;
             self.any.store(true, Ordering::Release);
             std::mem::take(&mut state.jobs)
@@ -178,7 +187,7 @@ impl RunQueue {
 /// Starts the worker's runners.
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let target = {
-        let mut state = host.queue.state.lock();
+        let mut state = host.queue.locked();
         state.active = state.target;
         state.target
     };

@@ -7,7 +7,7 @@ use crate::host::WorkerHost;
 use crate::runtime::Value;
 use crate::store::Stored;
 use kask_net::{Accepted, Connection, Listener, Sender};
-use kask_types::{Payload, TaskId};
+use kask_types::{Payload, TaskId, WorkerId};
 use kask_wire::data::Value as WireValue;
 use kask_wire::{DataReply, DataRequest, Role};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use tracing::debug;
 
 /// Values encoded at a time.
 const ENCODE_BATCH: usize = 256;
+/// How long values that come before the scheduler's answer to the registration wait for it.
+const REGISTERED: Duration = Duration::from_secs(10);
 /// Bytes that may wait to be written to one peer before its next values are encoded.
 const QUEUED_BYTES: usize = 256 << 20;
 
@@ -92,7 +94,7 @@ async fn converse(host: Arc<WorkerHost>, accepted: Accepted, encoder: mpsc::Send
         match receiver.recv::<DataRequest>().await {
             Ok(Some(DataRequest::Get { request, tasks })) => answer(&host, request, tasks, &sender, &encoder),
             Ok(Some(DataRequest::Put { request, worker, values })) => {
-                let id = *host.worker_id.lock();
+                let id = registered(&host).await;
                 if id != Some(worker) {
                     debug!(?worker, ?id, "values for another worker came here");
                     break;
@@ -110,6 +112,18 @@ async fn converse(host: Arc<WorkerHost>, accepted: Accepted, encoder: mpsc::Send
         }
     }
     sender.close();
+}
+
+/// The worker's number. A client may hear of the worker from the scheduler before the worker itself does.
+async fn registered(host: &WorkerHost) -> Option<WorkerId> {
+    let deadline = tokio::time::Instant::now() + REGISTERED;
+    loop {
+        let id = *host.worker_id.lock();
+        if id.is_some() || tokio::time::Instant::now() > deadline {
+            return id;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 fn answer(host: &WorkerHost, request: u64, tasks: Vec<TaskId>, sender: &Sender, encoder: &mpsc::Sender<Encoding>) {

@@ -18,6 +18,7 @@ pub mod certificates;
 pub mod connect;
 pub mod connection;
 pub mod data_plane;
+pub mod fork;
 mod handshake;
 mod hostname;
 pub mod link;

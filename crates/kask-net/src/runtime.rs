@@ -3,12 +3,13 @@
 //! All connections and timers of a process live on it. A forked child has lost its parent's thread and gets
 //! a new one.
 
+use crate::fork;
 use parking_lot::Mutex;
 use std::io;
 use tokio::runtime::{Builder, Handle};
 
 struct Running {
-    pid: u32,
+    generation: u32,
     handle: Handle,
 }
 
@@ -19,9 +20,9 @@ static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 /// # Errors
 /// When the operating system gives no thread or no event queue.
 pub fn handle() -> io::Result<Handle> {
-    let pid = std::process::id();
+    let generation = fork::generation();
     let mut running = RUNNING.lock();
-    if let Some(running) = running.as_ref().filter(|running| running.pid == pid) {
+    if let Some(running) = running.as_ref().filter(|running| running.generation == generation) {
         return Ok(running.handle.clone());
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -29,6 +30,6 @@ pub fn handle() -> io::Result<Handle> {
     std::thread::Builder::new()
         .name("kask-net".into())
         .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    *running = Some(Running { pid, handle: handle.clone() });
+    *running = Some(Running { generation, handle: handle.clone() });
     Ok(handle)
 }

@@ -20,7 +20,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule, PyTuple};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Threads that were started for tasks, to be joined at exit.
 static THREADS: Mutex<Vec<Py<PyAny>>> = Mutex::new(Vec::new());
@@ -174,6 +175,37 @@ pub fn remote(
     Ok(EngineCore::new(client, Kind::Remote, false, place.to_string(), None))
 }
 
+/// How many threads are being started now.
+static STARTING: AtomicUsize = AtomicUsize::new(0);
+/// How long the exit waits for them.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A thread that is being started, for as long as this lives. The interpreter must not end meanwhile: it would end
+/// the starting thread in the middle.
+pub struct Starting(());
+
+impl Starting {
+    /// Counts one more.
+    pub fn begin() -> Starting {
+        STARTING.fetch_add(1, Ordering::AcqRel);
+        Starting(())
+    }
+
+    /// Waits until none is left; without the GIL.
+    fn wait_for_all() {
+        let started = Instant::now();
+        while STARTING.load(Ordering::Acquire) > 0 && started.elapsed() < START_PATIENCE {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        STARTING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Starts a Python thread; called by [`crate::runtime::PythonRuntime`].
 pub fn start_thread(py: Python<'_>, name: &str, body: ThreadBody) -> PyResult<()> {
     let body = Bound::new(py, body)?;
@@ -216,6 +248,7 @@ pub fn shutdown_all(py: Python<'_>) -> PyResult<()> {
         closed?;
     }
     crate::cluster::close_all(py)?;
+    py.detach(Starting::wait_for_all);
     let threads = std::mem::take(&mut *THREADS.lock());
     for thread in threads {
         if let Err(error) = thread.bind(py).call_method0(intern!(py, "join")) {

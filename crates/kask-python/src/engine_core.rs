@@ -174,6 +174,9 @@ impl EngineCore {
     /// Closes the connection and, if it lives with this engine, the cluster. Idempotent. True when no task is running.
     pub fn close(&self, timeout: Duration, interrupted: Interrupted<'_>) -> bool {
         self.closed.store(true, Ordering::Release);
+        if self.client.is_foreign() {
+            return true;
+        }
         self.client.close("the client was closed");
         let cluster = self.cluster.lock().take();
         cluster.is_none_or(|cluster| cluster.close(timeout, interrupted))
@@ -182,6 +185,11 @@ impl EngineCore {
 
 impl Drop for EngineCore {
     fn drop(&mut self) {
+        if self.client.is_foreign() {
+            // Its threads, sockets and files are the parent's, and some of its locks may never be free here.
+            std::mem::forget(std::mem::take(&mut *self.cluster.lock()));
+            return;
+        }
         if self.closed.load(Ordering::Acquire) {
             return;
         }

@@ -236,7 +236,9 @@ impl Runtime for PythonRuntime {
 
     fn spawn(&self, name: String, body: Box<dyn FnOnce() + Send>) {
         // Whoever asks may be a network thread, which must not wait for the GIL; so a thread does that waits.
+        let starting = connect::Starting::begin();
         let starter = move || {
+            let _starting = starting;
             let body = ThreadBody(Mutex::new(Some(body)));
             let started = Python::try_attach(|py| connect::start_thread(py, &name, body));
             if let Some(Err(error)) = started {
