@@ -4,7 +4,7 @@ mod common;
 
 use common::{Cluster, Seen, function, graph, graph_with, key, keys};
 use kask_graph::Wanted;
-use kask_types::{Annotations, Failure, Resources, WorkerRestriction};
+use kask_types::{Annotations, ClientId, Failure, Resources, WorkerId, WorkerRestriction};
 use kask_wire::client::{Query, Reply, TaskStatus};
 use kask_wire::{ClientToScheduler, SchedulerToWorker, WorkerToScheduler};
 
@@ -412,4 +412,37 @@ fn shutting_down_tells_everybody() {
     assert!(cluster.is_shut_down && cluster.clients[&client].closing.is_some());
     let closed = |message: &SchedulerToWorker| matches!(message, SchedulerToWorker::Close { .. });
     assert!(cluster.workers[&worker].inbox.iter().any(closed));
+}
+
+/// A cluster whose tasks are known to take a millisecond.
+fn quick_tasks(workers: &[&str]) -> (Cluster, Vec<WorkerId>, ClientId) {
+    let mut cluster = Cluster::new();
+    let workers = workers.iter().map(|name| cluster.worker(name, 1)).collect();
+    let client = cluster.client();
+    cluster.submit(client, graph(&[("known", &[])]), &["known"]);
+    cluster.run_all();
+    (cluster, workers, client)
+}
+
+#[test]
+fn nothing_waits_behind_another_task_while_a_runner_is_idle() {
+    let (mut cluster, workers, client) = quick_tasks(&["a", "b"]);
+    cluster.submit(client, graph(&[("first", &[])]), &["first"]);
+    cluster.submit(client, graph(&[("second", &[])]), &["second"]);
+    cluster.settle();
+    assert!(workers.iter().all(|&worker| cluster.on(worker).len() == 1));
+}
+
+#[test]
+fn what_waits_behind_a_task_that_takes_too_long_is_moved() {
+    let (mut cluster, workers, client) = quick_tasks(&["a"]);
+    cluster.submit(client, graph(&[("slow", &[]), ("waiting", &[])]), &["slow", "waiting"]);
+    cluster.settle();
+    assert_eq!(cluster.on(workers[0]).len(), 2);
+    let other = cluster.worker("b", 1);
+    cluster.settle();
+    assert!(cluster.on(other).is_empty(), "by what is known of the tasks, moving one does not pay");
+    cluster.wait_ms(100);
+    cluster.settle();
+    assert_eq!(cluster.on(other).len(), 1);
 }
