@@ -244,3 +244,28 @@ fn a_client_over_a_unix_socket_asks_and_is_refused_without_the_token() {
     let nobody = Client::connect(&nowhere, &security, info(11), Duration::from_secs(5), &mut never);
     assert!(nobody.err().expect("nobody there").to_string().contains("127.0.0.1:1"));
 }
+
+#[test]
+fn threads_that_use_a_new_function_at_once_all_get_it() {
+    let engine = embedded();
+    let together = std::sync::Barrier::new(3);
+    std::thread::scope(|scope| {
+        for thread in 0..3u128 {
+            let (client, together) = (engine.client.clone(), &together);
+            scope.spawn(move || {
+                for round in 0..5_000u128 {
+                    let (mut graph, keys, _) = map("inc", round << 8 | thread, &[1], KeyLists::default());
+                    let blob = BlobId(round << 8 | 0xff);
+                    if let LayerKind::Map(layer) = &mut graph.layers[0].kind {
+                        layer.function = blob;
+                    }
+                    let function = Payload::from_bytes(b"inc".to_vec());
+                    together.wait();
+                    client.submit(graph, keys.clone(), vec![(blob, function)]);
+                    assert_eq!(gather(&client, &keys), [2]);
+                    client.release(&keys);
+                }
+            });
+        }
+    });
+}

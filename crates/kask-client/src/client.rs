@@ -236,10 +236,11 @@ impl Client {
 
     /// Submits work and retains each of `outputs` once per occurrence. Blobs that are pinned already are not sent again.
     pub fn submit(&self, graph: Graph, outputs: Vec<Key>, blobs: Vec<(BlobId, Payload)>) {
-        let (new, dropped) = self.pin(blobs);
         {
             let mut state = self.0.state.lock();
             self.post_unwanted(&mut state);
+            // Under the same lock as the posting: whoever finds a blob pinned may rely on its having been sent.
+            let (new, dropped) = self.pin(blobs);
             if !new.is_empty() {
                 self.post_under(&mut state, ClientToScheduler::Blobs(new));
             }
