@@ -225,7 +225,8 @@ impl WorkerHost {
         true
     }
 
-    fn end(&self) {
+    /// Starts nothing more, and tells those who wait for the worker's end.
+    pub(crate) fn end(&self) {
         self.queue.stop();
         self.timer.stop();
     }
@@ -418,11 +419,5 @@ impl WorkerHost {
     pub fn peer(&self) -> Option<Peer> {
         let worker = (*self.worker_id.lock())?;
         Some(Peer { worker, incarnation: self.options.incarnation, address: self.address.lock().clone() })
-    }
-}
-
-impl WorkerHost {
-    pub(crate) fn stop_timer(&self) {
-        self.timer.stop();
     }
 }

@@ -198,15 +198,8 @@ pub fn start(
                 }
             }
         }
-        working.abandon();
+        // The scheduler is gone: nothing that this worker holds is of use to anyone.
+        working.end();
     });
     Ok(host)
-}
-
-impl WorkerHost {
-    /// The scheduler is gone: nothing that this worker holds is of use to anyone.
-    fn abandon(&self) {
-        self.queue.stop();
-        self.stop_timer();
-    }
 }
