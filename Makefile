@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates \( -name '*.rs' -o -name Cargo.toml \))
 
-.PHONY: help build demo test test-rust test-python test-pythons lint lint-rust lint-python lint-docs docs format bench clean
+.PHONY: help build demo test test-rust test-python test-pythons lint lint-rust lint-python lint-docs docs format bench clean soak memory-plots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -78,6 +78,12 @@ format: $(STAMPS)/group-lint ## format Rust and Python sources
 
 bench: build $(STAMPS)/group-bench ## measure against the thread pool, Dask and others, side by side
 	$(BIN)/python bench/run.py $(ARGS)
+
+soak: build $(STAMPS)/group-bench ## ten million small tasks twice; fails when memory grows by more than 1 %
+	$(BIN)/python bench/soak.py $(ARGS)
+
+memory-plots: build $(STAMPS)/group-bench ## draw the pictures of docs/memory.md anew
+	$(BIN)/python bench/plot_memory.py $(ARGS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) dist demo-data bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

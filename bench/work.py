@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def inc(x: int) -> int:
     return x + 1
@@ -16,3 +18,53 @@ def total(parts: Any) -> int:
 
 def one() -> int:
     return 1
+
+
+def filled(count: int, value: float) -> np.ndarray:
+    """``count`` numbers, all ``value``."""
+    return np.full(count, value)
+
+
+def first_and_last(array: np.ndarray) -> tuple[float, float]:
+    return float(array[0]), float(array[-1])
+
+
+def made(seed: int, size: int) -> np.ndarray:
+    """``size`` bytes of random numbers."""
+    return np.random.default_rng(seed).integers(0, 2**63, size // 8)
+
+
+def block_sum(block: np.ndarray) -> int:
+    return int(block.sum(dtype=np.uint64))
+
+
+def columns(seed: int, rows: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "key": random.integers(0, 1_000_000, rows),
+        "a": random.random(rows),
+        "b": random.random(rows),
+        "n": np.arange(rows),
+    }
+
+
+def table(seed: int, rows: int) -> Any:
+    import pyarrow
+
+    return pyarrow.table(columns(seed, rows))
+
+
+def table_rows(part: Any) -> int:
+    return part.num_rows
+
+
+def frame(seed: int, rows: int) -> Any:
+    import pandas
+
+    return pandas.DataFrame(columns(seed, rows))
+
+
+def frame_rows(part: Any) -> Any:
+    import pandas
+
+    return pandas.Series([len(part)])

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cases import chain, core, large_graph, map_gather, round_trip, start_stop
+from cases import (
+    chain,
+    core,
+    large_graph,
+    larger_than_memory,
+    map_gather,
+    round_trip,
+    shared_memory,
+    shuffle,
+    spill,
+    start_stop,
+    transport,
+)
 from measure import Case
 
 ALL: dict[str, Callable[[], list[Case]]] = {
@@ -14,4 +26,9 @@ ALL: dict[str, Callable[[], list[Case]]] = {
     "chain": chain.cases,
     "large-graph": large_graph.cases,
     "start-stop": start_stop.cases,
+    "shared-memory": shared_memory.cases,
+    "tcp": transport.cases,
+    "spill": spill.cases,
+    "larger-than-memory": larger_than_memory.cases,
+    "shuffle": shuffle.cases,
 }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kask import config as config
     from kask import distributed as distributed
     from kask import exceptions as exceptions
+    from kask import shuffle as shuffle
     from kask.annotations import annotate as annotate
     from kask.annotations import get_annotations as get_annotations
     from kask.base import compute as compute
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from kask.distributed import wait as wait
     from kask.distributed import worker_client as worker_client
     from kask.engine import __version__ as __version__
+    from kask.explain import explain as explain
+    from kask.memory import writable as writable
+    from kask.sizeof import sizeof as sizeof
     from kask.tokens import normalize_token as normalize_token
     from kask.tokens import tokenize as tokenize
 
@@ -47,6 +51,9 @@ _HOMES = {
     "persist": "base",
     "visualize": "base",
     "delayed": "delayed",
+    "explain": "explain",
+    "sizeof": "sizeof",
+    "writable": "memory",
     "normalize_token": "tokens",
     "tokenize": "tokens",
 } | dict.fromkeys(
@@ -67,7 +74,7 @@ _HOMES = {
     ],
     "distributed",
 )
-_MODULES = ["config", "diagnostics", "distributed", "exceptions"]
+_MODULES = ["config", "diagnostics", "distributed", "exceptions", "shuffle"]
 
 __all__ = sorted([*_HOMES, *_MODULES])
 
@@ -86,21 +93,29 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-class _Package(types.ModuleType):
-    # The import system binds a submodule to its package's attribute of that name; ``kask.delayed`` is to be the function all the same.
-    @property
-    def delayed(self) -> Any:
-        return importlib.import_module("kask.delayed").delayed
+def _shadowed(name: str) -> property:
+    """An attribute of the package that is what the module of the same name defines under it, not that module."""
 
-    @delayed.setter
-    def delayed(self, value: Any) -> None:
+    def read(package: types.ModuleType) -> Any:
+        return getattr(importlib.import_module(f"kask.{name}"), name)
+
+    def write(package: types.ModuleType, value: Any) -> None:
+        # The import system binds a submodule to its package.
         if not isinstance(value, types.ModuleType):
-            raise AttributeError("kask.delayed cannot be replaced")
+            raise AttributeError(f"kask.{name} cannot be replaced")
+
+    return property(read, write)
+
+
+class _Package(types.ModuleType):
+    delayed = _shadowed("delayed")
+    explain = _shadowed("explain")
+    sizeof = _shadowed("sizeof")
 
     # As a global of a user's function it goes to workers by its name, like any other module.
     def __reduce__(self) -> tuple[Any, ...]:
         return importlib.import_module, (self.__name__,)
 
 
-del _HOMES["delayed"]
+del _HOMES["delayed"], _HOMES["explain"], _HOMES["sizeof"]
 sys.modules[__name__].__class__ = _Package

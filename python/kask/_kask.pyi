@@ -17,7 +17,13 @@ def tokenize(normalize: Callable[[Any], Any], ensure_deterministic: bool, args: 
 
 def blob_hash(data: bytes) -> str: ...
 def sizeof(object: Any) -> int:
-    """Bytes that an object holds, as the engine counts them."""
+    """Bytes that an object holds, as the engine counts them. Types that are not built in are measured as ``kask.sizeof`` says."""
+
+def sizeof_items(items: list, population: int) -> int:
+    """What ``population`` objects hold, of which ``items`` are some."""
+
+def sample_places(len: int, count: int) -> list[int]:
+    """Up to ``count`` places in a sequence of ``len`` items that stand for all, in an order without a direction."""
 
 # -- describing work -----------------------------------------------------------------------------------
 
@@ -32,12 +38,16 @@ class Options:
         workers: Sequence[str] | None = None,
         allow_other_workers: bool = False,
         resources: dict[str, float] | None = None,
+        memory_bytes: int = 0,
+        result_bytes: int = 0,
     ) -> None: ...
     retries: int
     priority: int
     workers: tuple[str, ...] | None
     allow_other_workers: bool
     resources: dict[str, float]
+    memory_bytes: int
+    result_bytes: int
 
 class Node:
     """One call of a delayed graph: ``func(*args, **kwargs)``, where any Node or Future inside lists, tuples, dicts,
@@ -85,10 +95,44 @@ class GraphBuilder:
         input: str,
         input_grid: Sequence[int],
         split_every: dict[int, int],
-        input_offset: int = 0,
         options: Options | None = None,
-    ) -> None: ...
+    ) -> None:
+        """``template``: ``Hole(0)`` is the list of what a node combines. The results are the layer's first tasks: ``('name', i)`` is
+        result ``i`` in C order, and a layer that reads them, in this graph or a later one, names the grid of the results."""
+    def add_shuffle(
+        self,
+        name: str,
+        split: Any,
+        merge: Any,
+        take: Any,
+        split_template: tuple,
+        merge_template: tuple,
+        take_template: tuple,
+        input: str,
+        input_grid: Sequence[int],
+        outputs: Sequence[int],
+        groups: int | Sequence[int],
+        wants_position: bool = False,
+        options: Options | None = None,
+    ) -> None:
+        """New blocks, each made of all blocks of ``input``. ``split`` gives one part of its block (``Hole(0)``; ``Hole(1)`` is its
+        position, if wanted) for each group of outputs; ``merge`` puts the parts of a group together (``Hole(0)``: their list;
+        ``Hole(1)``: the group's number, in a tuple); ``take`` makes an output of its merged group (``Hole(0)``; ``Hole(1)``: the
+        output's number in the group, in a tuple). ``outputs`` is a grid, ``groups`` how many groups there are or the number of
+        outputs of each. Families: ``<prefix>-split``, ``<prefix>-merge``, ``<prefix>``."""
     def ntasks(self) -> int: ...
+    def explain(
+        self,
+        outputs: Sequence[str],
+        runners: int,
+        workers: int,
+        limit_bytes: int,
+        learned: dict[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """What running the graph for ``outputs`` would take with so many runners on so many workers of ``limit_bytes`` each (0: no
+        limit): "layers" (prefix, kind, tasks, edges, result bytes, tasks of unknown size), "produced_bytes", "unknown", "peak_bytes",
+        "peak_family", "peak_values", "largest" (of one task: "family", "task", "inputs", "inputs_bytes", "own_bytes", "largest_bytes"),
+        "verdict"        ("fits", "spills", "cannot fit"), "spilled_bytes". ``learned``: bytes of a result by family, where no annotation says."""
 
 class Hole:
     """Stands in a template for the result of an input. After the inputs' holes comes that of a block's item, then that of its
@@ -96,6 +140,45 @@ class Hole:
 
     def __init__(self, index: int) -> None: ...
     index: int
+
+class Parts:
+    """A result that consists of parts, each of which another task may read alone. ``payloads``: contiguous memory (bytes, arrays,
+    memoryviews), kept without a copy; ``parts[i]`` is a read-only memoryview."""
+
+    def __init__(self, payloads: Iterable[Any]) -> None: ...
+    nbytes: int
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> memoryview: ...
+
+class Layers:
+    """What a Node has as ``func`` if it is no call, but stands for a block of a layer: ``add(builder, options)`` adds the layer. The
+    node's key is ``<prefix>-<block_key(layer, block)>``; what the layer reads of nodes is in the node's arguments."""
+
+    def __init__(self, add: Callable[[GraphBuilder, Options | None], Any]) -> None: ...
+    add: Callable[[GraphBuilder, Options | None], Any]
+
+def block_key(layer: str, block: int) -> str:
+    """32 hex digits of the key of a block (its number in C order) of the layer ``prefix-<32 hex digits>``."""
+
+# -- kernels ---------------------------------------------------------------------------------------------
+
+def split_table(table: Any, by: tuple, outputs: int, groups: int | Sequence[int]) -> Parts:
+    """The rows of a table (with ``__arrow_c_stream__``) in one part for each group of outputs. ``by``: ``("hash", names)``,
+    ``("range", [(name, descending, nulls_first), ...], table of boundaries)`` or ``("column", name)``."""
+
+def merge_tables(parts: Iterable[Any]) -> list[Any]:
+    """The pyarrow tables of a group's outputs, from the same part of every split, in the order of the splits."""
+
+def split_block(
+    block: Any, start: Sequence[int], chunks: Sequence[Sequence[int]], groups: int | Sequence[int], note: bytes
+) -> Parts:
+    """A block (with the buffer protocol) that begins at ``start`` of its array, in one part for each group of the blocks that the
+    chunk sizes ``chunks`` make. ``note`` travels with the parts."""
+
+def assemble_block(target: Any, output: int, parts: Iterable[Any]) -> None:
+    """Fills ``target`` with output number ``output`` of the group, from the same part of every split."""
+
+def block_note(part: Any) -> bytes: ...
 
 # -- running work --------------------------------------------------------------------------------------
 
@@ -124,7 +207,15 @@ class Engine:
     """This process's end of a connection to a scheduler: embedded in the process, or elsewhere."""
 
     @staticmethod
-    def embedded(nthreads: int, *, name: str = "embedded", resources: dict[str, float] | None = None) -> Engine: ...
+    def embedded(
+        nthreads: int,
+        *,
+        name: str = "embedded",
+        resources: dict[str, float] | None = None,
+        memory_limit: int = 0,
+        spill: dict[str, Any] | None = None,
+    ) -> Engine:
+        """``memory_limit``: bytes that the process may use; 0 is no limit. ``spill``: as for ``Cluster.start``."""
     @staticmethod
     def synchronous() -> Engine:
         """Tasks run in the thread that waits for them, one after another."""
@@ -229,8 +320,10 @@ class Cluster:
         allowed_deaths: int,
         name: str,
         startup_timeout: float,
+        spill: dict[str, Any] | None = None,
     ) -> Cluster:
-        """``host=None``: Unix sockets in a private directory; else ``tcp://host`` on loopback with the token."""
+        """``memory_limit``: bytes of each worker, 0 for no limit. ``spill``: {"target", "directory", "limit", "reserve",
+        "compression"}, see the settings ``memory.*``. ``host=None``: Unix sockets in a private directory; else ``tcp://host`` on loopback with the token."""
     address: str
     token_file: str
     workers: list[dict]  # {"name", "pid", "address", "status", "deaths"}
@@ -252,6 +345,14 @@ def set_default_engine_hook(hook: Callable[[], Engine]) -> None:
 
 def secede() -> None: ...
 def rejoin() -> None: ...
+
+# -- the machine -------------------------------------------------------------------------------------------
+
+def memory_limit_bytes() -> int:
+    """Bytes that this process may use: the least of the machine's, the control groups' and the resource limits; 0 if unknown."""
+
+def auto_memory_limit(workers: int, processes: bool) -> int:
+    """What ``memory_limit="auto"`` gives each of ``workers``: an equal part after a reserve for everybody else."""
 
 # -- processes ---------------------------------------------------------------------------------------------
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kask.engine import Options
 from kask.exceptions import UnknownKeywordError
 from kask.names import did_you_mean
+from kask.units import parse_bytes
 
-__all__ = ["NAMES", "annotate", "current_options", "get_annotations", "make_options"]
+__all__ = ["NAMES", "annotate", "current_options", "get_annotations", "make_options", "size"]
 
-NAMES = ("retries", "priority", "workers", "allow_other_workers", "resources")
+NAMES = ("retries", "priority", "workers", "allow_other_workers", "resources", "memory_bytes", "result_bytes")
 
 _current: contextvars.ContextVar[tuple[dict[str, Any], Options] | None] = contextvars.ContextVar(
     "kask_annotations", default=None
@@ -38,6 +40,12 @@ def annotate(**annotations: Any) -> Iterator[None]:
         Whether others will do while none of ``workers`` is there.
     resources : dict
         What a worker must have free for each of the tasks, such as ``{"GPU": 1}``.
+    memory_bytes : int or str
+        What each of the tasks needs beside its inputs while it runs, its result included, such as ``"1GiB"``. A worker starts a
+        task when it has room for it.
+    result_bytes : int or str
+        How large the result of each of the tasks is, such as ``"256MiB"``. With it :func:`kask.explain` says how much memory a graph
+        takes, and ``compute`` refuses at once what cannot fit.
 
     Raises
     ------
@@ -85,6 +93,28 @@ def current_options() -> Options | None:
     return current[1] if current else None
 
 
+def sized_options(memory_bytes: int, result_bytes: int) -> Options | None:
+    """The annotations in force here with these sizes above them, where they are not 0. Equal ones are one object."""
+    if not (memory_bytes or result_bytes):
+        return current_options()
+    return _with_sizes(current_options(), memory_bytes, result_bytes)
+
+
+# The engine keeps annotations once for each object, so calls of one function must share theirs.
+@functools.lru_cache(maxsize=256)
+def _with_sizes(options: Options | None, memory_bytes: int, result_bytes: int) -> Options:
+    base = options or Options()
+    return Options(
+        retries=base.retries,
+        priority=base.priority,
+        workers=base.workers,
+        allow_other_workers=base.allow_other_workers,
+        resources=base.resources,
+        memory_bytes=memory_bytes or base.memory_bytes,
+        result_bytes=result_bytes or base.result_bytes,
+    )
+
+
 @contextlib.contextmanager
 def overriding(options: Options | None) -> Iterator[None]:
     """While collections hand over their graphs: what applies to tasks that nobody annotated."""
@@ -119,6 +149,27 @@ def _workers(value: Any) -> list[str] | None:
     return names
 
 
+def size(name: str, value: Any) -> int:
+    """Bytes of an option such as ``result_bytes="256MiB"``; 0 for None.
+
+    Examples
+    --------
+    >>> size("result_bytes", "1KiB"), size("result_bytes", None)
+    (1024, 0)
+    """
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(f"{name}= must be a number of bytes, or a text such as '256MiB', got {value!r}")
+    try:
+        bytes_ = parse_bytes(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name}= must be a number of bytes, or a text such as '256MiB', got {value!r}") from None
+    if not 0 <= bytes_ < 2**63:
+        raise ValueError(f"{name}= must be at least 0 bytes and less than 8 EiB, got {value!r}")
+    return bytes_
+
+
 def _resources(value: Any) -> dict[str, float] | None:
     if not value:
         return None
@@ -144,6 +195,8 @@ def make_options(
     workers: str | Iterable[str] | None = None,
     allow_other_workers: bool | None = None,
     resources: Mapping[str, float] | None = None,
+    memory_bytes: int | str | None = None,
+    result_bytes: int | str | None = None,
 ) -> Options:
     """Checked options for the engine.
 
@@ -160,6 +213,8 @@ def make_options(
         workers=names,
         allow_other_workers=bool(allow_other_workers),
         resources=_resources(resources),
+        memory_bytes=size("memory_bytes", memory_bytes),
+        result_bytes=size("result_bytes", result_bytes),
     )
 
 
@@ -169,9 +224,11 @@ def options_for(
     workers: Any = None,
     allow_other_workers: bool | None = None,
     resources: Any = None,
+    memory_bytes: Any = None,
+    result_bytes: Any = None,
 ) -> Options | None:
     """What a call asked for, above the annotations in force; None when nobody asked for anything."""
-    if not (retries or priority or workers or allow_other_workers or resources):
+    if not (retries or priority or workers or allow_other_workers or resources or memory_bytes or result_bytes):
         return current_options()
     asked = {
         "retries": retries,
@@ -179,5 +236,7 @@ def options_for(
         "workers": workers,
         "allow_other_workers": allow_other_workers,
         "resources": resources,
+        "memory_bytes": memory_bytes,
+        "result_bytes": result_bytes,
     }
     return make_options(**(get_annotations() | {name: value for name, value in asked.items() if value}))

@@ -1,5 +1,7 @@
 """The protocol of lazy collections, and ``compute``, ``persist``, ``optimize`` and ``visualize`` of any mixture of them.
 
+``explain`` is in :mod:`kask.explain`.
+
 A collection has these methods:
 
 ``__kask_graph__(builder) -> list``
@@ -29,6 +31,7 @@ from kask.settings import SCHEDULERS
 
 if TYPE_CHECKING:
     from kask.engine import Engine, Future, GraphBuilder
+    from kask.explain import Explanation
 
 __all__ = ["Collection", "compute", "engine_for", "is_kask_collection", "optimize", "persist", "visualize"]
 
@@ -179,12 +182,18 @@ def compute(
         "embedded" (alias "threads"), "processes", "sync" (aliases "synchronous", "single-threaded") or a client. The default is
         the setting ``scheduler``, then the current client, then embedded.
     **kwargs
-        ``retries``, ``priority``, ``workers``, ``allow_other_workers`` and ``resources`` as in :func:`kask.annotate`.
+        ``retries``, ``priority``, ``workers``, ``allow_other_workers``, ``resources``, ``memory_bytes`` and ``result_bytes`` as in
+        :func:`kask.annotate`, for tasks that are not annotated.
 
     Returns
     -------
     tuple
         One value for each argument.
+
+    Raises
+    ------
+    OutOfMemoryError
+        Before anything runs, if the sizes of results are annotated and one task needs more than any worker has.
 
     Examples
     --------
@@ -355,7 +364,7 @@ def visualize(
 
 
 class Methods:
-    """``compute``, ``persist`` and ``visualize`` as methods of a collection."""
+    """``compute``, ``persist``, ``explain`` and ``visualize`` as methods of a collection."""
 
     __slots__ = ()
 
@@ -382,6 +391,19 @@ class Methods:
         """
         (collection,) = persist(self, traverse=False, **kwargs)
         return collection
+
+    def explain(self, **kwargs: Any) -> Explanation:
+        """Say what computing this collection would take, without running it; keywords as for :func:`kask.explain`.
+
+        Examples
+        --------
+        >>> import kask
+        >>> kask.delayed(sum)([1, 2]).explain().tasks
+        1
+        """
+        from kask.explain import explain
+
+        return explain(self, traverse=False, **kwargs)
 
     def visualize(self, filename: str | None = "mykask", **kwargs: Any) -> Any:
         """Draw this collection's task graph; keywords as for :func:`kask.visualize`.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kask import engine
-from kask.annotations import current_options
+from kask.annotations import current_options, size, sized_options
 from kask.base import Methods, first, is_kask_collection
 from kask.containers import any_leaf, map_leaves
 from kask.engine import Future, Node
@@ -33,6 +33,9 @@ def delayed(
     pure: bool | None = None,
     nout: int | None = None,
     traverse: bool = True,
+    *,
+    memory_bytes: int | str | None = None,
+    result_bytes: int | str | None = None,
 ) -> Any:
     """Make a function, or a value, lazy.
 
@@ -48,6 +51,8 @@ def delayed(
         Number of results of a call, so that they can be unpacked.
     traverse : bool
         Whether lazy objects inside ``obj``, if it is a container, are found.
+    memory_bytes, result_bytes : int or str, optional
+        What a call needs while it runs and how large its result is, such as ``"256MiB"``; see :func:`kask.annotate`.
 
     Returns
     -------
@@ -67,20 +72,30 @@ def delayed(
     4
     """
     if obj is _MISSING:
-        return functools.partial(delayed, name=name, pure=pure, nout=nout, traverse=traverse)
+        return functools.partial(
+            delayed,
+            name=name,
+            pure=pure,
+            nout=nout,
+            traverse=traverse,
+            memory_bytes=memory_bytes,
+            result_bytes=result_bytes,
+        )
     if isinstance(obj, Delayed):
         return obj
     if nout is not None and (isinstance(nout, bool) or not isinstance(nout, int) or nout < 0):
         raise ValueError(f"nout= must be None or a number of results (0 or more), got {nout!r}")
     if isinstance(obj, Future):
         return Delayed(obj, nout)
+    sizes = (size("memory_bytes", memory_bytes), size("result_bytes", result_bytes))
     if traverse and any_leaf(obj, is_kask_collection):
         lowered = map_leaves(obj, _lower_leaf)
         if isinstance(lowered, Node | Future):
             return Delayed(lowered, nout)
         family = type(obj).__name__
-        return Delayed(Node(None, (lowered,), {}, name or _key(family, pure, lowered), family, current_options()), nout)
-    return DelayedLeaf(obj, name, pure, nout, traverse)
+        key = name or _key(family, pure, lowered)
+        return Delayed(Node(None, (lowered,), {}, key, family, sized_options(*sizes)), nout)
+    return DelayedLeaf(obj, name, pure, nout, traverse, sizes)
 
 
 def _lower_leaf(leaf: Any) -> Any:
@@ -123,11 +138,12 @@ def _node(
     key_name: str | None,
     pure: bool | None,
     identity: Any,
+    sizes: tuple[int, int] = (0, 0),
 ) -> Node:
     lowered = tuple([_lower(arg) for arg in args])
     named = {name: _lower(value) for name, value in kwargs.items()} if kwargs else kwargs
     key = key_name if key_name is not None else _key(family, pure, identity, lowered, named)
-    return Node(func, lowered, named, key, family, current_options())
+    return Node(func, lowered, named, key, family, sized_options(*sizes))
 
 
 def _call_options(kwargs: dict[str, Any], pure: bool | None) -> tuple[str | None, bool | None]:
@@ -346,33 +362,46 @@ def _from_records(records: list[tuple], length: int | None) -> Delayed:
 class DelayedLeaf(Delayed):
     """A lazy function or value; its task is made when somebody asks for the function or value itself."""
 
-    __slots__ = ("_name", "_obj", "_pure", "_traverse")
+    __slots__ = ("_name", "_obj", "_pure", "_sizes", "_traverse")
 
     _name: str | None
     _obj: Any
     _pure: bool | None
+    _sizes: tuple[int, int]
     _traverse: bool
 
-    def __init__(self, obj: Any, name: str | None, pure: bool | None, nout: int | None, traverse: bool) -> None:
+    def __init__(
+        self,
+        obj: Any,
+        name: str | None,
+        pure: bool | None,
+        nout: int | None,
+        traverse: bool,
+        sizes: tuple[int, int] = (0, 0),
+    ) -> None:
         super().__init__(None, nout)
         object.__setattr__(self, "_obj", obj)
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_pure", pure)
         object.__setattr__(self, "_traverse", traverse)
+        object.__setattr__(self, "_sizes", sizes)
 
     def _lowered(self) -> Node | Future:
         if self._task is None:
             family = _family(self._obj) if callable(self._obj) else type(self._obj).__name__
             key = self._name or _key(family, self._pure, self._obj)
             func, args = (None, (self._obj,)) if self._traverse else (_unwrap, (_Opaque(self._obj),))
-            object.__setattr__(self, "_task", Node(func, args, {}, key, family, current_options()))
+            # The sizes of a function are those of its calls.
+            options = current_options() if callable(self._obj) else sized_options(*self._sizes)
+            object.__setattr__(self, "_task", Node(func, args, {}, key, family, options))
         return super()._lowered()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
         func = self._obj
         key_name, pure = _call_options(kwargs, self._pure)
         identity = (self._name or func) if pure else None
-        return Delayed(_node(func, _family(func), args, kwargs, key_name, pure, identity), self._length)
+        node = _node(func, _family(func), args, kwargs, key_name, pure, identity, self._sizes)
+        return Delayed(node, self._length)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -386,7 +415,7 @@ class DelayedLeaf(Delayed):
         return getattr(self._obj, "__doc__", None)
 
     def __reduce__(self) -> tuple:
-        return DelayedLeaf, (self._obj, self._name, self._pure, self._length, self._traverse)
+        return DelayedLeaf, (self._obj, self._name, self._pure, self._length, self._traverse, self._sizes)
 
 
 class _Opaque:

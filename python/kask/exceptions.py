@@ -18,6 +18,7 @@ __all__ = [
     "GraphError",
     "KaskError",
     "KilledWorker",
+    "OutOfMemoryError",
     "RemoteError",
     "Reschedule",
     "SerializationError",
@@ -116,6 +117,10 @@ class CancelledError(KaskError, concurrent.futures.CancelledError):
 
 class FutureLostError(KaskError):
     """Data that cannot be computed again was on workers that died."""
+
+
+class OutOfMemoryError(KaskError, MemoryError):
+    """There is no memory, and no disk to spill to, for what a task needs. Also a ``MemoryError``."""
 
 
 class SerializationError(KaskError, TypeError):

@@ -73,13 +73,55 @@ def _texts(value: Any) -> list[str]:
     return list(value)
 
 
-def _memory(value: Any) -> str | int:
+def _memory(value: Any) -> str | int | float:
     if value == "auto":
         return "auto"
-    limit = parse_bytes(value)
+    share = _as_share(value)
+    if share is not None:
+        return share
+    # A plain 1.5 is a share of more than there is, and hardly one and a half bytes.
+    plain = isinstance(value, str) and value.strip().replace(".", "", 1).isdigit() and "." in value
+    limit = -1 if plain else parse_bytes(value)
     if limit < 0:
-        raise ValueError("expected 'auto', 0 (no limit) or a size")
+        raise ValueError("expected 'auto', 0 (no limit), a size, or a share of the memory such as 0.5 or '50%'")
     return limit
+
+
+def _as_share(value: Any) -> float | None:
+    """A share of the whole, if ``value`` is written like one: ``0.5``, ``"0.5"``, ``"50%"``; ``1`` is a byte."""
+    text = value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else ""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text) if "." in text else None
+    except ValueError:
+        return None
+    return share if share is not None and 0 < share <= 1 else None
+
+
+def _share(value: Any) -> float:
+    share = _as_share(value)
+    if share is None or share >= 1:
+        raise ValueError("expected a share above 0 and below 1, such as 0.6 or '60%'")
+    return share
+
+
+def _size(value: Any) -> int:
+    size = parse_bytes(value)
+    if isinstance(value, bool) or size < 0:
+        raise ValueError("expected a size such as '20GiB'")
+    return size
+
+
+def _size_or_auto(value: Any) -> str | int:
+    return "auto" if value == "auto" else _size(value)
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return value
+
+    return parse
 
 
 def _scheduler(value: Any) -> Any:
@@ -97,19 +139,28 @@ TABLE = {
         Setting("scheduler", _WORD, "auto", "", "Where collections are computed when nothing else is said: the current client, otherwise embedded (`auto`), or one of "
                 "`embedded` (alias `threads`), `processes`, `sync` (aliases `synchronous`, `single-threaded`).", _scheduler),
         Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0)),
+        Setting("embedded.memory_limit", "size", "auto", "bytes", "Memory of the embedded engine: `auto` (what this process may use, less a reserve), 0 (no limit), a size such "
+                "as `4GiB`, or a share such as `50%`. Results that do not fit are moved to disk.", _memory),
         Setting("client.address", _WORD, "", "", "Scheduler that `Client()` connects to; empty means that it starts a local cluster.", _text),
         Setting("client.scheduler_file", _WORD, "", "", "File that names the scheduler that `Client()` connects to.", _text),
         Setting("client.connect_timeout_s", _TIME, 30.0, "seconds", "How long connecting to a scheduler may take.", _duration),
         Setting("client.close_timeout_s", _TIME, 10.0, "seconds", "How long closing a client waits for running tasks of an embedded engine.", _duration),
         Setting("cluster.n_workers", _WHOLE, 0, "workers", "Workers of a `LocalCluster`; 0 means as many as fit the CPUs.", _integer(0)),
         Setting("cluster.threads_per_worker", _WHOLE, 0, "threads", "Threads of each of its workers; 0 means as many as fit the CPUs.", _integer(0)),
-        Setting("cluster.memory_limit", "size", "auto", "bytes", "Memory of each of its workers: `auto` (a fair share of the machine), 0 (no limit), or a size such as `4GiB`.", _memory),
+        Setting("cluster.memory_limit", "size", "auto", "bytes", "Memory of each of its workers: `auto` (an equal part of what this process may use, less a reserve), 0 (no "
+                "limit), a size such as `4GiB`, or a share such as `25%`. A worker that exceeds it is ended and started anew.", _memory),
         Setting("cluster.local_directory", _WORD, "", "", "Folder for its sockets and temporary files; empty means one of the system's choice.", _text),
         Setting("cluster.startup_timeout_s", _TIME, 60.0, "seconds", "How long starting its workers may take.", _duration),
         Setting("cluster.close_timeout_s", _TIME, 10.0, "seconds", "How long its workers may take to leave before they are killed.", _duration),
         Setting("cluster.heartbeat_timeout_s", _TIME, 30.0, "seconds", "A worker that shows no sign of life for this long is taken for frozen and replaced.", _duration),
         Setting("cluster.allowed_deaths", _WHOLE, 3, "deaths", "A task that is running each time this many workers die fails with `KilledWorker`.", _integer(1)),
         Setting("cluster.restart_timeout_s", _TIME, 60.0, "seconds", "How long `Client.restart` waits for the workers to be back.", _duration),
+        Setting("memory.target", "share", 0.6, "", "Share of a memory limit above which results are moved to disk.", _share),
+        Setting("memory.spill_directory", _WORD, "", "", "Folder in which folders for those are made; empty means `cluster.local_directory`, or else one of the system's choice that does "
+                "not lie in memory.", _text),
+        Setting("memory.spill_limit", "size", 0, "bytes", "Most that each worker may have on disk; 0 means no limit.", _size),
+        Setting("memory.spill_reserve", "size", "auto", "bytes", "How much of the disk stays free; `auto` is a twentieth of it, and at most 10 GiB.", _size_or_auto),
+        Setting("memory.spill_compression", _WORD, "auto", "", "Whether what is moved to disk is compressed: `auto` (when it pays), `lz4` or `off`.", _one_of("auto", "lz4", "off")),
         Setting("worker.preload", _WORDS, [], "", "Modules that each worker process imports before its first task.", _texts),
         Setting("security.token", _WORD, "", "", "Token of the scheduler that is connected to.", _text),
         Setting("security.token_file", _WORD, "", "", "File that holds that token.", _text),

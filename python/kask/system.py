@@ -1,4 +1,4 @@
-"""What this process may use of the machine: CPUs and memory, as affinity and control groups allow."""
+"""How many CPUs this process may use, as affinity and control groups allow."""
 
 from __future__ import annotations
 
@@ -20,24 +20,6 @@ def cpu_count() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_cpus()
     return max(1, count if quota is None else min(count, math.ceil(quota)))
-
-
-def memory_total_bytes() -> int:
-    """Memory that this process may use, in bytes; 0 when it cannot be told.
-
-    Examples
-    --------
-    >>> memory_total_bytes() >= 0
-    True
-    """
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        total = 0
-    limits = [total] if total > 0 else []
-    for file in _group_files("memory.max", "memory/memory.limit_in_bytes"):
-        limits += [int(text) for text in [_read(file)] if text.isdigit()]
-    return min(limits, default=0)
 
 
 def _read(path: Path) -> str:

@@ -17,6 +17,7 @@ EXAMPLES = [
     ex.KilledWorker("f-1", ["worker 0 died", "worker 1 died"]),
     ex.CancelledError("cancelled"),
     ex.FutureLostError("lost"),
+    ex.OutOfMemoryError("no room", hint="smaller chunks"),
     ex.SerializationError("cannot pickle"),
     ex.GraphError("cycle"),
     ex.ClusterError("no"),

@@ -8,7 +8,7 @@ import threading
 import pytest
 from engines import map_on, submit_to
 
-from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, current_task, graph_of
+from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, Parts, current_task, graph_of
 
 
 def inc(x):
@@ -57,8 +57,7 @@ def grid_graph() -> tuple[GraphBuilder, list[str]]:
         y, lambda block, row: (block, row), (Hole(0), Hole(1)), [4, 3], [(x, [4, 3], [0, 1]), (x, [4, 3], [0, "all"])]
     )
     builder.add_tree_reduce(s, sum, sum, (Hole(0),), x, [4, 3], {0: 2, 1: 2})
-    last = builder.ntasks() - 24 - 1
-    return builder, [f"('{y}', 2, 1)", f"('{x}', 3, 2)", f"('{s}', {last})"]
+    return builder, [f"('{y}', 2, 1)", f"('{x}', 3, 2)", f"('{s}', 0)"]
 
 
 def test_grids_and_trees(engine: Engine):
@@ -71,6 +70,102 @@ def test_grids_and_trees(engine: Engine):
         blocks[3, 2],
         sum(blocks.values()),
     ]
+
+
+def test_a_later_graph_reads_a_tree(engine: Engine):
+    x, s, y, t = (f"{name}-{i:032x}" for i, name in enumerate("xsyt", 16))
+    builder = GraphBuilder()
+    builder.add_blockwise(x, lambda at: at[0] * 10 + at[1], (Hole(0),), [5, 3], [], wants_position=True)
+    # Three results and, for each, two levels of nodes below them.
+    builder.add_tree_reduce(s, sum, sum, (Hole(0),), x, [5, 3], {0: 2})
+    assert builder.ntasks() == 15 + 3 * (1 + 3 + 2)
+    sums = engine.submit_graph(builder, [f"('{s}', {i})" for i in range(3)])
+    expected = [sum(i * 10 + j for i in range(5)) for j in range(3)]
+    assert engine.gather(sums, timeout=20) == expected
+
+    later = GraphBuilder()
+    later.add_blockwise(
+        y, lambda one, row: (one, row), (Hole(0), Hole(1)), [1, 3], [(s, [1, 3], [0, 1]), (s, [1, 3], [0, "all"])]
+    )
+    later.add_tree_reduce(t, sum, sum, (Hole(0),), s, [1, 3], {0: 2, 1: 2})
+    futures = engine.submit_graph(later, [f"('{y}', 0, 2)", f"('{t}', 0)"])
+    assert engine.gather(futures, timeout=20) == [(expected[2], expected), sum(expected)]
+
+
+def sort_by_remainder(x: str, outputs: int, groups: list[int]) -> tuple[GraphBuilder, str]:
+    """Numbers of ten per block; output ``j`` is all of them that leave ``j`` when divided by the number of outputs."""
+    ends = [sum(groups[: i + 1]) for i in range(len(groups))]
+    name = f"s-{outputs:032x}"
+
+    def split(block, at):
+        assert block[0] == (at[0] * 2 + at[1]) * 10
+        group_of = [next(g for g, end in enumerate(ends) if j < end) for j in range(outputs)]
+        return Parts([bytes(n for n in block if group_of[n % outputs] == g) for g in range(len(groups))])
+
+    def merge(parts, at):
+        return at[0], [n for part in parts for n in bytes(part)]
+
+    def take(merged, at):
+        group, numbers = merged
+        return [n for n in numbers if n % outputs == ends[group] - groups[group] + at[0]]
+
+    builder = GraphBuilder()
+    builder.add_blockwise(
+        x, lambda at: [(at[0] * 2 + at[1]) * 10 + i for i in range(10)], (Hole(0),), [3, 2], [], wants_position=True
+    )
+    holes = (Hole(0), Hole(1))
+    builder.add_shuffle(
+        name, split, merge, take, holes, holes, holes, x, [3, 2], [outputs], groups, wants_position=True
+    )
+    return builder, name
+
+
+def test_shuffles(engine: Engine):
+    builder, name = sort_by_remainder(f"x-{30:032x}", 7, [3, 1, 3])
+    futures = engine.submit_graph(builder, [f"('{name}', {j})" for j in range(7)])
+    assert engine.gather(futures, timeout=30) == [[n for n in range(60) if n % 7 == j] for j in range(7)]
+    # One output, read by a later graph that has not the shuffle.
+    y = f"y-{31:032x}"
+    later = GraphBuilder()
+    later.add_blockwise(y, sum, (Hole(0),), [7], [(name, [7], [0])])
+    (total,) = engine.submit_graph(later, [f"('{y}', 4)"])
+    assert total.result(timeout=20) == sum(n for n in range(60) if n % 7 == 4)
+
+
+def test_only_the_groups_that_are_wanted_are_merged(engine: Engine):
+    builder, name = sort_by_remainder(f"x-{32:032x}", 5, [2, 2, 1])
+    before = engine.counters()["finished"]
+    (future,) = engine.submit_graph(builder, [f"('{name}', 4)"])
+    assert future.result(timeout=20) == [n for n in range(60) if n % 5 == 4]
+    assert engine.counters()["finished"] - before == 6 + 6 + 1 + 1
+
+
+def test_what_a_shuffle_can_be():
+    def add(outputs, groups):
+        builder = GraphBuilder()
+        holes = [(Hole(0), Hole(1))] * 3
+        builder.add_shuffle(f"s-{1:032x}", list, list, list, *holes, f"x-{2:032x}", [4, 2], outputs, groups)
+        return builder.ntasks()
+
+    assert add([10], 3) == 10 + 3 + 8
+    assert add([2, 5], [4, 4, 2]) == 10 + 3 + 8
+    assert add([0], 0) == 8
+    with pytest.raises(ValueError, match="10 outputs cannot be in 11 groups"):
+        add([10], 11)
+    with pytest.raises(ValueError, match="10 outputs cannot be in 0 groups"):
+        add([10], 0)
+    with pytest.raises(TypeError, match="number of outputs of each"):
+        add([10], "three")
+
+
+def test_the_groups_of_a_shuffle_are_its_outputs(embedded):
+    builder = GraphBuilder()
+    x, s = (f"{name}-{i:032x}" for i, name in enumerate("xs", 20))
+    builder.add_blockwise(x, lambda at: at[0], (Hole(0),), [3], [], wants_position=True)
+    builder.add_shuffle(s, list, list, list, (Hole(0),), (Hole(0),), (Hole(0),), x, [3], [5], [2, 2])
+    (future,) = embedded.submit_graph(builder, [f"('{s}', 4)"])
+    with pytest.raises(Exception, match=r"groups of shuffle s-\w+ have 4 outputs together, but it has 5"):
+        future.result(timeout=10)
 
 
 def test_unknown_outputs_are_refused(embedded):

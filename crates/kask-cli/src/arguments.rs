@@ -1,6 +1,7 @@
 //! The command line, as users write it.
 
 use clap::{Args, Parser, Subcommand};
+use kask_executor::memory_settings::SpillCompression;
 use std::path::PathBuf;
 
 /// Parallel NumPy, pandas and plain Python.
@@ -16,7 +17,7 @@ pub(crate) enum Command {
     /// Run a scheduler until it is interrupted. Needs no Python.
     Scheduler(SchedulerArguments),
     /// Run worker processes for a scheduler, under a supervisor that restarts them.
-    Worker(WorkerArguments),
+    Worker(Box<WorkerArguments>),
     /// Make certificates for clusters of several machines.
     Tls(TlsArguments),
     /// Print all settings, their values and where each comes from.
@@ -83,9 +84,25 @@ pub(crate) struct WorkerArguments {
     /// Threads of each that run tasks; by default the cores are shared out.
     #[arg(long)]
     pub(crate) nthreads: Option<u32>,
-    /// Memory of each: bytes, a text such as 4GiB, 0 for no limit, or "auto" for an equal share of what this machine has.
+    /// Memory of each: a size such as 4GiB, a share of this machine's such as 25%, 0 for no limit, or "auto" for an equal part of what
+    /// the machine or the container has.
     #[arg(long, default_value = "auto")]
     pub(crate) memory_limit: String,
+    /// Share of that memory above which results are moved to disk; by default the worker decides.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) memory_target: Option<f64>,
+    /// Directory for results that do not fit the memory; --local-directory by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spill_directory: Option<PathBuf>,
+    /// Most that each may have there; 0 for no limit.
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub(crate) spill_limit: String,
+    /// How much of the disk stays free; by default a twentieth of it, and at most 10 GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) spill_reserve: Option<String>,
+    /// Whether what is moved to disk is compressed: auto (when it pays), lz4 or off.
+    #[arg(long, value_name = "HOW", default_value_t)]
+    pub(crate) spill_compression: SpillCompression,
     /// What each offers, such as "GPU=1 license=2".
     #[arg(long, default_value = "")]
     pub(crate) resources: String,

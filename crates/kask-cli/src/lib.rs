@@ -4,7 +4,6 @@
 //! workers are Python processes under a supervisor that is this very process.
 
 mod arguments;
-mod memory;
 mod scheduler;
 mod security;
 mod tls;
@@ -38,6 +37,8 @@ enum CommandError {
     Certificates(#[from] kask_net::certificates::CreateError),
     #[error(transparent)]
     Token(#[from] kask_net::TokenError),
+    #[error(transparent)]
+    Incarnation(#[from] kask_net::IncarnationError),
     #[error("{0}")]
     Argument(String),
     #[error("{what}: {source}")]
@@ -60,7 +61,7 @@ pub fn run(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>, python: 
     let python = python.map_or_else(|| PathBuf::from("python3"), Path::to_path_buf);
     let result = match arguments.command {
         Command::Scheduler(options) => scheduler::run(options),
-        Command::Worker(options) => worker::run(options, python),
+        Command::Worker(options) => worker::run(*options, python),
         Command::Tls(options) => tls::run(options),
         Command::Config(options) => config(options.python.unwrap_or(python)),
         Command::Version => {

@@ -7,7 +7,7 @@ use kask_net::runtime;
 use kask_net::tls::CertificateRole;
 use kask_scheduler::Config;
 use kask_server::SchedulerHost;
-use kask_types::{Incarnation, parse_duration_ms};
+use kask_types::parse_duration_ms;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
         allowed_deaths: arguments.allowed_deaths,
         ..Config::default()
     };
-    let host = SchedulerHost::new(config, random_incarnation()?);
+    let host = SchedulerHost::new(config, kask_net::new_incarnation()?);
     let bound = host.listen(&address, &security)?;
     if let Some(file) = &arguments.scheduler_file {
         write_scheduler_file(
@@ -68,12 +68,6 @@ fn write_scheduler_file(file: &Path, content: &SchedulerFile) -> Result<(), Comm
     let beside = file.with_extension("partial");
     let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
     io(written, &format!("{} cannot be written", file.display()))
-}
-
-pub(crate) fn random_incarnation() -> Result<Incarnation, CommandError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| CommandError::Argument(format!("no random numbers: {error}")))?;
-    Ok(Incarnation(u128::from_le_bytes(bytes)))
 }
 
 pub(crate) fn io<T>(result: std::io::Result<T>, what: &str) -> Result<T, CommandError> {

@@ -1,10 +1,10 @@
 //! `kask worker`.
 
 use crate::arguments::WorkerArguments;
-use crate::memory::parse_limit;
-use crate::scheduler::{io, random_incarnation};
+use crate::scheduler::io;
 use crate::security::{parse_address, read_scheduler_file};
 use crate::{CommandError, asked_to_end};
+use kask_executor::memory_limits::{parse_limit, parse_size};
 use kask_executor::process::{SecurityConfig, WorkerProcessConfig};
 use kask_executor::{Supervisor, SupervisorOptions};
 use kask_net::link::Outgoing;
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
     let scheduler = parse_address(&text, files.tls.is_some())?;
     let timeout_ms = parse_duration_ms(&arguments.connect_timeout).map_err(CommandError::Argument)?;
     let security = files.load()?;
-    let incarnation = random_incarnation()?;
+    let incarnation = kask_net::new_incarnation()?;
     let network = io(runtime::handle(), "no network thread")?;
     let (made, connected) = std::sync::mpsc::channel();
     {
@@ -113,7 +113,8 @@ fn supervisor_options(
     count: usize,
     connect_timeout_ms: u64,
 ) -> Result<SupervisorOptions, CommandError> {
-    let memory_limit_bytes = parse_limit(&arguments.memory_limit, count as u64).map_err(CommandError::Argument)?;
+    let memory_limit_bytes = parse_limit(&arguments.memory_limit, count)
+        .map_err(|error| CommandError::Argument(format!("--memory-limit: {error}")))?;
     let nthreads = match arguments.nthreads {
         Some(0) => return Err(CommandError::Argument("--nthreads must be at least 1".into())),
         Some(nthreads) => nthreads,
@@ -140,22 +141,41 @@ fn supervisor_options(
         worker: WorkerProcessConfig {
             scheduler: scheduler.to_string(),
             security,
-            name: String::new(),
-            incarnation: String::new(),
             nthreads,
             memory_limit_bytes,
             resources: parse_resources(&arguments.resources)?,
             local_directory: local_directory.display().to_string(),
             listen: format!("{scheme}://{host}:0"),
             host,
-            last_task_file: None,
             connect_timeout_ms,
             preload: arguments.preload.clone(),
+            spill_max_bytes: size("--spill-limit", &arguments.spill_limit)?,
+            spill_reserve_bytes: arguments
+                .spill_reserve
+                .as_deref()
+                .map(|text| size("--spill-reserve", text))
+                .transpose()?,
+            spill_compression: arguments.spill_compression,
+            memory_target: arguments.memory_target.map_or(Ok(0.0), target)?,
+            ..WorkerProcessConfig::default()
         },
         name_prefix,
         socket_directory: local.then(|| directory.path().to_path_buf()),
+        spill_base: arguments.spill_directory.clone().or_else(|| arguments.local_directory.clone()),
         restart: !arguments.no_restart,
     })
+}
+
+fn size(option: &str, text: &str) -> Result<u64, CommandError> {
+    let wrong = || CommandError::Argument(format!("{option} takes a size such as 20GiB or 500MB, not {text:?}"));
+    parse_size(text).ok_or_else(wrong)
+}
+
+fn target(share: f64) -> Result<f64, CommandError> {
+    if share > 0.0 && share < 1.0 {
+        return Ok(share);
+    }
+    Err(CommandError::Argument(format!("--memory-target takes a share above 0 and below 1, not {share}")))
 }
 
 fn parse_resources(text: &str) -> Result<BTreeMap<String, f64>, CommandError> {
@@ -171,4 +191,54 @@ fn parse_resources(text: &str) -> Result<BTreeMap<String, f64>, CommandError> {
     }
     Resources::new(resources.iter().map(|(name, amount)| (name.as_str(), *amount))).map_err(CommandError::Argument)?;
     Ok(resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+    use clap::Parser;
+    use kask_executor::memory_settings::SpillCompression;
+
+    fn options(more: &[&str]) -> Result<SupervisorOptions, CommandError> {
+        let words = ["kask", "worker", "tcp://127.0.0.1:1"].iter().chain(more);
+        let Command::Worker(arguments) = Arguments::try_parse_from(words).expect("a command").command else {
+            panic!("it is about workers")
+        };
+        let directory = LocalDir::new().expect("a directory");
+        let address = "tcp://127.0.0.1:1".parse().expect("an address");
+        supervisor_options(&arguments, "python".into(), &address, SecurityConfig::default(), &directory, 2, 1000)
+    }
+
+    #[test]
+    fn memory_options_reach_the_workers() {
+        let more = ["--memory-limit", "3GiB", "--memory-target", "0.5", "--spill-directory", "/data/spill"];
+        let spill = ["--spill-limit", "20 GB", "--spill-reserve", "1GiB", "--spill-compression", "off"];
+        let options = options(&[more, spill].concat()).expect("options");
+        let memory = options.worker.memory_options();
+        assert_eq!((memory.limit_bytes, memory.target), (3 << 30, 0.5));
+        assert_eq!((memory.spill_max_bytes, memory.spill_reserve_bytes), (20_000_000_000, Some(1 << 30)));
+        assert_eq!(memory.spill_compression, SpillCompression::Off);
+        assert_eq!(options.spill_base, Some(PathBuf::from("/data/spill")));
+    }
+
+    #[test]
+    fn by_default_workers_share_the_memory_and_spill_without_a_limit() {
+        let memory = options(&[]).expect("options").worker.memory_options();
+        assert_eq!(memory.limit_bytes, kask_executor::memory_limits::auto_limit_bytes(2, true));
+        assert_eq!((memory.target, memory.spill_max_bytes, memory.spill_reserve_bytes), (0.0, 0, None));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for (option, value) in [
+            ("--memory-limit", "lots"),
+            ("--spill-limit", "much"),
+            ("--spill-reserve", "-1"),
+            ("--memory-target", "1.5"),
+        ] {
+            let problem = options(&[&format!("{option}={value}")]).expect_err("refused").to_string();
+            assert!(problem.contains(option) && problem.contains(value), "{problem}");
+        }
+    }
 }

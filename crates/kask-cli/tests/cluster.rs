@@ -100,7 +100,7 @@ fn worker_options(name: &str, n: u128) -> WorkerOptions {
         incarnation: Incarnation(n),
         nthreads: 2,
         resources: Resources::default(),
-        memory_limit_bytes: 0,
+        memory: Default::default(),
         local_directory: "".into(),
         host: "localhost".into(),
         versions: Vec::new(),

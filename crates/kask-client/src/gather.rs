@@ -1,13 +1,15 @@
 //! Results, fetched straight from the workers that hold them.
 //!
-//! A value may move or be lost between the scheduler's word and the fetch: then the key counts as pending again,
-//! the scheduler is asked anew, and the fetch is repeated, for as long as `STUBBORN` per key and worker.
+//! A value may move or be lost between the scheduler's word and the fetch. A holder that does not have it is named to the
+//! scheduler (`Missing`), and the key counts as pending until the scheduler says how it stands. A holder that has too
+//! much to send is asked again after a pause. One that cannot be reached is asked again until the scheduler names another
+//! or says that the value is lost; after `STUBBORN` the key fails, since the trouble is on this side.
 
 use crate::client::Client;
 use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
 use crate::state::Status;
 use kask_net::data_plane::{DataSink, Fetched};
-use kask_types::{Failure, Key, Payload, TaskId, WorkerId};
+use kask_types::{Failure, Key, Payload, ValueId, WorkerId};
 use kask_wire::ClientToScheduler;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -15,8 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a fetch that brings nothing is repeated while the scheduler keeps naming a holder.
+/// How long a holder that cannot be reached is asked again while the scheduler keeps naming it.
 const STUBBORN: Duration = Duration::from_secs(60);
+/// After so many holders did not have a value that the scheduler said they had, something is wrong with a worker.
+const MOST_IN_VAIN: u32 = 30;
+/// First and longest pause before a holder is asked again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
 /// How many values are asked for in one request.
 const BATCH: usize = 4096;
 
@@ -28,11 +34,11 @@ struct Basket {
 #[derive(Default)]
 struct Arrived {
     open: usize,
-    values: Vec<(TaskId, Fetched)>,
+    values: Vec<(ValueId, Fetched)>,
 }
 
 impl DataSink for Basket {
-    fn values(&mut self, values: Vec<(TaskId, Fetched)>, last: bool) {
+    fn values(&mut self, values: Vec<(ValueId, Fetched)>, last: bool) {
         let mut shared = self.shared.lock();
         shared.values.extend(values);
         if last {
@@ -45,9 +51,26 @@ impl DataSink for Basket {
 }
 
 /// What is known of the distinct keys of one gather.
+#[derive(Default)]
 struct Round {
     results: FxHashMap<Key, Result<Payload, Failure>>,
     wanted: Vec<Key>,
+    /// Since when a key's holder could not be reached.
+    unreachable: FxHashMap<Key, Instant>,
+    /// How many holders did not have a key's value.
+    in_vain: FxHashMap<Key, u32>,
+}
+
+/// A key for which nothing came, and why.
+enum Problem {
+    /// It is being computed again: the scheduler will say when it is there.
+    Pending,
+    /// The holder does not have it.
+    NotThere(WorkerId),
+    /// The holder has too much to send.
+    Busy,
+    /// The holder cannot be reached.
+    Unreachable(WorkerId),
 }
 
 impl Client {
@@ -62,9 +85,8 @@ impl Client {
         interrupted: Interrupted,
     ) -> Result<Vec<Result<Payload, Failure>>, WaitError> {
         let deadline = deadline_of(timeout);
-        let started = Instant::now();
-        let mut round = Round { results: FxHashMap::default(), wanted: keys.to_vec() };
-        let mut pause = Duration::from_millis(1);
+        let mut round = Round { wanted: keys.to_vec(), ..Round::default() };
+        let mut pause = PAUSES.0;
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             self.wait(&round.wanted, true, left, &mut *interrupted)?;
@@ -75,23 +97,18 @@ impl Client {
             if retry.is_empty() {
                 break;
             }
-            if started.elapsed() > STUBBORN {
-                for (key, problem) in retry {
-                    round.results.insert(key, Err(Failure::Lost { task: problem.into() }));
+            if self.prepare_retry(&mut round, retry) {
+                Signal::default().wait(Some(Instant::now() + pause), &mut *interrupted).or_else(
+                    |error| match error {
+                        WaitError::TimedOut => Ok(()),
+                        other => Err(other),
+                    },
+                )?;
+                pause = (pause * 2).min(PAUSES.1);
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return Err(WaitError::TimedOut);
                 }
-                break;
             }
-            round.wanted = retry.into_iter().map(|(key, _)| key).collect();
-            // The scheduler may not have noticed yet what this client just saw.
-            Signal::default().wait(Some(Instant::now() + pause), &mut *interrupted).or_else(|error| match error {
-                WaitError::TimedOut => Ok(()),
-                other => Err(other),
-            })?;
-            pause = (pause * 2).min(Duration::from_millis(500));
-            let mut state = self.0.state.lock();
-            round.wanted.iter().for_each(|key| state.forget_location(*key));
-            drop(state);
-            self.send(ClientToScheduler::Want(round.wanted.clone()));
         }
         Ok(keys
             .iter()
@@ -102,15 +119,57 @@ impl Client {
             .collect())
     }
 
+    /// Tells the scheduler who did not have what; says whether to pause before the next round.
+    fn prepare_retry(&self, round: &mut Round, retry: Vec<(Key, Problem)>) -> bool {
+        let mut missing = Vec::new();
+        let mut pauses = false;
+        round.wanted.clear();
+        for (key, problem) in retry {
+            match problem {
+                Problem::Pending => {}
+                Problem::NotThere(worker) => {
+                    let count = round.in_vain.entry(key).or_insert(0);
+                    *count += 1;
+                    if *count > MOST_IN_VAIN {
+                        let task = format!("{key} (the scheduler named {count} holders, and none of them had it)");
+                        round.results.insert(key, Err(Failure::Lost { task: task.into() }));
+                        continue;
+                    }
+                    missing.push((key, worker));
+                }
+                Problem::Busy => pauses = true,
+                Problem::Unreachable(worker) => {
+                    let since = *round.unreachable.entry(key).or_insert_with(Instant::now);
+                    if since.elapsed() > STUBBORN {
+                        let address = self.worker_address(worker).unwrap_or_else(|| "an unknown address".into());
+                        let task = format!("{key} (its worker at {address} cannot be reached from this client)");
+                        round.results.insert(key, Err(Failure::Lost { task: task.into() }));
+                        continue;
+                    }
+                    pauses = true;
+                }
+            }
+            round.wanted.push(key);
+        }
+        if !missing.is_empty() {
+            let mut state = self.0.state.lock();
+            missing.iter().for_each(|&(key, _)| state.forget_location(key));
+            drop(state);
+            // The answer says for each key where it is now, or that it is pending.
+            self.send(ClientToScheduler::Missing(missing));
+        }
+        pauses
+    }
+
     /// Fetches what is in memory and not here yet; gives back the keys for which nothing came, and why.
     fn fetch_round(
         &self,
         round: &mut Round,
         deadline: Option<Instant>,
         interrupted: Interrupted,
-    ) -> Result<Vec<(Key, String)>, WaitError> {
-        let mut by_worker: BTreeMap<WorkerId, Vec<TaskId>> = BTreeMap::new();
-        let mut asked: FxHashMap<TaskId, (Key, WorkerId)> = FxHashMap::default();
+    ) -> Result<Vec<(Key, Problem)>, WaitError> {
+        let mut by_worker: BTreeMap<WorkerId, Vec<ValueId>> = BTreeMap::new();
+        let mut asked: FxHashMap<ValueId, (Key, WorkerId)> = FxHashMap::default();
         let mut retry = Vec::new();
         {
             let state = self.0.state.lock();
@@ -120,14 +179,15 @@ impl Client {
                 }
                 match state.status(key) {
                     Status::InMemory { task, worker, .. } => {
-                        if asked.insert(task, (key, worker)).is_none() {
-                            by_worker.entry(worker).or_default().push(task);
+                        let id = ValueId::from(task);
+                        if asked.insert(id, (key, worker)).is_none() {
+                            by_worker.entry(worker).or_default().push(id);
                         }
                     }
                     Status::Failed(failure) => {
                         round.results.insert(key, Err(Failure::clone(&failure)));
                     }
-                    Status::Pending => retry.push((key, "it is being computed again".to_string())),
+                    Status::Pending => retry.push((key, Problem::Pending)),
                     Status::Unknown => {
                         let reason = "its future was released".into();
                         round.results.insert(key, Err(Failure::Cancelled { reason }));
@@ -143,11 +203,9 @@ impl Client {
             match fetched {
                 Fetched::Here(payload) => drop(round.results.insert(key, Ok(payload))),
                 Fetched::Failed(failure) => drop(round.results.insert(key, Err(failure))),
-                Fetched::NotThere => retry.push((key, format!("its worker {worker:?} does not hold it"))),
-                Fetched::Unreachable => {
-                    let address = self.worker_address(worker).unwrap_or_else(|| "an unknown address".into());
-                    retry.push((key, format!("its worker at {address} cannot be reached from this client")));
-                }
+                Fetched::Busy => retry.push((key, Problem::Busy)),
+                Fetched::NotThere => retry.push((key, Problem::NotThere(worker))),
+                Fetched::Unreachable => retry.push((key, Problem::Unreachable(worker))),
             }
         }
         Ok(retry)
@@ -155,10 +213,10 @@ impl Client {
 
     fn fetch(
         &self,
-        by_worker: BTreeMap<WorkerId, Vec<TaskId>>,
+        by_worker: BTreeMap<WorkerId, Vec<ValueId>>,
         deadline: Option<Instant>,
         interrupted: Interrupted,
-    ) -> Result<Vec<(TaskId, Fetched)>, WaitError> {
+    ) -> Result<Vec<(ValueId, Fetched)>, WaitError> {
         let signal = Arc::new(Signal::default());
         let requests = by_worker.values().map(|tasks| tasks.len().div_ceil(BATCH)).sum();
         let shared = Arc::new(Mutex::new(Arrived { open: requests, values: Vec::new() }));

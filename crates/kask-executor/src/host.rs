@@ -1,25 +1,28 @@
-//! The worker core as an actor, with its values, runners and links.
+//! A worker of this process: its values, runners, disk and links around the actor of its core (`working`).
 
+use crate::disk::Disk;
 use crate::last_task::LastTask;
-use crate::procfs;
-use crate::runners::{self, Queued, RunQueue, takes_next};
-use crate::runtime::{Blob, Job, Runtime, Value};
-use crate::store::{Store, Stored};
-use kask_net::data_plane::{DataPlane, DataSink, Fetched};
-use kask_net::reactor::{Actor, Link, Pump, Reactor, Wake, drive};
+use crate::memory_settings::MemoryOptions;
+use crate::monitor::{self, Managed};
+use crate::runners::{self, RunQueue};
+use crate::runtime::Runtime;
+use crate::spill::SpillStats;
+use crate::store::Store;
+use crate::working::{Input, Working};
+use kask_net::data_plane::DataPlane;
+use kask_net::reactor::{Link, Pump, Reactor, Wake, drive};
 use kask_net::runtime as network;
 use kask_net::timer::Timer;
-use kask_types::{BlobId, Failure, Incarnation, Payload, Resources, TaskId, Tick, WorkerId};
-use kask_wire::worker::{FetchProblem, Peer, WorkerInfo, WorkerMetrics};
-use kask_wire::{ComputeTask, SchedulerToWorker, WorkerToScheduler};
-use kask_worker::{Action, Config, Event, Worker};
+use kask_types::{Incarnation, Resources, WorkerId};
+use kask_wire::worker::{Peer, WorkerInfo};
+use kask_wire::{SchedulerToWorker, WorkerToScheduler};
+use kask_worker::{Config, Event, MemoryConfig};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// How often ends that a busy runner left behind are worked off.
 const TICKER: Duration = Duration::from_millis(1);
@@ -35,8 +38,8 @@ pub struct WorkerOptions {
     pub nthreads: u32,
     /// What it offers.
     pub resources: Resources,
-    /// Budget in bytes; 0 for none.
-    pub memory_limit_bytes: u64,
+    /// What it may use of memory, and of the disk.
+    pub memory: MemoryOptions,
     /// A folder for its files.
     pub local_directory: Arc<str>,
     /// Host, for restrictions and locality.
@@ -56,6 +59,8 @@ pub struct WorkerHost {
     pub(crate) this: Weak<WorkerHost>,
     reactor: Reactor<Working>,
     pub(crate) store: Arc<Store>,
+    pub(crate) disk: Disk,
+    pub(crate) managed: Managed,
     pub(crate) queue: Arc<RunQueue>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) options: WorkerOptions,
@@ -70,49 +75,31 @@ pub struct WorkerHost {
     started: (Instant, SystemTime),
 }
 
-pub(crate) enum Input {
-    Core(Event),
-    Connect(Arc<dyn Link<WorkerToScheduler>>),
-}
-
-struct Working {
-    core: Worker,
-    host: Weak<WorkerHost>,
-    store: Arc<Store>,
-    queue: Arc<RunQueue>,
-    data: Arc<dyn DataPlane>,
-    uplink: Option<Arc<dyn Link<WorkerToScheduler>>>,
-    blobs: FxHashMap<BlobId, Arc<Blob>>,
-    ready: Vec<Queued>,
-    timer: Arc<Timer>,
-    started: Instant,
-    is_registered: bool,
-}
-
 impl WorkerHost {
     /// A worker without a scheduler. `data` is its way to other workers' values.
     pub fn new(options: WorkerOptions, runtime: Arc<dyn Runtime>, data: Arc<dyn DataPlane>) -> Arc<WorkerHost> {
-        let config = Config { nthreads: options.nthreads, resources: options.resources.clone(), ..Config::default() };
+        let config = Config {
+            nthreads: options.nthreads,
+            resources: options.resources.clone(),
+            memory: memory_config(&options.memory),
+            ..Config::default()
+        };
         let store = Arc::new(Store::default());
         let queue = Arc::new(RunQueue::new(options.nthreads as usize));
         let timer = Arc::new(Timer::default());
         let started = (Instant::now(), SystemTime::now());
         let host = Arc::new_cyclic(|this| WorkerHost {
             this: this.clone(),
-            reactor: Reactor::new(Working {
-                core: Worker::new(config),
-                host: this.clone(),
-                store: store.clone(),
-                queue: queue.clone(),
+            reactor: Reactor::new(Working::new(
+                config,
+                this.clone(),
+                (store.clone(), queue.clone(), timer.clone()),
                 data,
-                uplink: None,
-                blobs: FxHashMap::default(),
-                ready: Vec::new(),
-                timer: timer.clone(),
-                started: started.0,
-                is_registered: false,
-            }),
+                started.0,
+            )),
             store,
+            disk: Disk::new(options.name.clone(), options.memory.clone()),
+            managed: Managed::new(),
             queue,
             runtime,
             address: Mutex::new("".into()),
@@ -147,7 +134,7 @@ impl WorkerHost {
             host: options.host.clone(),
             pid: std::process::id(),
             nthreads: options.nthreads,
-            memory_limit_bytes: options.memory_limit_bytes,
+            memory_limit_bytes: options.memory.limit_bytes,
             resources: options.resources.clone(),
             versions: options.versions.clone(),
             in_process: options.in_process,
@@ -155,10 +142,30 @@ impl WorkerHost {
         if !self.synchronous {
             runners::start(self);
         }
+        if options.memory.limit_bytes > 0 {
+            monitor::start(self);
+        }
         self.reactor.post(Input::Connect(uplink.clone()));
         drive(self.clone());
         uplink.post(WorkerToScheduler::Register(info));
         drive(uplink);
+    }
+
+    /// Takes over what an earlier process in this worker's place spilled for the same scheduler. Before [`WorkerHost::start`].
+    pub fn adopt(self: &Arc<Self>, scheduler: Incarnation) {
+        let adopted = self.disk.adopt(scheduler);
+        if adopted.is_empty() {
+            return;
+        }
+        let found = adopted.iter().map(|spilled| (spilled.task(), spilled.nbytes(), spilled.disk_bytes())).collect();
+        adopted.into_iter().for_each(|spilled| self.store.adopt(spilled));
+        self.post(Event::Adopted(found));
+        drive(self.clone());
+    }
+
+    /// What has been spilled.
+    pub fn spill_stats(&self) -> SpillStats {
+        self.disk.stats()
     }
 
     /// The worker's name.
@@ -222,12 +229,14 @@ impl WorkerHost {
             std::thread::sleep(Duration::from_micros(200));
         }
         self.store.clear();
+        self.disk.destroy();
         true
     }
 
     /// Starts nothing more, and tells those who wait for the worker's end.
     pub(crate) fn end(&self) {
         self.queue.stop();
+        self.disk.stop();
         self.timer.stop();
     }
 }
@@ -248,169 +257,14 @@ impl Link<SchedulerToWorker> for WorkerHost {
     }
 }
 
-impl Actor for Working {
-    type Event = Input;
-
-    fn handle(&mut self, events: &mut Vec<Input>, wake: &mut Wake) {
-        let now = Tick(self.started.elapsed().as_nanos() as u64);
-        for input in events.drain(..) {
-            match input {
-                Input::Core(event) => {
-                    self.core.handle(now, event);
-                    while let Some(action) = self.core.poll_action() {
-                        self.act(action, wake);
-                    }
-                }
-                Input::Connect(uplink) => self.uplink = Some(uplink),
-            }
-        }
-        if !self.is_registered
-            && let (Some(host), Some(id)) = (self.host.upgrade(), self.core.worker_id())
-        {
-            *host.worker_id.lock() = Some(id);
-            self.is_registered = true;
-        }
-        let by_runner = takes_next(&self.queue);
-        self.queue.push(&mut self.ready, by_runner);
-        self.timer.set(self.core.next_deadline().map(|tick| self.started + Duration::from_nanos(tick.0)));
-    }
-}
-
-impl Working {
-    fn act(&mut self, action: Action, wake: &mut Wake) {
-        match action {
-            Action::Run(task) => {
-                let queued = self.job_of(task);
-                self.ready.push(queued);
-            }
-            Action::Fetch { request, peer, tasks } => {
-                let Some(host) = self.host.upgrade() else { return };
-                self.data.get(peer, tasks, Box::new(FetchSink { host, request, peer }));
-            }
-            Action::Drop(tasks) => self.store.remove(&tasks),
-            Action::KeepBlobs(blobs) => {
-                for (id, payload) in blobs {
-                    self.blobs.insert(id, Arc::new(Blob { payload, loaded: Default::default() }));
-                }
-            }
-            Action::DropBlobs(blobs) => blobs.iter().for_each(|id| drop(self.blobs.remove(id))),
-            Action::ToScheduler(message) => self.tell(message, wake),
-            Action::PeerJoined(peer) => self.data.join(&peer),
-            Action::PeerLeft(worker) => self.data.leave(worker),
-            Action::RunFunction { call, payload } => self.run_function(call, payload),
-            Action::Close { reason } => self.close(&reason, wake),
-        }
-    }
-
-    fn tell(&mut self, message: WorkerToScheduler, wake: &mut Wake) {
-        let message = match message {
-            WorkerToScheduler::Heartbeat(metrics) => WorkerToScheduler::Heartbeat(WorkerMetrics {
-                memory_bytes: procfs::own_memory_bytes(),
-                served_bytes: self.store.served_bytes.load(Ordering::Relaxed),
-                ..metrics
-            }),
-            other => other,
-        };
-        if let Some(uplink) = &self.uplink {
-            uplink.post(message);
-            wake.add(uplink.clone());
-        }
-    }
-
-    fn job_of(&self, task: ComputeTask) -> Queued {
-        let mut inputs = Vec::with_capacity(task.inputs.len());
-        for input in &task.inputs {
-            match self.store.get(input.task) {
-                Some(Stored::Value(value)) => inputs.push(value),
-                Some(Stored::Unsendable(failure)) => {
-                    return Queued::Failed { task: task.task, attempt: task.attempt, failure };
-                }
-                None => return self.incomplete(&task, "an input"),
-            }
-        }
-        let function = match task.function {
-            None => None,
-            Some(id) => match self.blobs.get(&id) {
-                Some(blob) => Some(blob.clone()),
-                None => return self.incomplete(&task, "the function"),
-            },
-        };
-        Queued::Job(Job {
-            task: task.task,
-            attempt: task.attempt,
-            name: task.name,
-            function,
-            args: task.args,
-            item: task.item,
-            position: task.position,
-            slots: task.slots,
-            inputs,
-        })
-    }
-
-    /// A broken invariant between core and shell: the attempt is given back rather than lost.
-    fn incomplete(&self, task: &ComputeTask, what: &str) -> Queued {
-        debug_assert!(false, "the worker core handed out {} before {what} was there", task.name);
-        warn!(task = %task.name, what, "a task was handed out incomplete; it will be run again elsewhere");
-        let reason = format!("worker {} had lost {what} of {}", self.queue_name(), task.name).into();
-        Queued::Failed { task: task.task, attempt: task.attempt, failure: Failure::Unrunnable { reason } }
-    }
-
-    fn queue_name(&self) -> String {
-        self.host.upgrade().map(|host| host.name().to_string()).unwrap_or_default()
-    }
-
-    fn run_function(&self, call: u64, payload: Payload) {
-        let (Some(host), Some(uplink)) = (self.host.upgrade(), self.uplink.clone()) else { return };
-        let runtime = host.runtime.clone();
-        let body = Box::new(move || {
-            let result = runtime.call(payload);
-            uplink.post(WorkerToScheduler::RunAnswer { call, result });
-            drive(uplink);
-        });
-        host.runtime.spawn(format!("kask-{}-call", host.name()), body);
-    }
-
-    fn close(&mut self, reason: &str, wake: &mut Wake) {
-        debug!(reason, "the worker closes");
-        if let Some(uplink) = self.uplink.take() {
-            uplink.close(reason);
-            wake.add(uplink);
-        }
-        self.data.close();
-        self.queue.stop();
-        self.timer.stop();
-    }
-}
-
-struct FetchSink {
-    host: Arc<WorkerHost>,
-    request: u64,
-    peer: WorkerId,
-}
-
-impl DataSink for FetchSink {
-    fn values(&mut self, values: Vec<(TaskId, Fetched)>, last: bool) {
-        let mut results = Vec::with_capacity(values.len());
-        for (task, fetched) in values {
-            let result = match fetched {
-                Fetched::Here(payload) => {
-                    let nbytes = payload.nbytes();
-                    self.host.store.insert(task, Stored::Value(Value::received(payload)));
-                    Ok(nbytes)
-                }
-                Fetched::Failed(failure) => {
-                    self.host.store.insert(task, Stored::Unsendable(failure));
-                    Ok(0)
-                }
-                Fetched::NotThere => Err(FetchProblem::NotThere),
-                Fetched::Unreachable => Err(FetchProblem::Unreachable),
-            };
-            results.push((task, result));
-        }
-        self.host.post(Event::Fetched { request: self.request, peer: self.peer, results, last });
-        drive(self.host.clone());
-    }
+fn memory_config(options: &MemoryOptions) -> MemoryConfig {
+    let default = MemoryConfig::default();
+    let target_milli = match options.target {
+        target if target > 0.0 => (target.min(1.0) * 1000.0) as u32,
+        _ => default.target_milli,
+    };
+    let can_spill = options.spill_directory.is_some();
+    MemoryConfig { limit_bytes: options.limit_bytes, target_milli, can_spill, ..default }
 }
 
 /// What makes a worker known to those it does not share a process with.

@@ -1,11 +1,12 @@
 //! Values of workers that live in this very process: no socket, no copy.
 
+use crate::disk::For;
 use crate::host::WorkerHost;
 use crate::runtime::Value;
-use crate::store::Stored;
+use crate::store::{Found, Stored};
 use kask_net::data_plane::{DataPlane, DataSink, Fetched, PutDone};
 use kask_net::reactor::drive;
-use kask_types::{Incarnation, Payload, TaskId, WorkerId};
+use kask_types::{Incarnation, Payload, TaskId, ValueId, WorkerId};
 use kask_wire::worker::Peer;
 use kask_worker::Event;
 use parking_lot::Mutex;
@@ -43,18 +44,34 @@ impl DataPlane for LocalWorkers {
         }
     }
 
-    fn get(&self, worker: WorkerId, tasks: Vec<TaskId>, mut sink: Box<dyn DataSink>) {
-        let host = self.host(worker);
-        let fetch = |task| match &host {
-            None => Fetched::Unreachable,
-            Some(host) => match host.store.get(task) {
-                None => Fetched::NotThere,
-                Some(Stored::Value(value)) => Fetched::Here(value.for_this_process()),
-                Some(Stored::Unsendable(failure)) => Fetched::Failed(failure),
-            },
+    fn get(&self, worker: WorkerId, values: Vec<ValueId>, mut sink: Box<dyn DataSink>) {
+        let Some(host) = self.host(worker) else {
+            sink.values(values.into_iter().map(|id| (id, Fetched::Unreachable)).collect(), true);
+            return;
         };
-        let values = tasks.into_iter().map(|task| (task, fetch(task))).collect();
-        sink.values(values, true);
+        let mut here = Vec::with_capacity(values.len());
+        let mut on_disk = Vec::new();
+        for id in values {
+            match host.store.get(id) {
+                Some(Found::Memory(stored)) => here.push((id, fetched(Some(stored)))),
+                Some(Found::Disk { .. }) => on_disk.push(id),
+                None => here.push((id, Fetched::NotThere)),
+            }
+        }
+        if on_disk.is_empty() {
+            sink.values(here, true);
+            return;
+        }
+        if !here.is_empty() {
+            sink.values(here, false);
+        }
+        let reading = move |host: &Arc<WorkerHost>| {
+            let last = on_disk.len() - 1;
+            for (index, id) in on_disk.into_iter().enumerate() {
+                sink.values(vec![(id, fetched(host.find(id)))], index == last);
+            }
+        };
+        host.disk.read(&host, For::Others, Box::new(reading));
     }
 
     fn put(&self, worker: WorkerId, values: Vec<(TaskId, Payload, u64)>, done: PutDone) {
@@ -70,11 +87,19 @@ impl DataPlane for LocalWorkers {
     fn close(&self) {}
 }
 
+fn fetched(found: Option<Stored>) -> Fetched {
+    match found {
+        None => Fetched::NotThere,
+        Some(Stored::Value(value)) => Fetched::Here(value.for_this_process()),
+        Some(Stored::Unsendable(failure)) => Fetched::Failed(failure),
+    }
+}
+
 impl WorkerHost {
     /// Takes in values that a client scattered.
     pub(crate) fn hold(self: &Arc<Self>, values: Vec<(TaskId, Payload, u64)>) {
         for (task, payload, nbytes) in values {
-            self.store.insert(task, Stored::Value(Value::received(payload)));
+            self.store.insert(task, Stored::Value(Value::received(payload)), nbytes);
             self.post(Event::Stored { task, nbytes });
         }
         drive(self.clone());

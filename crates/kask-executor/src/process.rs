@@ -4,6 +4,8 @@
 //! until the scheduler lets go of it or goes away.
 
 use crate::host::{WorkerHost, WorkerOptions};
+use crate::inherited;
+use crate::memory_settings::SpillCompression;
 use crate::runtime::Runtime;
 use crate::serve::serve;
 use kask_net::link::Outgoing;
@@ -31,7 +33,7 @@ pub const EXIT_UNREACHABLE: i32 = 69;
 pub const EXIT_CONFIG: i32 = 78;
 
 /// Everything a worker process has to know.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerProcessConfig {
     /// Where the scheduler listens.
     pub scheduler: String,
@@ -59,6 +61,24 @@ pub struct WorkerProcessConfig {
     pub connect_timeout_ms: u64,
     /// Modules or files to import before the first task.
     pub preload: Vec<String>,
+    /// The descriptor, inherited from the supervisor, of the memory file in which large buffers live.
+    #[serde(default)]
+    pub arena_fd: Option<i32>,
+    /// A private folder for spilled values: the same for all lives of a place.
+    #[serde(default)]
+    pub spill_directory: Option<PathBuf>,
+    /// Most bytes that may be on disk; 0 for no such limit.
+    #[serde(default)]
+    pub spill_max_bytes: u64,
+    /// Bytes of the file system that stay free; the worker decides when this is nothing.
+    #[serde(default)]
+    pub spill_reserve_bytes: Option<u64>,
+    /// Whether spilled values are compressed.
+    #[serde(default)]
+    pub spill_compression: SpillCompression,
+    /// Share of the budget above which values are spilled; 0 leaves it to the worker.
+    #[serde(default)]
+    pub memory_target: f64,
 }
 
 /// How peers are trusted: by the files that hold the secrets.
@@ -139,6 +159,9 @@ pub fn start(
 ) -> Result<Arc<WorkerHost>, ProcessError> {
     let config: WorkerProcessConfig =
         serde_json::from_str(config).map_err(|error| ProcessError::Config(error.to_string()))?;
+    if let Some(fd) = config.arena_fd {
+        inherited::take_arena(fd, config.memory_limit_bytes);
+    }
     let incarnation = u128::from_str_radix(&config.incarnation, 16)
         .map(Incarnation)
         .map_err(|error| ProcessError::Config(format!("incarnation: {error}")))?;
@@ -168,7 +191,7 @@ pub fn start(
         incarnation,
         nthreads: config.nthreads,
         resources,
-        memory_limit_bytes: config.memory_limit_bytes,
+        memory: config.memory_options(),
         local_directory: config.local_directory.as_str().into(),
         host: config.host.as_str().into(),
         versions,
@@ -180,6 +203,7 @@ pub fn start(
     let host = WorkerHost::new(options, runtime, data);
     let address = listener.address().to_string();
     let uplink = Outgoing::new(connection.sender);
+    host.adopt(connection.peer);
     network.spawn(serve(host.clone(), listener));
     host.start(uplink, &address);
     let mut receiver = connection.receiver;

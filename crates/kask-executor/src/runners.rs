@@ -339,7 +339,7 @@ impl WorkerHost {
     ) {
         let outcome = match completion {
             Completion::Value { value, nbytes } => {
-                self.store.insert(task, Stored::Value(value));
+                self.store.insert(task, Stored::Value(value), nbytes);
                 Outcome::Value { nbytes }
             }
             Completion::Failed(failure) => Outcome::Failed { failure },

@@ -32,7 +32,11 @@ pub enum Value {
         payload: Payload,
         /// The object, a [`Payload::Local`] made by [`Runtime::run_jobs`] at first use.
         object: Arc<OnceLock<Payload>>,
+        /// Whether the memory is a private copy, so that tasks may write to it.
+        writable: bool,
     },
+    /// A result that consists of parts, each of which may be asked for alone.
+    Parts(Arc<[Payload]>),
 }
 
 /// One attempt, with everything at hand.

@@ -1,13 +1,15 @@
 //! Gives values to peers and clients in other processes.
 //!
 //! What is encoded already is answered from the network thread. What is not is encoded by a thread of its own, so that a task
-//! that holds the language's lock never stops the network.
+//! that holds the language's lock never stops the network. What is on disk, and what has to wait until there is room in the
+//! connection's queue, is sent by the disk's servers. Who takes too long is told that this worker is busy, and asks again.
 
+use crate::disk::For;
 use crate::host::WorkerHost;
 use crate::runtime::Value;
-use crate::store::Stored;
+use crate::store::{Found, Stored};
 use kask_net::{Accepted, Connection, Listener, Sender};
-use kask_types::{Payload, TaskId, WorkerId};
+use kask_types::{Payload, ValueId, WorkerId};
 use kask_wire::data::Value as WireValue;
 use kask_wire::{DataReply, DataRequest, Role};
 use std::sync::Arc;
@@ -19,13 +21,37 @@ use tracing::debug;
 const ENCODE_BATCH: usize = 256;
 /// How long values that come before the scheduler's answer to the registration wait for it.
 const REGISTERED: Duration = Duration::from_secs(10);
-/// Bytes that may wait to be written to one peer before its next values are encoded.
+/// Bytes that may wait to be written to one peer before it is told to ask again.
 const QUEUED_BYTES: usize = 256 << 20;
+/// How long those who serve a peer wait for it to take what it asked for before they say that they are busy, and in which steps.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
+/// Values that are read from disk are sent in lots of so many bytes.
+const REPLY_BYTES: usize = 1 << 20;
+
+/// A request that is answered by several threads: closed when the last of them lets go of it.
+struct Request {
+    number: u64,
+    sender: Sender,
+}
+
+impl Request {
+    /// False when nobody listens any more.
+    fn answer(&self, values: Vec<(ValueId, WireValue)>) -> bool {
+        self.sender.send(&DataReply::Values { request: self.number, values, last: false }).is_ok()
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // That the connection is gone closes the request as well.
+        let _ = self.sender.send(&DataReply::Values { request: self.number, values: Vec::new(), last: true });
+    }
+}
 
 struct Encoding {
-    request: u64,
-    values: Vec<(TaskId, Payload)>,
-    sender: Sender,
+    request: Arc<Request>,
+    values: Vec<(ValueId, Payload)>,
 }
 
 /// Accepts data connections until the worker ends.
@@ -58,28 +84,94 @@ fn start_encoder(host: &Arc<WorkerHost>) -> mpsc::Sender<Encoding> {
 }
 
 fn encode(host: &WorkerHost, encoding: Encoding) {
-    let Encoding { request, values, sender } = encoding;
-    let mut batches = values.chunks(ENCODE_BATCH).peekable();
-    while let Some(batch) = batches.next() {
-        while sender.queued_bytes() > QUEUED_BYTES && sender.is_open() {
-            std::thread::sleep(Duration::from_millis(1));
+    let Encoding { request, values } = encoding;
+    for batch in values.chunks(ENCODE_BATCH) {
+        if request.sender.queued_bytes() > most_queued(host) {
+            if !request.answer(batch.iter().map(|(id, _)| (*id, WireValue::Busy)).collect()) {
+                return;
+            }
+            continue;
         }
-        let encoded = host.runtime.encode(batch.to_vec());
-        let values = batch
-            .iter()
-            .zip(encoded)
-            .map(|((task, _), encoded)| match encoded {
-                Ok(payload) => {
-                    host.store.served(&payload);
-                    (*task, WireValue::Here(payload))
-                }
-                Err(failure) => (*task, WireValue::Failed(failure)),
-            })
-            .collect();
-        let reply = DataReply::Values { request, values, last: batches.peek().is_none() };
-        if sender.send(&reply).is_err() {
+        let values = encode_all(host, batch);
+        if !request.answer(values) {
             return;
         }
+    }
+}
+
+fn encode_all(host: &WorkerHost, objects: &[(ValueId, Payload)]) -> Vec<(ValueId, WireValue)> {
+    let encoded = host.runtime.encode(objects.iter().map(|(id, object)| (id.task, object.clone())).collect());
+    let values = objects.iter().zip(encoded).map(|((id, object), encoded)| match encoded {
+        Ok(payload) => {
+            host.store.keep_encoding(*id, object, &payload);
+            (*id, here(host, payload))
+        }
+        Err(failure) => (*id, WireValue::Failed(failure)),
+    });
+    values.collect()
+}
+
+/// Answers with values that are on disk, or that could not be sent at once. Called by the disk's servers.
+fn serve_slowly(host: &Arc<WorkerHost>, request: &Request, wanted: Vec<ValueId>) {
+    let mut values = Vec::new();
+    let mut nbytes = 0;
+    let mut patience = PATIENCE;
+    for id in wanted {
+        while request.sender.queued_bytes() > most_queued(host) && request.sender.is_open() && !patience.is_zero() {
+            std::thread::sleep(PAUSE);
+            patience = patience.saturating_sub(PAUSE);
+        }
+        let value = if request.sender.queued_bytes() > most_queued(host) {
+            WireValue::Busy
+        } else {
+            match host.find(id).map(|stored| encoded(stored, host)) {
+                None => WireValue::NotThere,
+                Some(Ok(value)) => value,
+                Some(Err(object)) => {
+                    encode_all(host, &[(id, object)]).pop().map_or(WireValue::NotThere, |(_, value)| value)
+                }
+            }
+        };
+        if let WireValue::Here(payload) = &value {
+            nbytes += payload.nbytes() as usize;
+        }
+        values.push((id, value));
+        if nbytes > REPLY_BYTES || values.len() > ENCODE_BATCH {
+            nbytes = 0;
+            if !request.answer(std::mem::take(&mut values)) {
+                return;
+            }
+        }
+    }
+    request.answer(values);
+}
+
+/// How much may wait to be written to a peer. What waits is held whatever the worker core gives up, so that with a memory
+/// limit this is part of what the process takes beside its values.
+fn most_queued(host: &WorkerHost) -> usize {
+    match host.options.memory.limit_bytes {
+        0 => QUEUED_BYTES,
+        limit => (limit as usize / 8).min(QUEUED_BYTES),
+    }
+}
+
+fn here(host: &WorkerHost, payload: Payload) -> WireValue {
+    host.store.served(&payload);
+    WireValue::Here(payload)
+}
+
+/// A value as it is sent, or the object that has to be encoded first.
+fn encoded(stored: Stored, host: &WorkerHost) -> Result<WireValue, Payload> {
+    match stored {
+        Stored::Unsendable(failure) => Ok(WireValue::Failed(failure)),
+        Stored::Value(Value::Object { encoded: Some(payload), .. } | Value::Encoded { payload, .. }) => {
+            Ok(here(host, payload))
+        }
+        Stored::Value(Value::Object { object: payload @ Payload::Bytes { .. }, encoded: None }) => {
+            Ok(here(host, payload))
+        }
+        Stored::Value(Value::Object { object: object @ Payload::Local(_), encoded: None }) => Err(object),
+        Stored::Value(Value::Parts(parts)) => Ok(here(host, Value::joined(&parts))),
     }
 }
 
@@ -92,7 +184,7 @@ async fn converse(host: Arc<WorkerHost>, accepted: Accepted, encoder: mpsc::Send
     }
     loop {
         match receiver.recv::<DataRequest>().await {
-            Ok(Some(DataRequest::Get { request, tasks })) => answer(&host, request, tasks, &sender, &encoder),
+            Ok(Some(DataRequest::Get { request, values })) => answer(&host, request, values, &sender, &encoder),
             Ok(Some(DataRequest::Put { request, worker, values })) => {
                 let id = registered(&host).await;
                 if id != Some(worker) {
@@ -126,30 +218,56 @@ async fn registered(host: &WorkerHost) -> Option<WorkerId> {
     }
 }
 
-fn answer(host: &WorkerHost, request: u64, tasks: Vec<TaskId>, sender: &Sender, encoder: &mpsc::Sender<Encoding>) {
-    let mut ready = Vec::with_capacity(tasks.len());
-    let mut to_encode = Vec::new();
-    for task in tasks {
-        match host.store.get(task) {
-            None => ready.push((task, WireValue::NotThere)),
-            Some(Stored::Unsendable(failure)) => ready.push((task, WireValue::Failed(failure))),
-            Some(Stored::Value(Value::Object { encoded: Some(payload), .. } | Value::Encoded { payload, .. })) => {
-                host.store.served(&payload);
-                ready.push((task, WireValue::Here(payload)));
-            }
-            Some(Stored::Value(Value::Object { object: payload @ Payload::Bytes { .. }, encoded: None })) => {
-                host.store.served(&payload);
-                ready.push((task, WireValue::Here(payload)));
-            }
-            Some(Stored::Value(Value::Object { object, encoded: None })) => to_encode.push((task, object)),
+fn answer(
+    host: &Arc<WorkerHost>,
+    number: u64,
+    values: Vec<ValueId>,
+    sender: &Sender,
+    encoder: &mpsc::Sender<Encoding>,
+) {
+    let mut ready = Vec::with_capacity(values.len());
+    let (mut to_encode, mut later) = (Vec::new(), Vec::new());
+    let is_limited = host.options.memory.limit_bytes > 0;
+    let mut queued = if is_limited { sender.queued_bytes() as u64 } else { 0 };
+    for id in values {
+        if is_limited && queued > most_queued(host) as u64 {
+            later.push(id);
+            continue;
+        }
+        match host.store.get(id) {
+            None => ready.push((id, WireValue::NotThere)),
+            Some(Found::Memory(stored)) => match encoded(stored, host) {
+                Ok(value) => {
+                    if let WireValue::Here(payload) = &value {
+                        queued += payload.nbytes();
+                    }
+                    ready.push((id, value));
+                }
+                Err(object) => {
+                    if is_limited {
+                        queued += host.store.nbytes(id);
+                    }
+                    to_encode.push((id, object));
+                }
+            },
+            Some(Found::Disk { .. }) => later.push(id),
         }
     }
-    let last = to_encode.is_empty();
-    if (last || !ready.is_empty()) && sender.send(&DataReply::Values { request, values: ready, last }).is_err() {
+    if to_encode.is_empty() && later.is_empty() {
+        // That the connection is gone is seen by whoever reads from it.
+        let _ = sender.send(&DataReply::Values { request: number, values: ready, last: true });
         return;
     }
-    if !last {
+    let request = Arc::new(Request { number, sender: sender.clone() });
+    if !ready.is_empty() && !request.answer(ready) {
+        return;
+    }
+    if !later.is_empty() {
+        let request = request.clone();
+        host.disk.read(host, For::Others, Box::new(move |host| serve_slowly(host, &request, later)));
+    }
+    if !to_encode.is_empty() {
         // The encoder ends with the worker, and with it this connection.
-        let _ = encoder.send(Encoding { request, values: to_encode, sender: sender.clone() });
+        let _ = encoder.send(Encoding { request, values: to_encode });
     }
 }

@@ -4,7 +4,7 @@
 
 use kask_graph::{
     BlockInput, BlockwiseLayer, Expansion, Graph, Grid, InputAxis, KeyLists, Known, Layer, LayerKind, MapLayer,
-    TreeReduceLayer, Wanted, expand, peak_held,
+    ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand, peak_held,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use smallvec::smallvec;
@@ -39,7 +39,6 @@ fn tree(token: u128, input: u128, grid: &Grid, split: u32) -> Layer {
         template: Payload::from_bytes(vec![0; 40]),
         input: LayerToken(input),
         input_grid: grid.clone(),
-        input_offset: 0,
         split_every: (0..grid.len() as u32).map(|axis| (axis, split)).collect(),
     };
     layer(token, "sum", LayerKind::TreeReduce(kind))
@@ -93,16 +92,38 @@ fn keyed(tasks: u32) -> Graph {
     Graph { layers: vec![layer(9, "add", LayerKind::Map(map))] }
 }
 
+/// A shuffle of so many blocks, in so many groups, with a block read before and one made after for each.
+fn shuffled(blocks: u32, groups: u32) -> Graph {
+    let grid: Grid = smallvec![blocks];
+    let stage = || ShuffleStage { function: BlobId::of(b"s"), template: Payload::from_bytes(vec![0; 40]) };
+    let shuffle = ShuffleLayer {
+        split: stage(),
+        merge: stage(),
+        take: stage(),
+        split_prefix: "shuffle-split".into(),
+        merge_prefix: "shuffle-merge".into(),
+        input: LayerToken(1),
+        input_grid: grid.clone(),
+        outputs: grid.clone(),
+        group_ends: (1..=u64::from(groups)).map(|g| (g * u64::from(blocks) / u64::from(groups)) as u32).collect(),
+        wants_position: true,
+    };
+    let shuffle = layer(2, "shuffle", LayerKind::Shuffle(shuffle));
+    Graph { layers: vec![blockwise(1, &grid, vec![]), shuffle, blockwise(3, &grid, vec![same_block(2, &grid)])] }
+}
+
 fn last_key(graph: &Graph) -> Key {
     let layer = graph.layers.last().expect("the graphs here have layers");
-    match layer.kind {
-        LayerKind::Map(_) => layer.key_of(0),
-        _ => layer.key_of(layer.len() - 1),
-    }
+    // The root of the tree by key, and the only result of the other trees.
+    layer.key_of(0)
 }
 
 fn measure(title: &str, graph: &Graph) -> Expansion {
-    let wanted = Wanted::Keys(vec![last_key(graph)]);
+    let last = graph.layers.last().expect("the graphs here have layers");
+    let wanted = match last.kind {
+        LayerKind::Blockwise(_) => Wanted::Keys((0..last.len()).map(|index| last.key_of(index)).collect()),
+        _ => Wanted::Keys(vec![last_key(graph)]),
+    };
     let mut best = f64::MAX;
     let mut expansion = None;
     for _ in 0..3 {
@@ -157,6 +178,8 @@ fn main() {
         ("blockwise and tree", blockwise_and_tree(tasks)),
         ("mean and windows", shared(tasks)),
         ("tree by key", keyed(tasks)),
+        ("shuffle of 10,000 blocks in 100 groups", shuffled(10_000, 100)),
+        ("shuffle of 10,000 blocks in 1,000 groups", shuffled(10_000, 1000)),
     ] {
         let expansion = measure(title, &graph);
         measure_calls(title, &graph, &expansion);

@@ -21,6 +21,8 @@ pub struct Call {
     pub position: Option<Grid>,
     /// How the task's inputs fill the holes.
     pub slots: Slots,
+    /// Which part of each input the task reads; all of it if absent.
+    pub part: Option<u32>,
 }
 
 impl Layer {
@@ -36,6 +38,7 @@ impl Layer {
             LayerKind::Explicit(explicit) => u32::try_from(explicit.keys.len()).unwrap_or(u32::MAX),
             LayerKind::Blockwise(blockwise) => grid::blocks(&blockwise.grid),
             LayerKind::TreeReduce(tree) => tree.sizes().0,
+            LayerKind::Shuffle(shuffle) => shuffle.tasks(),
         }
     }
 
@@ -52,7 +55,7 @@ impl Layer {
         match &self.kind {
             LayerKind::Map(map) => map.keys[index as usize],
             LayerKind::Explicit(explicit) => explicit.keys[index as usize],
-            LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => Key::block(self.token, index),
+            LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) | LayerKind::Shuffle(_) => Key::block(self.token, index),
         }
     }
 
@@ -64,8 +67,14 @@ impl Layer {
         let custom = match &self.kind {
             LayerKind::Map(map) => map.names.get(index as usize),
             LayerKind::Explicit(explicit) => explicit.names.get(index as usize).and_then(Option::as_ref),
-            LayerKind::Blockwise(blockwise) => return self.block_name(grid::position(&blockwise.grid, index)),
-            LayerKind::TreeReduce(_) => return self.block_name(Grid::from_slice(&[index])),
+            LayerKind::Blockwise(blockwise) => {
+                return self.block_name(&self.prefix, grid::position(&blockwise.grid, index));
+            }
+            LayerKind::TreeReduce(_) => return self.block_name(&self.prefix, Grid::from_slice(&[index])),
+            LayerKind::Shuffle(shuffle) => {
+                let (prefix, position) = shuffle.label(&self.prefix, index);
+                return self.block_name(prefix, position);
+            }
         };
         match custom {
             Some(name) => TaskName::Custom(name.clone()),
@@ -73,8 +82,8 @@ impl Layer {
         }
     }
 
-    fn block_name(&self, index: Grid) -> TaskName {
-        TaskName::Block { prefix: self.prefix.clone(), layer: self.token, index }
+    fn block_name(&self, prefix: &Arc<str>, index: Grid) -> TaskName {
+        TaskName::Block { prefix: prefix.clone(), layer: self.token, index }
     }
 
     /// The family of task `index`: durations are learned by it.
@@ -84,6 +93,7 @@ impl Layer {
                 let family = explicit.families.get(index as usize);
                 family.and_then(|&family| explicit.prefixes.get(family as usize)).unwrap_or(&self.prefix)
             }
+            LayerKind::Shuffle(shuffle) => shuffle.label(&self.prefix, index).0,
             LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => &self.prefix,
         }
     }
@@ -95,7 +105,9 @@ impl Layer {
                 let set = explicit.annotations.get(index as usize);
                 set.and_then(|&set| explicit.annotation_sets.get(set as usize)).unwrap_or(&self.annotations)
             }
-            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => &self.annotations,
+            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) | LayerKind::Shuffle(_) => {
+                &self.annotations
+            }
         }
     }
 
@@ -124,7 +136,7 @@ impl Layer {
     /// assert_eq!(layer.name(1).to_string(), format!("inc-{}", Key(8)));
     /// ```
     pub fn call(&self, index: u32) -> Option<Call> {
-        let plain = |function, args, slots| Call { function, args, item: None, position: None, slots };
+        let plain = |function, args, slots| Call { function, args, item: None, position: None, slots, part: None };
         match &self.kind {
             LayerKind::Map(map) => Some(plain(Some(map.function), map.items.get(index as usize)?, Slots::Each)),
             LayerKind::Explicit(explicit) => {
@@ -141,13 +153,14 @@ impl Layer {
                 };
                 let position = blockwise.wants_position.then(|| grid::position(&blockwise.grid, index));
                 let (function, args) = (Some(blockwise.function), blockwise.template.clone());
-                Some(Call { function, args, item, position, slots: blockwise.slots(index) })
+                Some(Call { function, args, item, position, slots: blockwise.slots(index), part: None })
             }
             LayerKind::TreeReduce(tree) => {
                 let (nodes, results) = tree.sizes();
-                let function = if index < nodes - results { tree.combine } else { tree.aggregate };
+                let function = if index < results { tree.aggregate } else { tree.combine };
                 (index < nodes).then(|| plain(Some(function), tree.template.clone(), Slots::OneList))
             }
+            LayerKind::Shuffle(shuffle) => shuffle.call(index),
         }
     }
 }

@@ -67,18 +67,6 @@ pub enum GraphError {
         /// The grid there is.
         actual: Grid,
     },
-    /// An input's first block is not where the reader says.
-    #[error("layer {layer} reads layer {input} from task {said} on, but its blocks begin at task {actual}")]
-    InputOffset {
-        /// The reader.
-        layer: String,
-        /// What is read.
-        input: String,
-        /// Where the reader expects the first block.
-        said: u32,
-        /// Where it is.
-        actual: u32,
-    },
     /// A grid layer reads a layer that has no grid.
     #[error("layer {layer} reads layer {input} as a grid, but that one is a list of tasks")]
     NotAGrid {
@@ -164,6 +152,39 @@ pub enum GraphError {
         layer: String,
         /// The axis.
         axis: u32,
+    },
+    /// A shuffle with a group that makes nothing.
+    #[error("group {group} of shuffle {layer} has no outputs; every group needs at least one")]
+    EmptyGroup {
+        /// The layer.
+        layer: String,
+        /// The group.
+        group: usize,
+    },
+    /// The groups of a shuffle are not its outputs.
+    #[error("the groups of shuffle {layer} have {grouped} outputs together, but it has {outputs}")]
+    Groups {
+        /// The layer.
+        layer: String,
+        /// Outputs in all groups.
+        grouped: u32,
+        /// Outputs there are.
+        outputs: u32,
+    },
+    /// A shuffle that would be cut into too many pieces.
+    #[error(
+        "shuffle {layer} cuts each of {inputs} blocks into {groups} parts, more pieces than the {limit} inputs that a \
+         graph may have; fewer groups of outputs, or larger blocks, would do"
+    )]
+    TooManyPieces {
+        /// The layer.
+        layer: String,
+        /// Input blocks.
+        inputs: u32,
+        /// Groups of outputs.
+        groups: u32,
+        /// The limit.
+        limit: u32,
     },
     /// More axes than anything sensible has.
     #[error("layer {layer} has a grid of {axes} axes; at most {MAX_AXES} are possible")]

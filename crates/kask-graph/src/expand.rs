@@ -15,6 +15,7 @@ use crate::index::{KeyIndex, key_hash};
 use crate::layer::{Graph, Wanted};
 use crate::order;
 use crate::plan::{self, Base, LayerSpan, Plan, Source};
+use crate::shuffle::ShuffleInput;
 use crate::tree::TreeInput;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -112,8 +113,7 @@ impl Expansion {
 ///
 /// `known` is asked at most once about a task of the graph, and never about keys that the graph does not define.
 /// A needed key that is nowhere to be found becomes an external: the scheduler, which knows its tasks, refuses it.
-/// A layer that reads a grid outside of the graph finds the grid's block `i` under [`Key::block`] of `i` (from
-/// `input_offset` on, for trees).
+/// A layer that reads a grid outside of the graph finds the grid's block `i` under [`Key::block`] of `i`.
 ///
 /// ```
 /// # use kask_graph::{expand, Graph, KeyLists, Known, Layer, LayerKind, MapLayer, Output, Wanted};
@@ -237,8 +237,11 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
                         Source::Keyed(keys, _) => outputs.extend(keys.iter().map(|&key| self.reach_key(key))),
                         Source::Blocks(..) => outputs.extend((0..span.len).map(|i| self.reach_block(span.start + i))),
                         Source::Tree(shape, _) => {
-                            let results = shape.output_start()..span.len;
-                            outputs.extend(results.map(|i| self.reach_block(span.start + i)));
+                            outputs.extend((0..shape.results()).map(|i| self.reach_block(span.start + i)));
+                        }
+                        Source::Shuffle(shuffle, _) => {
+                            let results = crate::grid::blocks(&shuffle.outputs);
+                            outputs.extend((0..results).map(|i| self.reach_block(span.start + i)));
                         }
                     }
                 }
@@ -267,6 +270,10 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
                     TreeInput::Block(block) => self.add_block(*base, block),
                     TreeInput::Node(node) => self.add_block(Base::Local(plan.spans[layer].start), node),
                 }),
+                Source::Shuffle(shuffle, base) => shuffle.inputs_of(index, &mut |input| match input {
+                    ShuffleInput::Block(block) => self.add_block(*base, block),
+                    ShuffleInput::Task(task) => self.add_block(Base::Local(plan.spans[layer].start), task),
+                }),
             }
             if self.is_full {
                 return Err(GraphError::TooManyInputs { layer: plan.layers[layer].label(), limit: self.most_inputs });
@@ -279,8 +286,8 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
     fn add_block(&mut self, base: Base, block: u32) {
         let input = match base {
             Base::Local(first) => self.reach_block(first + block),
-            Base::External { layer, offset } => {
-                let key = Key::block(layer, offset + block);
+            Base::External(layer) => {
+                let key = Key::block(layer, block);
                 match self.index.find_listed(self.plan, key) {
                     Some(id) => self.reach(id, key),
                     None => Output::External(key),

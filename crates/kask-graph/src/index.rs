@@ -28,7 +28,7 @@ impl KeyIndex {
     pub(crate) fn new(plan: &Plan<'_>) -> Result<KeyIndex, GraphError> {
         let listed = plan.sources.iter().map(|source| match source {
             Source::Keyed(keys, _) => keys.len(),
-            Source::Blocks(..) | Source::Tree(..) => 0,
+            Source::Blocks(..) | Source::Tree(..) | Source::Shuffle(..) => 0,
         });
         let mut table = HashTable::with_capacity(listed.sum());
         let mut has_grids = false;

@@ -21,7 +21,7 @@ pub struct Graph {
 pub enum Wanted {
     /// These.
     Keys(Vec<Key>),
-    /// All tasks of the map layers and explicit layers, and the last tasks of the others.
+    /// All tasks of the map layers, explicit layers and blockwise layers, and the results of the others.
     All,
 }
 
@@ -49,6 +49,8 @@ pub enum LayerKind {
     Blockwise(BlockwiseLayer),
     /// A tree that combines a grid of blocks along some axes.
     TreeReduce(TreeReduceLayer),
+    /// New blocks that each are made of all blocks of a grid.
+    Shuffle(ShuffleLayer),
 }
 
 /// One function over items that the user handed in; each task has a key of its own.
@@ -132,9 +134,9 @@ pub struct BlockwiseLayer {
 /// How a block finds one of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockInput {
-    /// The grid layer (blockwise or tree) that is read; keys are [`Key::block`] of it.
+    /// The layer whose results are read: anything that has a grid. Their keys are [`Key::block`] of it.
     pub layer: LayerToken,
-    /// That layer's grid.
+    /// The grid of that layer's results.
     pub grid: Grid,
     /// Per axis of that grid, which blocks are read. An axis of one block is broadcast under `Out`.
     pub axes: SmallVec<[InputAxis; 4]>,
@@ -162,9 +164,10 @@ pub enum InputAxis {
 
 /// A tree that combines blocks along `axes`, `split_every` at a time.
 ///
-/// The layer's tasks are all nodes of the tree, level by level from the one next to the input; its *last*
-/// `product(output grid)` tasks are the results. Printed and hashed by their index in the layer.
-/// A node's hole 0 is filled with the list of its inputs in C order.
+/// The layer's tasks are all nodes of the tree: first the `product(output grid)` results in C order, then the inner
+/// levels from the one next to the input on. Printed and hashed by their index in the layer, so that any layer can
+/// read the results as blocks, be the tree in its graph or not. A node's hole 0 is filled with the list of its
+/// inputs in C order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TreeReduceLayer {
     /// Combines partial results.
@@ -173,14 +176,53 @@ pub struct TreeReduceLayer {
     pub aggregate: BlobId,
     /// Argument template of both.
     pub template: Payload,
-    /// The grid layer that is read.
+    /// The layer whose results are read.
     pub input: LayerToken,
-    /// That layer's grid.
+    /// The grid of that layer's results.
     pub input_grid: Grid,
-    /// Index within that layer of its first block (not 0 when it is a tree).
-    pub input_offset: u32,
     /// Which axes are combined, and how many blocks at a time (at least 2) along each.
     pub split_every: Vec<(u32, u32)>,
+}
+
+/// Makes new blocks out of all blocks of a grid (a shuffle of tables, a rechunk of arrays), in three families.
+///
+/// Outputs are made in *groups*, so that there are not as many pieces as inputs times outputs. *Split* `i` takes
+/// input block `i` apart into one part for each group. *Merge* `g` reads part `g` of every split: hole 0 is their
+/// list in C order of the input blocks. *Take* `j` makes output `j` out of the merge of its group, which fills hole 0.
+///
+/// The layer's tasks are the takes (the results, in C order), then the merges, then the splits. All are keyed by
+/// their index in the layer; the takes and the splits are printed by their position in `outputs` and `input_grid`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShuffleLayer {
+    /// What takes an input block apart. Its result consists of parts, one for each group.
+    pub split: ShuffleStage,
+    /// What puts the parts of a group together. Its position is the number of the group.
+    pub merge: ShuffleStage,
+    /// What makes an output out of its group. Its position is the output's number within the group.
+    pub take: ShuffleStage,
+    /// The family of the splits; that of the takes is the layer's.
+    pub split_prefix: Arc<str>,
+    /// The family of the merges.
+    pub merge_prefix: Arc<str>,
+    /// The layer whose results are read.
+    pub input: LayerToken,
+    /// The grid of that layer's results.
+    pub input_grid: Grid,
+    /// The grid of the outputs.
+    pub outputs: Grid,
+    /// Where each group of outputs ends, in C order; no group is empty.
+    pub group_ends: Vec<u32>,
+    /// Whether a block's position in `input_grid` is handed to its split.
+    pub wants_position: bool,
+}
+
+/// What one family of a shuffle calls. Hole 0 is filled with its input or inputs, hole 1 with its position.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShuffleStage {
+    /// The function.
+    pub function: BlobId,
+    /// The argument template.
+    pub template: Payload,
 }
 
 /// How a task's inputs fill its holes.

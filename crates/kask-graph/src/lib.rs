@@ -1,7 +1,7 @@
 //! Layers of tasks: what a client submits, and how the scheduler makes tasks of it.
 //!
 //! Start with [`layer`] for what is submitted, then [`expand`](expand()) for what becomes of it. `order` decides
-//! which task runs first, `call` says what one task runs.
+//! which task runs first, `call` says what one task runs, `peak` how much a run will hold.
 
 mod adjacency;
 mod bits;
@@ -15,7 +15,10 @@ mod index;
 mod keyed;
 pub mod layer;
 mod order;
+mod peak;
 mod plan;
+mod shuffle;
+mod summary;
 mod tree;
 
 pub use adjacency::Csr;
@@ -25,8 +28,11 @@ pub use error::{GraphError, Limits, MAX_AXES};
 pub use expand::{Expansion, InputOf, Known, Output, expand, expand_within};
 pub use held::peak_held;
 pub use layer::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, KeyLists, Layer, LayerKind, MapLayer, Slot,
-    Slots, TreeReduceLayer, Wanted,
+    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, KeyLists, Layer, LayerKind, MapLayer,
+    ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
 };
+pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
 pub use plan::{LayerSpan, validate};
+pub use shuffle::{ShuffleInput, Stage};
+pub use summary::{FamilySummary, summarize};
 pub use tree::{TreeInput, TreeShape};

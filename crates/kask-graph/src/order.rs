@@ -229,7 +229,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Who reads each task: where its readers start, the readers, and how many distinct inputs each task has.
-fn reverse(inputs: &Csr, needed: &BitSet) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+pub(crate) fn reverse(inputs: &Csr, needed: &BitSet) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let tasks = inputs.len();
     let mut starts = vec![0u32; tasks + 1];
     let mut missing = vec![0u32; tasks];

@@ -5,8 +5,7 @@
 //! explicit layers, but nothing for the tasks of grids.
 
 use crate::error::{GraphError, Limits};
-use crate::grid;
-use crate::layer::{BlockwiseLayer, Graph, Grid, KeyLists, Layer, LayerKind};
+use crate::layer::{BlockwiseLayer, Graph, Grid, KeyLists, Layer, LayerKind, ShuffleLayer};
 use crate::tree::TreeShape;
 use kask_types::{Key, LayerToken};
 use rustc_hash::FxHashMap;
@@ -26,8 +25,8 @@ pub struct LayerSpan {
 pub(crate) enum Base {
     /// This local id.
     Local(u32),
-    /// Not in the graph: this task of this layer.
-    External { layer: LayerToken, offset: u32 },
+    /// Not in the graph: task 0 of this layer.
+    External(LayerToken),
 }
 
 /// How a layer's tasks find their inputs.
@@ -39,6 +38,8 @@ pub(crate) enum Source<'g> {
     Blocks(&'g BlockwiseLayer, SmallVec<[Base; 4]>),
     /// As a tree.
     Tree(TreeShape, Base),
+    /// As a shuffle.
+    Shuffle(&'g ShuffleLayer, Base),
 }
 
 /// A graph that has passed all checks but those for cycles.
@@ -116,6 +117,7 @@ fn check_layer(layer: &Layer, limits: &Limits) -> Result<u32, GraphError> {
         LayerKind::Explicit(explicit) => listed(explicit.check(layer, limits.inputs)?),
         LayerKind::Blockwise(blockwise) => blockwise.check(layer, limits.tasks, limits.inputs),
         LayerKind::TreeReduce(tree) => tree.check(layer, limits.tasks, limits.inputs),
+        LayerKind::Shuffle(shuffle) => shuffle.check(layer, limits.tasks, limits.inputs),
     }
 }
 
@@ -131,25 +133,26 @@ impl<'g> Links<'_, 'g> {
             LayerKind::Map(map) => Source::Keyed(&map.keys, &map.inputs),
             LayerKind::Explicit(explicit) => Source::Keyed(&explicit.keys, &explicit.inputs),
             LayerKind::Blockwise(blockwise) => {
-                let base = |input: &crate::BlockInput| self.base(layer, input.layer, &input.grid, None);
+                let base = |input: &crate::BlockInput| self.base(layer, input.layer, &input.grid);
                 Source::Blocks(blockwise, blockwise.inputs.iter().map(base).collect::<Result<_, _>>()?)
             }
-            LayerKind::TreeReduce(tree) => {
-                let base = self.base(layer, tree.input, &tree.input_grid, Some(tree.input_offset))?;
-                Source::Tree(tree.shape(), base)
+            LayerKind::TreeReduce(tree) => Source::Tree(tree.shape(), self.base(layer, tree.input, &tree.input_grid)?),
+            LayerKind::Shuffle(shuffle) => {
+                Source::Shuffle(shuffle, self.base(layer, shuffle.input, &shuffle.input_grid)?)
             }
         })
     }
 
-    /// Finds what `reader` reads as a grid of `said` blocks; `offset` is where it expects the first of them.
-    fn base(&self, reader: &Layer, input: LayerToken, said: &Grid, offset: Option<u32>) -> Result<Base, GraphError> {
+    /// Finds what `reader` reads as a grid of `said` blocks.
+    fn base(&self, reader: &Layer, input: LayerToken, said: &Grid) -> Result<Base, GraphError> {
         let Some(&number) = self.by_token.get(&input) else {
-            return Ok(Base::External { layer: input, offset: offset.unwrap_or(0) });
+            return Ok(Base::External(input));
         };
         let read = &self.layers[number];
         let actual = match &read.kind {
             LayerKind::Blockwise(blockwise) => blockwise.grid.clone(),
             LayerKind::TreeReduce(tree) => tree.output_grid(),
+            LayerKind::Shuffle(shuffle) => shuffle.outputs.clone(),
             LayerKind::Map(_) | LayerKind::Explicit(_) => {
                 return Err(GraphError::NotAGrid { layer: reader.label(), input: read.label() });
             }
@@ -158,14 +161,7 @@ impl<'g> Links<'_, 'g> {
             let said = said.clone();
             return Err(GraphError::InputGrid { layer: reader.label(), input: read.label(), said, actual });
         }
-        // A tree's results are its last tasks; a blockwise layer has no others.
-        let span = self.spans[number];
-        let first = span.len - grid::blocks(&actual);
-        match offset {
-            Some(said) if said != first => {
-                Err(GraphError::InputOffset { layer: reader.label(), input: read.label(), said, actual: first })
-            }
-            _ => Ok(Base::Local(span.start + first)),
-        }
+        // Every kind numbers its results first.
+        Ok(Base::Local(self.spans[number].start))
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Level 0 reads the input's blocks; each further level reads the one before it; the last level's nodes are the
 //! results. There is always a level, so that even a single block is aggregated.
+//!
+//! Nodes are numbered results first, then level by level from the input on: who knows the grid of the results knows
+//! their keys, whatever the tree below them looks like.
 
 use crate::error::GraphError;
 use crate::grid::{self, Run, Runs};
@@ -21,8 +24,12 @@ pub enum TreeInput {
 pub struct TreeShape {
     /// The input's grid and then that of each level.
     grids: Vec<Grid>,
-    /// Index of the first node of each level, and last the number of nodes.
+    /// Index of the first node of each level: the last one's is 0, the others' ascend from the number of results.
     starts: Vec<u32>,
+    /// Number of nodes of the last level.
+    results: u32,
+    /// Number of all nodes.
+    len: u32,
     /// How many blocks at a time along each axis.
     splits: Grid,
 }
@@ -40,12 +47,11 @@ impl TreeReduceLayer {
     ///     template: Payload::empty(),
     ///     input: LayerToken(1),
     ///     input_grid: smallvec![10, 3],
-    ///     input_offset: 0,
     ///     split_every: vec![(0, 4)],
     /// };
     /// let levels: Vec<Vec<u32>> = layer.levels().iter().map(|grid| grid.to_vec()).collect();
     /// assert_eq!(levels, [[3, 3], [1, 3]]);
-    /// assert_eq!(layer.shape().output_start(), 9);
+    /// assert_eq!((layer.shape().results(), layer.shape().len()), (3, 12));
     /// ```
     pub fn levels(&self) -> Vec<Grid> {
         self.walk(|_| ())
@@ -53,13 +59,16 @@ impl TreeReduceLayer {
 
     /// The tree's shape. Sizes beyond `u32::MAX`, which [`crate::expand`] refuses, stay there.
     pub fn shape(&self) -> TreeShape {
-        let mut starts = vec![0u32];
+        let (len, results) = self.sizes();
+        let mut starts = Vec::new();
+        let mut next = results;
         let mut grids = self.walk(|grid| {
-            let last = starts[starts.len() - 1];
-            starts.push(last.saturating_add(grid::blocks(grid)));
+            starts.push(next);
+            next = next.saturating_add(grid::blocks(grid));
         });
+        *starts.last_mut().expect("there is always a level") = 0;
         grids.insert(0, self.input_grid.clone());
-        TreeShape { grids, starts, splits: self.splits() }
+        TreeShape { grids, starts, results, len, splits: self.splits() }
     }
 
     /// The number of nodes, and how many of them are results. Does not allocate.
@@ -114,10 +123,6 @@ impl TreeReduceLayer {
     /// The number of tasks, after checking all that can be checked without other layers.
     pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
         let blocks = grid::check(layer, &self.input_grid, limit_tasks)?;
-        if self.input_offset.checked_add(blocks).is_none() {
-            let (index, len) = (u64::from(self.input_offset) + u64::from(blocks), u64::from(u32::MAX));
-            return Err(GraphError::OutOfRange { layer: layer.label(), what: "an input block", index, len });
-        }
         let mut seen = 0u64;
         for &(axis, split) in &self.split_every {
             let axes = self.input_grid.len();
@@ -155,17 +160,23 @@ fn next_level(grid: &mut Grid, splits: &[u32]) -> bool {
 impl TreeShape {
     /// The number of nodes.
     pub fn len(&self) -> u32 {
-        self.starts[self.starts.len() - 1]
+        self.len
     }
 
     /// Whether the tree has no nodes, which takes an axis without blocks.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
-    /// Index of the first result.
-    pub fn output_start(&self) -> u32 {
-        self.starts[self.starts.len() - 2]
+    /// The number of results: nodes `0..results()`.
+    pub fn results(&self) -> u32 {
+        self.results
+    }
+
+    /// The level that node `index` is on.
+    fn level(&self, index: u32) -> usize {
+        let last = self.starts.len() - 1;
+        if index < self.results { last } else { self.starts[..last].partition_point(|&start| start <= index) - 1 }
     }
 
     /// Calls `visit` with what node `index` reads, in C order.
@@ -176,19 +187,19 @@ impl TreeShape {
     /// # use smallvec::smallvec;
     /// # let layer = TreeReduceLayer {
     /// #     combine: BlobId::of(b"sum"), aggregate: BlobId::of(b"sum"), template: Payload::empty(),
-    /// #     input: LayerToken(1), input_grid: smallvec![5], input_offset: 0, split_every: vec![(0, 2)],
+    /// #     input: LayerToken(1), input_grid: smallvec![5], split_every: vec![(0, 2)],
     /// # };
-    /// // Five blocks, two at a time: nodes 0 to 2 read blocks, 3 and 4 read those, 5 is the result.
+    /// // Five blocks, two at a time: node 0 is the result, nodes 1 to 3 read blocks, 4 and 5 read those.
     /// let mut read = Vec::new();
-    /// layer.shape().inputs_of(2, &mut |input| read.push(input));
-    /// layer.shape().inputs_of(5, &mut |input| read.push(input));
-    /// assert_eq!(read, [TreeInput::Block(4), TreeInput::Node(3), TreeInput::Node(4)]);
+    /// layer.shape().inputs_of(3, &mut |input| read.push(input));
+    /// layer.shape().inputs_of(0, &mut |input| read.push(input));
+    /// assert_eq!(read, [TreeInput::Block(4), TreeInput::Node(4), TreeInput::Node(5)]);
     /// ```
     pub fn inputs_of(&self, index: u32, visit: &mut impl FnMut(TreeInput)) {
         if index >= self.len() {
             return;
         }
-        let level = self.starts.partition_point(|&start| start <= index) - 1;
+        let level = self.level(index);
         let below = &self.grids[level];
         let position = grid::position(&self.grids[level + 1], index - self.starts[level]);
         let run = |((&at, &split), &blocks): ((&u32, &u32), &u32)| {

@@ -18,7 +18,7 @@ fn refused(layers: impl IntoIterator<Item = Layer>) -> GraphError {
 fn everything_or_only_what_is_needed() {
     let graph = graph([
         blockwise(1, &[4, 2], vec![]),
-        tree(2, 1, &[4, 2], 0, &[(0, 2)]),
+        tree(2, 1, &[4, 2], &[(0, 2)]),
         blockwise(3, &[2], vec![reads(2, &[1, 2], &[InputAxis::Fixed(0), InputAxis::Out(0)])]),
     ]);
     let all = expand_new(&graph, &Wanted::All).unwrap();
@@ -33,9 +33,9 @@ fn everything_or_only_what_is_needed() {
 
 #[test]
 fn what_the_scheduler_has_is_not_run_again() {
-    let graph = graph([blockwise(1, &[8], vec![]), tree(2, 1, &[8], 0, &[(0, 2)])]);
-    let alive = BTreeSet::from([Key::block(LayerToken(2), 4), Key::block(LayerToken(1), 7)]);
-    let wanted = [Key::block(LayerToken(2), 6), Key::block(LayerToken(2), 4), Key(5)];
+    let graph = graph([blockwise(1, &[8], vec![]), tree(2, 1, &[8], &[(0, 2)])]);
+    let alive = BTreeSet::from([Key::block(LayerToken(2), 5), Key::block(LayerToken(1), 7)]);
+    let wanted = [Key::block(LayerToken(2), 0), Key::block(LayerToken(2), 5), Key(5)];
     let mut asked = Vec::new();
     let mut known = |key| {
         asked.push(key);
@@ -88,15 +88,12 @@ fn a_listed_key_stands_for_the_block_that_has_it() {
 
 #[test]
 fn layers_outside_of_the_graph_are_external() {
-    let graph = graph([
-        blockwise(2, &[3], vec![same_block(1, &[3])]),
-        tree(3, 9, &[2], 5, &[(0, 2)]),
-        map(4, &[(1, vec![77])]),
-    ]);
+    let graph =
+        graph([blockwise(2, &[3], vec![same_block(1, &[3])]), tree(3, 9, &[2], &[(0, 2)]), map(4, &[(1, vec![77])])]);
     let expansion = expand_new(&graph, &Wanted::All).unwrap();
     let external: BTreeSet<Key> = expansion.externals.iter().copied().collect();
     let blocks = |token, indices: std::ops::Range<u32>| indices.map(move |i| Key::block(LayerToken(token), i));
-    assert_eq!(external, blocks(1, 0..3).chain(blocks(9, 5..7)).chain([Key(77)]).collect());
+    assert_eq!(external, blocks(1, 0..3).chain(blocks(9, 0..2)).chain([Key(77)]).collect());
 }
 
 #[test]
@@ -142,21 +139,100 @@ fn grids_that_do_not_fit_are_refused() {
 
 #[test]
 fn trees_that_do_not_fit_are_refused() {
-    let on = |grid: &[u32], offset, axes: &[(u32, u32)]| {
-        refused([blockwise(1, &[4, 2], vec![]), tree(2, 1, grid, offset, axes)])
+    let on = |grid: &[u32], axes: &[(u32, u32)]| refused([blockwise(1, &[4, 2], vec![]), tree(2, 1, grid, axes)]);
+    assert!(matches!(on(&[4, 2], &[(0, 1)]), GraphError::SplitEvery { split: 1, .. }));
+    assert!(matches!(on(&[4, 2], &[(0, 2), (1, 2), (0, 2)]), GraphError::AxisTwice { axis: 0, .. }));
+    assert!(matches!(on(&[4, 2], &[(2, 2)]), GraphError::OutOfRange { .. }));
+    assert!(matches!(on(&[4, 3], &[(0, 2)]), GraphError::InputGrid { .. }));
+    let nodes = [blockwise(1, &[4], vec![]), tree(2, 1, &[4], &[(0, 2)]), tree(3, 2, &[2], &[(0, 2)])];
+    assert!(matches!(refused(nodes), GraphError::InputGrid { .. }), "the inner nodes are nobody else's");
+}
+
+#[test]
+fn a_trees_results_are_read_like_blocks_wherever_the_tree_is() {
+    // Results 0 and 1, inner nodes 2 to 5, over four rows of two.
+    let layers = || [blockwise(1, &[4, 2], vec![]), tree(2, 1, &[4, 2], &[(0, 2)]), tree(3, 2, &[1, 2], &[(1, 2)])];
+    let readers = || {
+        let both = reads(2, &[1, 2], &[InputAxis::Fixed(0), InputAxis::All]);
+        [blockwise(4, &[1, 2], vec![same_block(2, &[1, 2]), both]), shuffle(5, 2, &[1, 2], &[3], &[1, 2])]
     };
-    assert!(matches!(on(&[4, 2], 0, &[(0, 1)]), GraphError::SplitEvery { split: 1, .. }));
-    assert!(matches!(on(&[4, 2], 0, &[(0, 2), (1, 2), (0, 2)]), GraphError::AxisTwice { axis: 0, .. }));
-    assert!(matches!(on(&[4, 2], 0, &[(2, 2)]), GraphError::OutOfRange { .. }));
-    assert!(matches!(on(&[4, 3], 0, &[(0, 2)]), GraphError::InputGrid { .. }));
-    assert!(matches!(on(&[4, 2], 1, &[(0, 2)]), GraphError::InputOffset { said: 1, actual: 0, .. }));
-    let on_tree = |offset| {
-        let layers = [blockwise(1, &[4], vec![]), tree(2, 1, &[4], 0, &[(0, 2)]), tree(3, 2, &[1], offset, &[(0, 2)])];
-        expand_new(&graph(layers), &Wanted::All)
+    let whole = graph(layers().into_iter().chain(readers()));
+    let results = [0, 1].map(|index| Key::block(LayerToken(2), index));
+    let expansion = expand_new(&whole, &Wanted::All).unwrap();
+    assert_eq!(whole.layers[1].len(), 6);
+    let first = expansion.layers[3].start;
+    assert_eq!(input_keys(&whole, &expansion, first + 1), [results[1], results[0], results[1]]);
+
+    // The same readers later, when the tree is only known by its keys.
+    let later = graph([layers()[2].clone()].into_iter().chain(readers()));
+    let expansion = expand_new(&later, &Wanted::All).unwrap();
+    assert_eq!(expansion.externals.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from(results));
+    let wanted: Vec<Key> = naive_inputs(&later).into_keys().collect();
+    let everything = expand_new(&later, &Wanted::Keys(wanted.clone())).unwrap();
+    check(&later, &wanted, &BTreeSet::new(), &everything);
+}
+
+#[test]
+fn only_what_the_wanted_outputs_of_a_shuffle_need_is_run() {
+    let graph = graph([blockwise(1, &[2, 3], vec![]), shuffle(2, 1, &[2, 3], &[2, 2], &[1, 2, 1])]);
+    let all = expand_new(&graph, &Wanted::All).unwrap();
+    assert_eq!((all.tasks(), all.needed.count()), (6 + 4 + 3 + 6, 19));
+    assert_eq!(all.outputs.len(), 6 + 4, "splits and merges are nobody's results");
+    assert_eq!(all.inputs.total(), 6 + 6 * 3 + 4);
+    let wanted = [1, 2].map(|index| Key::block(LayerToken(2), index));
+    let one_group = expand_new(&graph, &Wanted::Keys(wanted.to_vec())).unwrap();
+    check(&graph, &wanted, &BTreeSet::new(), &one_group);
+    assert_eq!(one_group.needed.count(), 6 + 6 + 1 + 2);
+    // A merge that is there needs no splits.
+    let merge = Key::block(LayerToken(2), 4 + 1);
+    let mut known = |key| if key == merge { Known::Alive } else { Known::No };
+    let merged = expand(&graph, &Wanted::Keys(wanted.to_vec()), &mut known).unwrap();
+    assert_eq!((merged.needed.count(), &merged.externals[..]), (2, &[merge][..]));
+}
+
+#[test]
+fn the_tasks_of_a_shuffle_know_their_part() {
+    let mut layer = shuffle(2, 1, &[2, 2], &[5], &[3, 2]);
+    let LayerKind::Shuffle(kind) = &mut layer.kind else { unreachable!("built above") };
+    kind.wants_position = true;
+    let call = |index| layer.call(index).unwrap();
+    let at = |numbers: &[u32]| Some(Grid::from_slice(numbers));
+    let function = |name: &[u8]| Some(BlobId::of(name));
+    let (take, merge, split) = (call(4), call(6), call(5 + 2 + 3));
+    assert_eq!((take.function, take.position, take.part, take.slots), (function(b"take"), at(&[1]), None, Slots::Each));
+    assert_eq!((merge.function, merge.position, merge.part), (function(b"merge"), at(&[1]), Some(1)));
+    assert_eq!(merge.slots, Slots::OneList);
+    assert_eq!((split.function, split.position, split.part), (function(b"split"), at(&[1, 1]), None));
+    assert!(layer.call(11).is_none());
+    let families: Vec<&str> = [0, 5, 7].map(|index| &**layer.prefix_of(index)).to_vec();
+    assert_eq!(families, ["f", "f-merge", "f-split"]);
+    let token = LayerToken(2);
+    let names = [4, 6, 10].map(|index| layer.name(index).to_string());
+    assert_eq!(
+        names,
+        [format!("('f-{token}', 4)"), format!("('f-merge-{token}', 1)"), format!("('f-split-{token}', 1, 1)")]
+    );
+}
+
+#[test]
+fn shuffles_that_do_not_fit_are_refused() {
+    let on = |grid: &[u32], outputs: &[u32], groups: &[u32]| {
+        refused([blockwise(1, &[4], vec![]), shuffle(2, 1, grid, outputs, groups)])
     };
-    assert!(matches!(on_tree(0), Err(GraphError::InputOffset { actual: 2, .. })));
-    assert!(on_tree(2).is_ok());
-    assert!(matches!(refused([tree(2, 1, &[2], u32::MAX, &[])]), GraphError::OutOfRange { .. }));
+    assert!(matches!(on(&[4], &[4], &[2, 0, 2]), GraphError::EmptyGroup { group: 1, .. }));
+    assert!(matches!(on(&[4], &[4], &[2, 1]), GraphError::Groups { grouped: 3, outputs: 4, .. }));
+    assert!(matches!(on(&[4], &[4], &[4, 1]), GraphError::Groups { grouped: 5, .. }));
+    assert!(matches!(on(&[4], &[1], &[]), GraphError::Groups { grouped: 0, outputs: 1, .. }));
+    assert!(matches!(on(&[5], &[1], &[1]), GraphError::InputGrid { .. }));
+    let error = on(&[100_000], &[100_000], &[1; 100_000]);
+    assert!(matches!(error, GraphError::TooManyPieces { inputs: 100_000, groups: 100_000, .. }), "{error}");
+    assert!(error.to_string().contains("fewer groups"), "{error}");
+    assert!(matches!(on(&[2_000_000_000], &[2_000_000_000], &[2_000_000_000]), GraphError::TooManyPieces { .. }));
+    assert!(matches!(on(&[1 << 20, 1 << 20], &[1], &[1]), GraphError::TooManyTasks { .. }));
+    let list = refused([map(1, &[(1, vec![])]), shuffle(2, 1, &[1], &[1], &[1])]);
+    assert!(matches!(list, GraphError::NotAGrid { .. }));
+    // No outputs are no groups.
+    assert_eq!(validate(&graph([blockwise(1, &[4], vec![]), shuffle(2, 1, &[4], &[0], &[])])), Ok(8));
 }
 
 #[test]
@@ -166,7 +242,7 @@ fn lying_numbers_are_refused_before_anything_is_allocated() {
     assert!(matches!(refused([blockwise(1, &[u32::MAX; 64], vec![])]), GraphError::TooManyTasks { .. }));
     let two = refused([blockwise(1, &[huge], vec![]), blockwise(2, &[huge], vec![])]);
     assert!(matches!(two, GraphError::TooManyTasks { .. }));
-    assert!(matches!(refused([tree(1, 2, &[huge], 0, &[(0, 2)])]), GraphError::TooManyInputs { .. }));
+    assert!(matches!(refused([tree(1, 2, &[huge], &[(0, 2)])]), GraphError::TooManyInputs { .. }));
     let two_lists = vec![reads(5, &[huge], &[InputAxis::All]); 2];
     assert!(matches!(refused([blockwise(1, &[1], two_lists)]), GraphError::TooManyInputs { .. }));
     let limits = Limits { tasks: 100, inputs: 250 };
@@ -251,10 +327,10 @@ fn calls_say_what_a_task_runs() {
     assert_eq!(slots(2), Slots::Mixed([Slot::List(2), Slot::One].into()));
     assert_eq!(blockwise(5, &[3], vec![same_block(1, &[3])]).call(0).unwrap().slots, Slots::Each);
 
-    let sum = tree(6, 1, &[5], 0, &[(0, 2)]);
+    let sum = tree(6, 1, &[5], &[(0, 2)]);
     let functions: Vec<_> = (0..6).map(|index| sum.call(index).unwrap().function).collect();
     let (combine, aggregate) = (Some(BlobId::of(b"combine")), Some(BlobId::of(b"aggregate")));
-    assert_eq!(functions, [combine, combine, combine, combine, combine, aggregate]);
+    assert_eq!(functions, [aggregate, combine, combine, combine, combine, combine]);
     assert_eq!(sum.call(0).unwrap().slots, Slots::OneList);
     assert!(sum.call(6).is_none());
     assert_eq!(sum.name(3).to_string(), format!("('f-{}', 3)", LayerToken(6)));

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use kask_graph::{Expansion, Graph, InputAxis, Output, Wanted, peak_held};
+use kask_graph::{Expansion, Graph, InputAxis, LayerKind, Output, Stage, Wanted, peak_held};
 use kask_types::{Key, LayerToken};
 
 /// Values held at most in our order and in breadth-first order; results are not counted once nobody reads them.
@@ -16,8 +16,11 @@ fn peaks(graph: &Graph, wanted: &Wanted) -> (usize, usize, Expansion) {
 }
 
 fn results(graph: &Graph, layers: &[usize]) -> Wanted {
-    let last = |&layer: &usize| graph.layers[layer].key_of(graph.layers[layer].len() - 1);
-    Wanted::Keys(layers.iter().map(last).collect())
+    Wanted::Keys(layers.iter().map(|&layer| graph.layers[layer].key_of(0)).collect())
+}
+
+fn blocks(layer: u128, count: u32) -> Wanted {
+    Wanted::Keys((0..count).map(|index| Key::block(LayerToken(layer), index)).collect())
 }
 
 fn log2(n: u32) -> usize {
@@ -27,7 +30,7 @@ fn log2(n: u32) -> usize {
 #[test]
 fn a_binary_tree_holds_its_depth() {
     for n in [1, 2, 3, 64, 1000, 4096] {
-        let graph = graph([blockwise(1, &[n], vec![]), tree(2, 1, &[n], 0, &[(0, 2)])]);
+        let graph = graph([blockwise(1, &[n], vec![]), tree(2, 1, &[n], &[(0, 2)])]);
         let (ours, naive, _) = peaks(&graph, &results(&graph, &[1]));
         assert!(ours <= log2(n) + 2, "{ours} values for {n} leaves");
         assert!(n < 64 || naive >= n as usize, "breadth first holds all leaves");
@@ -36,7 +39,7 @@ fn a_binary_tree_holds_its_depth() {
 
 #[test]
 fn a_wide_tree_holds_its_fan_in_a_level() {
-    let graph = graph([blockwise(1, &[64, 64], vec![]), tree(2, 1, &[64, 64], 0, &[(0, 4), (1, 4)])]);
+    let graph = graph([blockwise(1, &[64, 64], vec![]), tree(2, 1, &[64, 64], &[(0, 4), (1, 4)])]);
     let (ours, naive, _) = peaks(&graph, &results(&graph, &[1]));
     assert!(ours <= 15 * 3 + 2, "{ours}");
     assert!(naive >= 4096);
@@ -60,7 +63,6 @@ fn chains_of_blocks_run_one_after_another() {
 fn overlapping_windows_hold_a_window() {
     let window = |axis| InputAxis::Window { axis, before: 1, after: 1 };
     let line = graph([blockwise(1, &[500], vec![]), blockwise(2, &[500], vec![reads(1, &[500], &[window(0)])])]);
-    let blocks = |layer, count| Wanted::Keys((0..count).map(|index| Key::block(LayerToken(layer), index)).collect());
     let (ours, naive, _) = peaks(&line, &blocks(2, 500));
     assert!(ours <= 5, "{ours}");
     assert!(naive >= 500);
@@ -82,10 +84,10 @@ fn blocks_that_are_read_twice_are_held_once() {
     let mean = reads(2, &[1], &[InputAxis::Out(0)]);
     let graph = graph([
         blockwise(1, &grid, vec![]),
-        tree(2, 1, &grid, 0, &[(0, 4)]),
+        tree(2, 1, &grid, &[(0, 4)]),
         blockwise(3, &grid, vec![same_block(1, &grid), mean]),
         blockwise(4, &grid, vec![same_block(3, &grid), same_block(3, &grid)]),
-        tree(5, 4, &grid, 0, &[(0, 4)]),
+        tree(5, 4, &grid, &[(0, 4)]),
     ]);
     let (ours, naive, expansion) = peaks(&graph, &results(&graph, &[4]));
     assert!(ours <= n as usize + 3 * 5 + 2, "{ours}");
@@ -105,8 +107,8 @@ fn two_reductions_of_the_same_blocks_go_in_step() {
         blockwise(1, &grid, vec![]),
         blockwise(2, &grid, vec![same_block(1, &grid)]),
         blockwise(3, &grid, vec![same_block(1, &grid)]),
-        tree(4, 2, &grid, 0, &[(0, 2)]),
-        tree(5, 3, &grid, 0, &[(0, 2)]),
+        tree(4, 2, &grid, &[(0, 2)]),
+        tree(5, 3, &grid, &[(0, 2)]),
     ]);
     let (ours, naive, _) = peaks(&graph, &results(&graph, &[3, 4]));
     assert!(ours <= 2 * (log2(n) + 2) + 2, "{ours}");
@@ -124,8 +126,8 @@ fn a_held_block_is_finished_when_little_is_lacking() {
         blockwise(3, &grid, vec![]),
         blockwise(4, &grid, vec![same_block(1, &grid), same_block(2, &grid)]),
         blockwise(5, &grid, vec![same_block(1, &grid), same_block(3, &grid)]),
-        tree(6, 4, &grid, 0, &[(0, 2)]),
-        tree(7, 5, &grid, 0, &[(0, 2)]),
+        tree(6, 4, &grid, &[(0, 2)]),
+        tree(7, 5, &grid, &[(0, 2)]),
     ]);
     let (ours, naive, _) = peaks(&graph, &results(&graph, &[5, 6]));
     assert!(ours <= 2 * (log2(n) + 2) + 3, "{ours}");
@@ -140,15 +142,41 @@ fn what_became_ready_is_finished_before_something_else_is_begun() {
     let mean = reads(2, &[1], &[InputAxis::Out(0)]);
     let graph = graph([
         blockwise(1, &grid, vec![]),
-        tree(2, 1, &grid, 0, &[(0, 4)]),
+        tree(2, 1, &grid, &[(0, 4)]),
         blockwise(3, &grid, vec![same_block(1, &grid), mean]),
-        tree(4, 3, &grid, 0, &[(0, 4)]),
+        tree(4, 3, &grid, &[(0, 4)]),
         blockwise(5, &grid, vec![]),
         blockwise(6, &[], vec![reads(5, &grid, &[InputAxis::All])]),
     ]);
     let (ours, naive, _) = peaks(&graph, &results(&graph, &[1, 5, 3]));
     assert!(ours <= n as usize + 20, "{ours}");
     assert!(naive >= 2 * n as usize);
+}
+
+#[test]
+fn a_shuffle_takes_inputs_apart_as_they_come_and_outputs_group_by_group() {
+    let graph = graph([
+        blockwise(1, &[100], vec![]),
+        shuffle(2, 1, &[100], &[12], &[3, 4, 5]),
+        blockwise(3, &[12], vec![same_block(2, &[12])]),
+    ]);
+    let (ours, _, expansion) = peaks(&graph, &blocks(3, 12));
+    // All splits at once are what a shuffle is; beside them an input, or a merge and an output.
+    assert!(ours <= 100 + 3, "{ours}");
+    let layers: Vec<usize> = expansion.sequence().iter().map(|&id| expansion.place(id).0).collect();
+    assert!(layers[..200].chunks(2).all(|pair| pair == [0, 1]), "a block is taken apart before the next is made");
+    let stage = |id: u32| {
+        let (layer, index) = expansion.place(id);
+        match &graph.layers[layer].kind {
+            LayerKind::Shuffle(kind) => kind.stage(index),
+            _ => None,
+        }
+    };
+    let stages: Vec<Stage> = expansion.sequence().into_iter().filter_map(stage).collect();
+    assert!(stages[..100].iter().all(|stage| matches!(stage, Stage::Split { .. })));
+    let merges: Vec<usize> = (0..stages.len()).filter(|&at| matches!(stages[at], Stage::Merge { .. })).collect();
+    // What a group makes is taken before the next group is merged; but the last merge frees all splits, and so is early.
+    assert_eq!(merges, [100, 104, 105]);
 }
 
 #[test]

@@ -54,6 +54,39 @@ fn input(token: u128, output: Vec<u32>) -> impl Strategy<Value = BlockInput> {
     })
 }
 
+/// Sizes of groups that make up so many outputs.
+fn groups(outputs: u32) -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(any::<bool>(), outputs as usize).prop_map(|cuts| {
+        let mut sizes: Vec<u32> = Vec::new();
+        for cut in cuts {
+            match sizes.last_mut() {
+                Some(last) if !cut => *last += 1,
+                _ => sizes.push(1),
+            }
+        }
+        sizes
+    })
+}
+
+/// A shuffle of a grid that is in the graph, or a tree's results, or not there; and a blockwise layer that reads it.
+fn shuffles() -> impl Strategy<Value = Graph> {
+    let outputs = prop::collection::vec(0u32..4, 0..3);
+    let outputs = outputs.prop_flat_map(|outputs| {
+        let count = outputs.iter().product();
+        (Just(outputs), groups(count))
+    });
+    (prop::collection::vec(0u32..4, 0..3), outputs, 0u8..3).prop_map(|(grid, (outputs, groups), kind)| {
+        let mut layers =
+            vec![shuffle(2, 1, &grid, &outputs, &groups), blockwise(3, &outputs, vec![same_block(2, &outputs)])];
+        match kind {
+            0 => {}
+            1 => layers.push(blockwise(1, &grid, vec![])),
+            _ => layers.push(tree(1, 9, &grid, &[])),
+        }
+        graph(layers)
+    })
+}
+
 /// A blockwise layer with two inputs that are in the graph (the second behind a tree) or not, and a tree over it.
 fn grids() -> impl Strategy<Value = Graph> {
     let grid = prop::collection::vec(1u32..5, 1..4);
@@ -68,7 +101,7 @@ fn grids() -> impl Strategy<Value = Graph> {
             .map(|(&(_, split), axis)| (axis, split))
             .rev()
             .collect();
-        let mut layers = vec![tree(4, 3, &grid, 0, &split), blockwise(3, &grid, vec![first.clone(), second.clone()])];
+        let mut layers = vec![tree(4, 3, &grid, &split), blockwise(3, &grid, vec![first.clone(), second.clone()])];
         if !external[0] {
             layers.push(blockwise(1, &first.grid, vec![]));
         }
@@ -77,9 +110,9 @@ fn grids() -> impl Strategy<Value = Graph> {
             let all: Vec<(u32, u32)> = (0..second.grid.len() as u32).map(|axis| (axis, 2)).collect();
             if second.grid.iter().all(|&blocks| blocks == 1) && !before.is_empty() {
                 let below: Vec<u32> = vec![5; before.len()];
-                layers.extend([tree(2, 9, &below, 3, &all)]);
+                layers.extend([tree(2, 9, &below, &all)]);
             } else {
-                layers.push(tree(2, 9, &second.grid, 3, &[]));
+                layers.push(tree(2, 9, &second.grid, &[]));
             }
         }
         graph(layers)
@@ -106,6 +139,16 @@ proptest! {
 
     #[test]
     fn random_grids((graph, wanted, alive) in grids().prop_flat_map(|graph| {
+        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
+        (Just(graph), subset(keys.clone()), subset(keys))
+    })) {
+        check_random(&graph, &wanted, alive);
+        let all: Vec<Key> = naive_inputs(&graph).into_keys().collect();
+        check_random(&graph, &all, Vec::new());
+    }
+
+    #[test]
+    fn random_shuffles((graph, wanted, alive) in shuffles().prop_flat_map(|graph| {
         let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
         (Just(graph), subset(keys.clone()), subset(keys))
     })) {
@@ -184,9 +227,18 @@ fn hostile_layer(token: u128) -> BoxedStrategy<Layer> {
         layer
     });
     let splits = prop::collection::vec((number(), number()), 0..3);
-    let nodes = (0u128..4, numbers(4), number(), splits)
-        .prop_map(move |(input, grid, offset, splits)| tree(token, input, &grid, offset, &splits));
-    prop_oneof![listed, blocks, nodes].boxed()
+    let nodes =
+        (0u128..4, numbers(4), splits).prop_map(move |(input, grid, splits)| tree(token, input, &grid, &splits));
+    let stages = (0u128..4, numbers(4), numbers(3), numbers(4), any::<bool>());
+    let stages = stages.prop_map(move |(input, grid, outputs, groups, sums)| {
+        let mut layer = shuffle(token, input, &grid, &outputs, &groups);
+        let LayerKind::Shuffle(kind) = &mut layer.kind else { unreachable!("built above") };
+        if !sums {
+            kind.group_ends = groups;
+        }
+        layer
+    });
+    prop_oneof![listed, blocks, nodes, stages].boxed()
 }
 
 proptest! {
@@ -217,11 +269,11 @@ proptest! {
 
 #[test]
 fn the_naive_definition_is_what_the_documentation_shows() {
-    let graph = graph([tree(2, 1, &[5], 0, &[(0, 2)])]);
+    let graph = graph([tree(2, 1, &[5], &[(0, 2)])]);
     let block = |token, index| Key::block(LayerToken(token), index);
     let naive = naive_inputs(&graph);
-    assert_eq!(naive[&block(2, 2)], [block(1, 4)]);
-    assert_eq!(naive[&block(2, 5)], [block(2, 3), block(2, 4)]);
+    assert_eq!(naive[&block(2, 3)], [block(1, 4)]);
+    assert_eq!(naive[&block(2, 0)], [block(2, 4), block(2, 5)]);
     assert_eq!(naive.len(), 6);
     assert_eq!(Grid::from_slice(&positions(&[2, 3])[4]).as_slice(), [1, 1]);
 }

@@ -79,12 +79,12 @@ async fn serve(dir: &Path, address: &str) -> Result<(), Failure> {
     let big = Bytes::from(vec![7u8; TRANSFER_BYTES]);
     while let Some(request) = receiver.recv::<DataRequest>().await? {
         match request {
-            // Two tasks: the large value. One: an answer. None: nothing to say.
-            DataRequest::Get { request, tasks } if tasks.len() == 2 => {
-                let values = vec![(TASK, Value::Here(Payload::from_bytes(big.clone())))];
+            // Two values: the large value. One: an answer. None: nothing to say.
+            DataRequest::Get { request, values } if values.len() == 2 => {
+                let values = vec![(TASK.into(), Value::Here(Payload::from_bytes(big.clone())))];
                 sender.send(&DataReply::Values { request, values, last: true })?;
             }
-            DataRequest::Get { tasks, .. } if tasks.is_empty() => {}
+            DataRequest::Get { values, .. } if values.is_empty() => {}
             DataRequest::Get { request, .. } | DataRequest::Put { request, .. } => {
                 sender.send(&DataReply::Stored { request })?;
             }
@@ -113,7 +113,7 @@ async fn round_trips(connection: &mut Connection) -> Result<(f64, f64), Failure>
     let mut times = Vec::new();
     for request in 0..u64::from(ROUND_TRIPS) {
         let start = Instant::now();
-        connection.sender.send(&DataRequest::Get { request, tasks: vec![TASK] })?;
+        connection.sender.send(&DataRequest::Get { request, values: vec![TASK.into()] })?;
         answer(connection).await?;
         times.push(start.elapsed());
     }
@@ -125,12 +125,12 @@ async fn round_trips(connection: &mut Connection) -> Result<(f64, f64), Failure>
 async fn one_way(connection: &mut Connection) -> Result<f64, Failure> {
     let start = Instant::now();
     for request in 1..MESSAGES {
-        connection.sender.send(&DataRequest::Get { request, tasks: Vec::new() })?;
+        connection.sender.send(&DataRequest::Get { request, values: Vec::new() })?;
         if connection.sender.queued_bytes() > 1 << 20 {
             connection.sender.drained().await?;
         }
     }
-    connection.sender.send(&DataRequest::Get { request: MESSAGES, tasks: vec![TASK] })?;
+    connection.sender.send(&DataRequest::Get { request: MESSAGES, values: vec![TASK.into()] })?;
     answer(connection).await?;
     Ok(MESSAGES as f64 / start.elapsed().as_secs_f64())
 }
@@ -147,7 +147,7 @@ async fn transfers(connection: &mut Connection) -> Result<(f64, f64), Failure> {
     let there = gigabytes / start.elapsed().as_secs_f64();
     let start = Instant::now();
     for request in 0..u64::from(TRANSFERS) {
-        connection.sender.send(&DataRequest::Get { request, tasks: vec![TASK, TASK] })?;
+        connection.sender.send(&DataRequest::Get { request, values: vec![TASK.into(), TASK.into()] })?;
         answer(connection).await?;
     }
     Ok((there, gigabytes / start.elapsed().as_secs_f64()))

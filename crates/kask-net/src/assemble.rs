@@ -1,13 +1,19 @@
 //! Frames out of a stream of bytes: no socket here, only what has arrived and what comes next.
 //!
-//! A frame is `u32 head length, u32 segment count, u64 segment lengths.., head, segments`, little endian.
+//! A frame is `u32 head length, u32 segment count, u64 segment lengths.., head, segments`, little endian. With the highest
+//! bit of a length set, a segment of that length lies in the sender's shared memory, and 16 bytes that say where follow
+//! in its place. With the highest bit of the count set (and no other), the head is not a message but a word about
+//! shared memory (see `share.rs`).
 //!
 //! Invariants:
 //! - a length is checked against the limits as soon as it is known, and memory is taken as bytes arrive: at most
-//!   [`DIRECT_STEP`] or as much again as has arrived, whatever a length claims;
+//!   [`STEP_BYTES`] or as much again as has arrived, whatever a length claims;
 //! - a segment has an allocation of its own and of exactly its size, so that what is kept costs what it weighs; a
 //!   small head is copied out for the same reason, a middle one is split off the read buffer.
 
+use crate::arena::Arena;
+use crate::arena::filling::{Filling, STEP_BYTES};
+use crate::share::{Borrower, REFERENCE_BYTES, ShareError};
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kask_wire::codec::{CodecError, Frame, FrameLimits};
@@ -20,10 +26,50 @@ const READ_BYTES: usize = 64 << 10;
 const SPARE_MIN_BYTES: usize = 8 << 10;
 /// From this size on, a part is read straight into its own allocation.
 const DIRECT_MIN_BYTES: usize = 64 << 10;
-/// What such an allocation starts with, if so much was announced.
-const DIRECT_STEP: usize = 4 << 20;
 /// Up to this size a head is copied out rather than keeping a read buffer alive.
 const COPY_MAX_BYTES: usize = 4 << 10;
+
+/// In a segment's length: it is a reference.
+const REFERENCE_BIT: u64 = 1 << 63;
+/// As the segment count: this is no message.
+const CONTROL_COUNT: u32 = 1 << 31;
+/// Bytes of a word about shared memory.
+const CONTROL_MAX_BYTES: u32 = 64 << 10;
+
+/// Why what arrives makes no sense.
+#[derive(Debug)]
+pub(crate) enum AssembleError {
+    Codec(CodecError),
+    Share(ShareError),
+}
+
+impl From<CodecError> for AssembleError {
+    fn from(error: CodecError) -> AssembleError {
+        AssembleError::Codec(error)
+    }
+}
+
+impl From<ShareError> for AssembleError {
+    fn from(error: ShareError) -> AssembleError {
+        AssembleError::Share(error)
+    }
+}
+
+/// What has arrived whole.
+pub(crate) enum Item {
+    Message(Frame),
+    /// A word about shared memory.
+    Control(Bytes),
+}
+
+/// What is known of a segment before it is there.
+#[derive(Clone, Copy)]
+enum Announced {
+    /// It follows.
+    Streamed(usize),
+    /// A reference to so many bytes follows.
+    Lent(usize),
+}
 
 /// Where the next bytes shall be read to.
 pub(crate) enum Space<'a> {
@@ -31,20 +77,40 @@ pub(crate) enum Space<'a> {
     Stream(&'a mut BytesMut),
     /// The rest of one large part, and nothing beyond.
     Part(Limit<&'a mut Vec<u8>>),
+    /// The same, in the arena.
+    Arena(&'a mut Filling),
 }
 
 pub(crate) struct Assembler {
     limits: FrameLimits,
     buffer: BytesMut,
     step: Step,
+    /// Whether words about shared memory may come.
+    has_controls: bool,
+    borrower: Option<Borrower>,
 }
 
 /// What is being waited for.
 enum Step {
     Prefix,
-    Lengths { head: usize, segments: usize },
-    Head { part: Part, lengths: std::vec::IntoIter<usize> },
-    Segment { part: Part, head: Bytes, segments: Vec<Bytes>, lengths: std::vec::IntoIter<usize> },
+    Control {
+        length: usize,
+    },
+    Lengths {
+        head: usize,
+        segments: usize,
+    },
+    Head {
+        part: Part,
+        lengths: std::vec::IntoIter<Announced>,
+    },
+    Segment {
+        part: Part,
+        announced: Announced,
+        head: Bytes,
+        segments: Vec<Bytes>,
+        lengths: std::vec::IntoIter<Announced>,
+    },
 }
 
 /// A head or segment on its way.
@@ -53,11 +119,29 @@ enum Part {
     Buffered(usize),
     /// Read into its own allocation until it has this many bytes.
     Direct(usize, Vec<u8>),
+    /// Read into the arena, where memory is reused, and from where it may be lent on.
+    Arena(usize, Filling),
 }
 
 impl Assembler {
     pub(crate) fn new(limits: FrameLimits) -> Assembler {
-        Assembler { limits, buffer: BytesMut::new(), step: Step::Prefix }
+        Assembler { limits, buffer: BytesMut::new(), step: Step::Prefix, has_controls: false, borrower: None }
+    }
+
+    /// Words about shared memory may come from now on.
+    pub(crate) fn expect_controls(&mut self) {
+        self.has_controls = true;
+    }
+
+    /// References may come from now on.
+    pub(crate) fn expect_references(&mut self, borrower: Borrower) -> Result<(), ShareError> {
+        match self.borrower {
+            Some(_) => Err(ShareError::ShownTwice),
+            None => {
+                self.borrower = Some(borrower);
+                Ok(())
+            }
+        }
     }
 
     /// For the frames that begin from now on.
@@ -70,18 +154,22 @@ impl Assembler {
         matches!(self.step, Step::Prefix) && self.buffer.is_empty()
     }
 
-    /// The next frame, if it is here whole.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, CodecError> {
+    /// The next message or word, if it is here whole.
+    pub(crate) fn next_item(&mut self) -> Result<Option<Item>, AssembleError> {
         loop {
             match std::mem::replace(&mut self.step, Step::Prefix) {
                 Step::Prefix => {
                     if self.buffer.len() < PREFIX_BYTES {
                         return Ok(None);
                     }
-                    let head = self.buffer.get_u32_le();
-                    let segments = self.buffer.get_u32_le();
-                    self.limits.check_head(u64::from(head), u64::from(segments))?;
-                    self.step = Step::Lengths { head: head as usize, segments: segments as usize };
+                    self.step = self.read_prefix()?;
+                }
+                Step::Control { length } => {
+                    if self.buffer.len() < length {
+                        self.step = Step::Control { length };
+                        return Ok(None);
+                    }
+                    return Ok(Some(Item::Control(self.take_copy(length))));
                 }
                 Step::Lengths { head, segments } => {
                     if self.buffer.len() < segments * size_of::<u64>() {
@@ -97,20 +185,20 @@ impl Assembler {
                         return Ok(None);
                     }
                     Some(head) => match self.after_part(head, Vec::new(), lengths) {
-                        Some(frame) => return Ok(Some(frame)),
+                        Some(frame) => return Ok(Some(Item::Message(frame))),
                         None => continue,
                     },
                 },
-                Step::Segment { mut part, head, mut segments, lengths } => {
+                Step::Segment { mut part, announced, head, mut segments, lengths } => {
                     match self.take_part(&mut part, DIRECT_MIN_BYTES) {
                         None => {
-                            self.step = Step::Segment { part, head, segments, lengths };
+                            self.step = Step::Segment { part, announced, head, segments, lengths };
                             return Ok(None);
                         }
                         Some(segment) => {
-                            segments.push(segment);
+                            segments.push(self.resolve(announced, segment)?);
                             match self.after_part(head, segments, lengths) {
-                                Some(frame) => return Ok(Some(frame)),
+                                Some(frame) => return Ok(Some(Item::Message(frame))),
                                 None => continue,
                             }
                         }
@@ -120,16 +208,42 @@ impl Assembler {
         }
     }
 
-    /// Where to read what [`Assembler::next_frame`] waits for.
+    fn read_prefix(&mut self) -> Result<Step, AssembleError> {
+        let head = self.buffer.get_u32_le();
+        let segments = self.buffer.get_u32_le();
+        if self.has_controls && segments == CONTROL_COUNT && head <= CONTROL_MAX_BYTES {
+            return Ok(Step::Control { length: head as usize });
+        }
+        self.limits.check_head(u64::from(head), u64::from(segments))?;
+        Ok(Step::Lengths { head: head as usize, segments: segments as usize })
+    }
+
+    /// What a segment is of which `bytes` have arrived.
+    fn resolve(&mut self, announced: Announced, bytes: Bytes) -> Result<Bytes, ShareError> {
+        match announced {
+            Announced::Streamed(_) => Ok(bytes),
+            Announced::Lent(len) => self.borrower.as_mut().ok_or(ShareError::NothingShown)?.view(&bytes, len),
+        }
+    }
+
+    /// Where to read what [`Assembler::next_item`] waits for.
     pub(crate) fn space(&mut self) -> Space<'_> {
-        if let Step::Head { part: Part::Direct(wanted, bytes), .. }
-        | Step::Segment { part: Part::Direct(wanted, bytes), .. } = &mut self.step
-        {
-            let missing = *wanted - bytes.len();
-            if bytes.len() == bytes.capacity() {
-                bytes.reserve_exact(missing.min(bytes.len().max(DIRECT_STEP)));
+        match &mut self.step {
+            Step::Head { part, .. } | Step::Segment { part, .. } => {
+                part.leave_arena_if_full();
+                match part {
+                    Part::Direct(wanted, bytes) => {
+                        let missing = *wanted - bytes.len();
+                        if bytes.len() == bytes.capacity() {
+                            bytes.reserve_exact(missing.min(bytes.len().max(STEP_BYTES)));
+                        }
+                        return Space::Part(bytes.limit(missing));
+                    }
+                    Part::Arena(_, filling) => return Space::Arena(filling),
+                    Part::Buffered(_) => {}
+                }
             }
-            return Space::Part(bytes.limit(missing));
+            Step::Prefix | Step::Control { .. } | Step::Lengths { .. } => {}
         }
         if self.buffer.capacity() - self.buffer.len() < SPARE_MIN_BYTES {
             self.buffer.reserve(READ_BYTES);
@@ -137,14 +251,21 @@ impl Assembler {
         Space::Stream(&mut self.buffer)
     }
 
-    fn read_lengths(&mut self, head: usize, segments: usize) -> Result<Vec<usize>, CodecError> {
+    fn read_lengths(&mut self, head: usize, segments: usize) -> Result<Vec<Announced>, AssembleError> {
         let mut total = head as u64;
         let mut lengths = Vec::with_capacity(segments);
         for _ in 0..segments {
-            let length = self.buffer.get_u64_le();
+            let word = self.buffer.get_u64_le();
+            let is_reference = word & REFERENCE_BIT != 0 && self.has_controls;
+            let length = if is_reference { word & !REFERENCE_BIT } else { word };
             total = total.saturating_add(length);
             self.limits.check_total(total)?;
-            lengths.push(usize::try_from(length).unwrap_or(usize::MAX));
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            lengths.push(match is_reference {
+                true if self.borrower.is_none() => return Err(ShareError::NothingShown.into()),
+                true => Announced::Lent(length),
+                false => Announced::Streamed(length),
+            });
         }
         Ok(lengths)
     }
@@ -153,26 +274,44 @@ impl Assembler {
         if length < DIRECT_MIN_BYTES {
             return Part::Buffered(length);
         }
-        let mut bytes = Vec::with_capacity(length.min(DIRECT_STEP));
-        let here = length.min(self.buffer.len());
-        bytes.extend_from_slice(&self.buffer[..here]);
-        self.buffer.advance(here);
-        Part::Direct(length, bytes)
+        let mut part = Part::Direct(length, Vec::with_capacity(length.min(STEP_BYTES)));
+        part.fill(&mut self.buffer);
+        part
+    }
+
+    /// As [`Assembler::begin_part`], in the arena if there is one.
+    fn begin_segment(&mut self, length: usize) -> Part {
+        let arena = Arena::global().filter(|_| length >= DIRECT_MIN_BYTES);
+        match arena.and_then(|arena| arena.reserve(length)) {
+            None => self.begin_part(length),
+            Some(filling) => {
+                let mut part = Part::Arena(length, filling);
+                part.fill(&mut self.buffer);
+                part
+            }
+        }
     }
 
     /// The part, if it is here whole; copied out of the stream buffer up to `copy_max` bytes.
     fn take_part(&mut self, part: &mut Part, copy_max: usize) -> Option<Bytes> {
         match part {
             Part::Buffered(length) if self.buffer.len() < *length => None,
-            Part::Buffered(length) if *length <= copy_max => {
-                let copy = Bytes::copy_from_slice(&self.buffer[..*length]);
-                self.buffer.advance(*length);
-                Some(copy)
-            }
+            Part::Buffered(length) if *length <= copy_max => Some(self.take_copy(*length)),
             Part::Buffered(length) => Some(self.buffer.split_to(*length).freeze()),
             Part::Direct(length, bytes) if bytes.len() < *length => None,
             Part::Direct(_, bytes) => Some(Bytes::from(std::mem::take(bytes))),
+            Part::Arena(_, filling) if !filling.is_full() => None,
+            Part::Arena(..) => match std::mem::replace(part, Part::Buffered(0)) {
+                Part::Arena(_, filling) => Some(filling.freeze()),
+                Part::Buffered(_) | Part::Direct(..) => None,
+            },
         }
+    }
+
+    fn take_copy(&mut self, length: usize) -> Bytes {
+        let copy = Bytes::copy_from_slice(&self.buffer[..length]);
+        self.buffer.advance(length);
+        copy
     }
 
     /// Goes on to the next segment; a frame if there is none.
@@ -180,18 +319,56 @@ impl Assembler {
         &mut self,
         head: Bytes,
         mut segments: Vec<Bytes>,
-        mut lengths: std::vec::IntoIter<usize>,
+        mut lengths: std::vec::IntoIter<Announced>,
     ) -> Option<Frame> {
         match lengths.next() {
             None => Some(Frame { head, segments }),
-            Some(length) => {
+            Some(announced) => {
                 if segments.is_empty() {
                     segments.reserve_exact(lengths.len() + 1);
                 }
-                let part = self.begin_part(length);
-                self.step = Step::Segment { part, head, segments, lengths };
+                let part = match announced {
+                    Announced::Streamed(length) => self.begin_segment(length),
+                    Announced::Lent(_) => Part::Buffered(REFERENCE_BYTES),
+                };
+                self.step = Step::Segment { part, announced, head, segments, lengths };
                 None
             }
+        }
+    }
+}
+
+impl Part {
+    /// Takes what has been read already.
+    fn fill(&mut self, buffer: &mut BytesMut) {
+        loop {
+            self.leave_arena_if_full();
+            let here = match self {
+                Part::Buffered(_) => 0,
+                Part::Direct(wanted, bytes) => {
+                    let here = (*wanted - bytes.len()).min(buffer.len());
+                    bytes.extend_from_slice(&buffer[..here]);
+                    here
+                }
+                Part::Arena(_, filling) => {
+                    let here = filling.remaining_mut().min(buffer.len());
+                    filling.put_slice(&buffer[..here]);
+                    here
+                }
+            };
+            if here == 0 {
+                return;
+            }
+            buffer.advance(here);
+        }
+    }
+
+    /// Goes on in ordinary memory if the arena has none for what comes next.
+    fn leave_arena_if_full(&mut self) {
+        if let Part::Arena(length, filling) = self
+            && !filling.make_room()
+        {
+            *self = Part::Direct(*length, filling.to_vec());
         }
     }
 }
@@ -205,4 +382,18 @@ pub(crate) fn frame_header(frame: &Frame) -> Vec<u8> {
         header.put_u64_le(segment.len() as u64);
     }
     header
+}
+
+/// What precedes a word about shared memory.
+pub(crate) fn control_header(frame: &Frame) -> Vec<u8> {
+    let mut header = Vec::with_capacity(PREFIX_BYTES);
+    header.put_u32_le(u32::try_from(frame.head.len()).expect("a control message is short"));
+    header.put_u32_le(CONTROL_COUNT);
+    header
+}
+
+/// Says in a frame's header that a segment is sent as a reference.
+pub(crate) fn mark_reference(header: &mut [u8], segment: usize) {
+    let highest_byte = PREFIX_BYTES + (segment + 1) * size_of::<u64>() - 1;
+    header[highest_byte] |= 0x80;
 }

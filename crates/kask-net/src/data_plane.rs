@@ -2,7 +2,7 @@
 //!
 //! Clients and workers use the same trait; where a worker lives in the same process, no socket is involved.
 
-use kask_types::{Failure, Payload, TaskId, WorkerId};
+use kask_types::{Failure, Payload, TaskId, ValueId, WorkerId};
 use kask_wire::worker::Peer;
 
 /// A way to workers' values. No call blocks; answers come on any thread.
@@ -12,7 +12,7 @@ pub trait DataPlane: Send + Sync + 'static {
     /// It cannot any more: what is outstanding ends as unreachable.
     fn leave(&self, worker: WorkerId);
     /// Asks a worker for values.
-    fn get(&self, worker: WorkerId, tasks: Vec<TaskId>, sink: Box<dyn DataSink>);
+    fn get(&self, worker: WorkerId, values: Vec<ValueId>, sink: Box<dyn DataSink>);
     /// Gives values to a worker to hold.
     fn put(&self, worker: WorkerId, values: Vec<(TaskId, Payload, u64)>, done: PutDone);
     /// Ends all connections.
@@ -25,7 +25,7 @@ pub type PutDone = Box<dyn FnOnce(Result<(), String>) + Send>;
 /// Where values arrive.
 pub trait DataSink: Send {
     /// Some of the values asked for; with `last` every task has been answered and nothing more comes.
-    fn values(&mut self, values: Vec<(TaskId, Fetched)>, last: bool);
+    fn values(&mut self, values: Vec<(ValueId, Fetched)>, last: bool);
 }
 
 /// What came for one task.
@@ -39,4 +39,6 @@ pub enum Fetched {
     Unreachable,
     /// It is held and cannot be sent.
     Failed(Failure),
+    /// It is held, and the worker has too much to send at the moment.
+    Busy,
 }

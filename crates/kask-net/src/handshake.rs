@@ -6,6 +6,7 @@
 use crate::connect::ConnectError;
 use crate::connection::{Connection, NetError, Receiver, Sender, halves_plain, halves_tls};
 use crate::listen::Accepted;
+use crate::share;
 use crate::socket::{Socket, SocketIo};
 use crate::tls::CertificateRole;
 use crate::token::Token;
@@ -105,6 +106,9 @@ impl Host {
         // The secret has done its work and shall not end up in a log.
         hello.token = String::new();
         let peer = hello.incarnation;
+        if hello.role == Role::Data {
+            share::enable(&sender, &mut receiver);
+        }
         Some(Accepted { hello, connection: Connection { sender, receiver, peer } })
     }
 
@@ -216,6 +220,9 @@ impl Guest<'_> {
         match receiver.recv::<Welcome>().await {
             Ok(Some(Welcome::Accepted { incarnation: peer })) => {
                 receiver.set_limits(FrameLimits::ESTABLISHED);
+                if self.role == Role::Data {
+                    share::enable(&sender, &mut receiver);
+                }
                 Ok(Connection { sender, receiver, peer })
             }
             Ok(Some(Welcome::Refused { reason })) => Err(ConnectError::Refused { address: address(), reason }),
@@ -223,7 +230,9 @@ impl Guest<'_> {
             Err(NetError::Io(error)) if is_tls_alert(&error) => {
                 Err(ConnectError::Tls { address: address(), reason: tls_reason(&error) })
             }
-            Ok(None) | Err(NetError::Truncated | NetError::Io(_)) => Err(ConnectError::HungUp { address: address() }),
+            Ok(None) | Err(NetError::Truncated | NetError::Io(_) | NetError::Share(_)) => {
+                Err(ConnectError::HungUp { address: address() })
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A private directory for the sockets and the token of a local cluster, which goes away with its owner.
 
 use crate::address::Address;
-use std::fs::DirBuilder;
+use crate::owned_folder::OwnedFolder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS, with a final zero.
@@ -12,12 +11,12 @@ pub(crate) const SOCKET_PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } e
 /// Room that a directory leaves for the names of the sockets in it.
 const NAME_MAX: usize = 24;
 
-/// A directory with mode 0700, removed with all it holds when dropped by the process that made it.
+const PREFIX: &str = "kask-local-";
+
+/// A directory with mode 0700, removed with all it holds when dropped by the process that made it, or by the next one
+/// that makes such a directory if that process was killed.
 #[derive(Debug)]
-pub struct LocalDir {
-    path: PathBuf,
-    owner: u32,
-}
+pub struct LocalDir(OwnedFolder);
 
 impl LocalDir {
     /// A new directory in `XDG_RUNTIME_DIR`, else in the temporary directory; paths in which a socket's name would not
@@ -36,42 +35,27 @@ impl LocalDir {
 
     /// A new directory in `parent`.
     pub fn new_in(parent: &Path) -> io::Result<LocalDir> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = parent.join(format!("kask-{:016x}", u64::from_le_bytes(random)));
-        if path.as_os_str().len() + 1 + NAME_MAX > SOCKET_PATH_MAX {
-            let problem = format!("{} is too long for the sockets in it", path.display());
+        let longest = parent.as_os_str().len() + 1 + OwnedFolder::name_len(PREFIX) + 1 + NAME_MAX;
+        if longest > SOCKET_PATH_MAX {
+            let problem = format!("{} is too long for the sockets of a directory in it", parent.display());
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, problem));
         }
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(LocalDir { path, owner: std::process::id() })
+        OwnedFolder::new_in(parent, PREFIX).map(LocalDir)
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The address of a socket in it; names of up to 24 bytes fit.
     pub fn socket(&self, name: &str) -> Address {
-        Address::Unix(self.path.join(name))
+        Address::Unix(self.path().join(name))
     }
 
     /// Where the cluster's token is kept.
     pub fn token_file(&self) -> PathBuf {
-        self.path.join("token")
-    }
-}
-
-impl Drop for LocalDir {
-    fn drop(&mut self) {
-        // A forked child has a copy of this value, and must leave the directory to its parent.
-        if self.owner == std::process::id()
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::debug!(path = %self.path.display(), %error, "a local directory was not removed");
-        }
+        self.path().join("token")
     }
 }
 

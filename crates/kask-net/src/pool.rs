@@ -5,7 +5,7 @@
 
 use crate::data_plane::{DataPlane, DataSink, Fetched, PutDone};
 use crate::{Address, Security, Sender, connect, runtime};
-use kask_types::{Incarnation, Payload, TaskId, WorkerId};
+use kask_types::{Incarnation, Payload, TaskId, ValueId, WorkerId};
 use kask_wire::data::Value;
 use kask_wire::worker::Peer;
 use kask_wire::{DataReply, DataRequest, Role};
@@ -46,7 +46,7 @@ enum Stage {
 }
 
 enum Open {
-    Get { left: BTreeSet<TaskId>, sink: Box<dyn DataSink> },
+    Get { left: BTreeSet<ValueId>, sink: Box<dyn DataSink> },
     Put(PutDone),
 }
 
@@ -54,7 +54,7 @@ impl Open {
     fn fail(self, problem: &str) {
         match self {
             Open::Get { left, mut sink } => {
-                sink.values(left.into_iter().map(|task| (task, Fetched::Unreachable)).collect(), true);
+                sink.values(left.into_iter().map(|id| (id, Fetched::Unreachable)).collect(), true);
             }
             Open::Put(done) => done(Err(problem.to_string())),
         }
@@ -120,9 +120,9 @@ impl DataPlane for DataPool {
         }
     }
 
-    fn get(&self, worker: WorkerId, tasks: Vec<TaskId>, sink: Box<dyn DataSink>) {
-        let left = tasks.iter().copied().collect();
-        self.request(worker, Open::Get { left, sink }, |request| DataRequest::Get { request, tasks });
+    fn get(&self, worker: WorkerId, values: Vec<ValueId>, sink: Box<dyn DataSink>) {
+        let left = values.iter().copied().collect();
+        self.request(worker, Open::Get { left, sink }, |request| DataRequest::Get { request, values });
     }
 
     fn put(&self, worker: WorkerId, values: Vec<(TaskId, Payload, u64)>, done: PutDone) {
@@ -187,23 +187,24 @@ impl Remote {
         }
     }
 
-    fn take_values(&self, request: u64, values: Vec<(TaskId, Value)>, last: bool) {
+    fn take_values(&self, request: u64, values: Vec<(ValueId, Value)>, last: bool) {
         let Some(mut open) = self.state.lock().open.remove(&request) else { return };
         let Open::Get { left, sink } = &mut open else {
             open.fail("the worker mixed its answers up");
             return;
         };
-        let mut fetched: Vec<(TaskId, Fetched)> = values
+        let mut fetched: Vec<(ValueId, Fetched)> = values
             .into_iter()
-            .filter(|(task, _)| left.remove(task))
-            .map(|(task, value)| match value {
-                Value::Here(payload) => (task, Fetched::Here(payload)),
-                Value::NotThere => (task, Fetched::NotThere),
-                Value::Failed(failure) => (task, Fetched::Failed(failure)),
+            .filter(|(id, _)| left.remove(id))
+            .map(|(id, value)| match value {
+                Value::Here(payload) => (id, Fetched::Here(payload)),
+                Value::NotThere => (id, Fetched::NotThere),
+                Value::Failed(failure) => (id, Fetched::Failed(failure)),
+                Value::Busy => (id, Fetched::Busy),
             })
             .collect();
         if last {
-            fetched.extend(std::mem::take(left).into_iter().map(|task| (task, Fetched::NotThere)));
+            fetched.extend(std::mem::take(left).into_iter().map(|id| (id, Fetched::NotThere)));
         }
         sink.values(fetched, last);
         if !last {

@@ -1,7 +1,9 @@
 //! The receiving half: reads what there is and gives out message after message.
 
-use crate::assemble::{Assembler, Space};
+use crate::assemble::{AssembleError, Assembler, Item, Space};
+use crate::share::{Control, ShareError, Sharing};
 use crate::socket::{Socket, SocketIo};
+use bytes::Bytes;
 use kask_wire::codec::{CodecError, Frame, FrameLimits, decode};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -22,12 +24,25 @@ pub enum NetError {
     /// The peer sent something that is not a message, or that is too large.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The peer says something about shared memory that makes no sense.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+}
+
+impl From<AssembleError> for NetError {
+    fn from(error: AssembleError) -> NetError {
+        match error {
+            AssembleError::Codec(error) => NetError::Codec(error),
+            AssembleError::Share(error) => NetError::Share(error),
+        }
+    }
 }
 
 /// The receiving half of a connection.
 pub struct Receiver {
     source: Source,
     assembler: Assembler,
+    sharing: Option<Sharing>,
     /// Set by the end and by the first error, after which the stream means nothing.
     is_over: bool,
 }
@@ -45,7 +60,13 @@ impl fmt::Debug for Receiver {
 
 impl Receiver {
     pub(crate) fn new(source: Source, limits: FrameLimits) -> Receiver {
-        Receiver { source, assembler: Assembler::new(limits), is_over: false }
+        Receiver { source, assembler: Assembler::new(limits), sharing: None, is_over: false }
+    }
+
+    /// Large segments may come as references from now on.
+    pub(crate) fn share(&mut self, sharing: Sharing) {
+        self.assembler.expect_controls();
+        self.sharing = Some(sharing);
     }
 
     /// Limits for the messages that follow.
@@ -93,7 +114,24 @@ impl Receiver {
         if self.is_over {
             return Ok(None);
         }
-        self.assembler.next_frame().map_err(|error| self.fail(error.into()))
+        loop {
+            match self.assembler.next_item() {
+                Ok(None) => return Ok(None),
+                Ok(Some(Item::Message(frame))) => return Ok(Some(frame)),
+                Ok(Some(Item::Control(word))) => self.heed(word).map_err(|error| self.fail(error))?,
+                Err(error) => return Err(self.fail(error.into())),
+            }
+        }
+    }
+
+    /// Does what the peer says about shared memory.
+    fn heed(&mut self, word: Bytes) -> Result<(), NetError> {
+        let control = Control::decode(word)?;
+        let Some(sharing) = &self.sharing else { return Ok(()) };
+        if let Some(borrower) = sharing.handle(control)? {
+            self.assembler.expect_references(borrower)?;
+        }
+        Ok(())
     }
 
     fn decode<M: DeserializeOwned>(&mut self, frame: Frame) -> Result<M, NetError> {
@@ -111,6 +149,7 @@ impl Receiver {
             Source::Tls(stream) => match self.assembler.space() {
                 Space::Stream(buffer) => stream.read_buf(buffer).await,
                 Space::Part(mut part) => stream.read_buf(&mut part).await,
+                Space::Arena(filling) => stream.read_buf(filling).await,
             },
             Source::Plain(socket) => loop {
                 // A peer that always has more to say must not keep the runtime's other tasks waiting.
@@ -118,6 +157,7 @@ impl Receiver {
                 let result = match self.assembler.space() {
                     Space::Stream(buffer) => socket.try_read_buf(buffer),
                     Space::Part(mut part) => socket.try_read_buf(&mut part),
+                    Space::Arena(filling) => socket.try_read_buf(filling),
                 };
                 match result {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.readable().await?,

@@ -6,24 +6,28 @@
 //! - a call never waits for the peer: a write that would block, or that goes on for long, is left to the writer task;
 //! - after the first error, and after [`Sender::close`], nothing more is accepted.
 //!
-//! Start with [`Sender::send`]; the writer task is in `writer.rs`.
+//! Start with [`Sender::send`]; what is queued is in `outbox.rs`, the writer task in `writer.rs`.
 
-use crate::assemble::frame_header;
+use crate::outbox::{Departure, Outbox, Outgoing, Phase, copy_to, total_pending};
+use crate::share::neighbour::Neighbour;
+use crate::share::{Control, ShareError};
 use crate::socket::Socket;
 use crate::writer::{Sink, broken, run_writer, write_inline};
 use bytes::Bytes;
 use kask_wire::codec::{CodecError, Frame, encode};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::sync::Arc;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 
-/// Pieces up to this size are copied together, so that many small messages leave in one write.
-const COALESCE_MAX_BYTES: usize = 2 << 10;
-/// Size at which such a collection is closed.
-const COALESCED_BYTES: usize = 64 << 10;
+/// What may be queued to one peer before it is told that this process is busy.
+pub const QUEUED_PEER_BYTES: usize = 256 << 20;
+/// The same for all peers together.
+pub const QUEUED_TOTAL_BYTES: usize = 1 << 30;
 
 /// Why a connection is over that was closed in order.
 pub(crate) const CLOSED_HERE: &str = "it was closed on this side";
@@ -71,16 +75,8 @@ pub(crate) struct Shared {
     closing: Notify,
     /// Wakes those who wait for the queue to shrink or for the end.
     progress: Notify,
-}
-
-#[derive(Debug)]
-struct Outbox {
-    pieces: VecDeque<Bytes>,
-    /// Small pieces, collected; they come after all `pieces`.
-    small: Vec<u8>,
-    /// Bytes that were accepted and not yet written, with those that the writer task has taken.
-    queued: usize,
-    phase: Phase,
+    /// Where copying into shared memory is done.
+    runtime: Runtime,
 }
 
 /// What the writer task does next.
@@ -92,24 +88,17 @@ pub(crate) enum Next {
     Leave,
 }
 
-#[derive(Debug)]
-enum Phase {
-    Open,
-    /// Nothing more is accepted; what is queued is being written.
-    Closing,
-    Closed(Arc<str>),
-}
-
 impl Sender {
     /// Starts the writer task; must be called in a tokio runtime.
     pub(crate) fn start(socket: Arc<Socket>, sink: Sink) -> Sender {
         let shared = Arc::new(Shared {
             socket,
             inline: matches!(sink, Sink::Plain(_)),
-            outbox: Mutex::new(Outbox { pieces: VecDeque::new(), small: Vec::new(), queued: 0, phase: Phase::Open }),
+            outbox: Mutex::new(Outbox::new()),
             wake: Notify::new(),
             closing: Notify::new(),
             progress: Notify::new(),
+            runtime: Runtime::current(),
         });
         tokio::spawn(run_writer(shared.clone(), sink));
         Sender { handle: Arc::new(Handle(shared)) }
@@ -123,30 +112,35 @@ impl Sender {
     /// Sends a message that is encoded already (the same frame may go to many peers).
     pub fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
         let shared = &self.handle.0;
-        let header = frame_header(&frame);
         let mut outbox = shared.outbox.lock();
         outbox.check_open()?;
-        let written = if shared.inline && outbox.queued == 0 {
-            write_inline(&shared.socket, &header, &frame).map_err(|error| {
-                let reason = broken(&error);
-                outbox.end(reason.clone());
-                shared.wake.notify_one();
-                shared.progress.notify_waiters();
-                SendError::Closed { reason }
-            })?
-        } else {
-            0
-        };
-        if outbox.push_frame(header, frame, written) {
-            drop(outbox);
-            shared.wake.notify_one();
+        match outbox.depart(frame) {
+            Departure::Now { outgoing, introduction } => {
+                if let Some(introduction) = introduction {
+                    shared.put(&mut outbox, Outgoing::control(&introduction))?;
+                }
+                shared.put(&mut outbox, outgoing)
+            }
+            Departure::Held { introduction } => {
+                if let Some(introduction) = introduction {
+                    shared.put(&mut outbox, Outgoing::control(&introduction))?;
+                }
+                shared.copy_if_held(outbox);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Bytes that were accepted and are not yet written.
     pub fn queued_bytes(&self) -> usize {
-        self.handle.0.outbox.lock().queued
+        self.handle.0.outbox.lock().pending()
+    }
+
+    /// Whether the peer reads fast enough for more values to be sent now: not too much is queued to it, nor to all peers
+    /// together. Nothing is refused without room; whoever is asked for large values looks before, and says that it
+    /// is busy. What is lent in shared memory hardly counts.
+    pub fn has_room(&self) -> bool {
+        total_pending() < QUEUED_TOTAL_BYTES && self.queued_bytes() < QUEUED_PEER_BYTES
     }
 
     /// Waits until everything is written.
@@ -157,8 +151,8 @@ impl Sender {
     /// Waits until at most `bytes` are queued.
     pub async fn drained_to(&self, bytes: usize) -> Result<(), SendError> {
         self.wait_for(|outbox| match &outbox.phase {
-            Phase::Closed(reason) if outbox.queued > 0 => Some(Err(SendError::Closed { reason: reason.clone() })),
-            Phase::Open | Phase::Closing | Phase::Closed(_) => (outbox.queued <= bytes).then_some(Ok(())),
+            Phase::Closed(reason) if outbox.pending() > 0 => Some(Err(SendError::Closed { reason: reason.clone() })),
+            Phase::Open | Phase::Closing | Phase::Closed(_) => (outbox.pending() <= bytes).then_some(Ok(())),
         })
         .await
     }
@@ -193,6 +187,10 @@ impl Sender {
         shared.progress.notify_waiters();
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.0
+    }
+
     async fn wait_for<T>(&self, ready: impl Fn(&Outbox) -> Option<T>) -> T {
         let shared = &self.handle.0;
         loop {
@@ -209,12 +207,83 @@ impl Sender {
 }
 
 impl Shared {
+    /// Writes or queues a frame.
+    fn put(&self, outbox: &mut Outbox, outgoing: Outgoing) -> Result<(), SendError> {
+        let written = if self.inline && outbox.queued() == 0 {
+            write_inline(&self.socket, &outgoing.header, &outgoing.frame).map_err(|error| {
+                let reason = broken(&error);
+                outbox.end(reason.clone());
+                self.wake.notify_one();
+                self.progress.notify_waiters();
+                SendError::Closed { reason }
+            })?
+        } else {
+            0
+        };
+        if outbox.push(outgoing, written) {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Says something about shared memory to the other side; whether the connection was open. It may overtake frames
+    /// that are held, which is harmless.
+    pub(crate) fn send_control(&self, control: &Control) -> bool {
+        let mut outbox = self.outbox.lock();
+        outbox.check_open().is_ok() && self.put(&mut outbox, Outgoing::control(control)).is_ok()
+    }
+
+    /// Large segments may be lent to this process.
+    pub(crate) fn may_lend_to(&self, neighbour: Arc<Neighbour>) {
+        self.outbox.lock().may_lend_to(neighbour);
+    }
+
+    /// The other side has mapped this process's arena, or cannot.
+    pub(crate) fn answered(self: &Arc<Self>, mapped: bool) -> Result<(), ShareError> {
+        let mut outbox = self.outbox.lock();
+        outbox.answered(mapped)?;
+        self.copy_if_held(outbox);
+        Ok(())
+    }
+
+    /// Has held frames copied by another thread, unless one does so, or they wait for an answer.
+    fn copy_if_held(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>) {
+        if outbox.start_copying() {
+            drop(outbox);
+            let shared = self.clone();
+            drop(self.runtime.spawn_blocking(move || shared.copy_held()));
+        }
+    }
+
+    fn copy_held(&self) {
+        loop {
+            let Some((frame, arena)) = self.outbox.lock().next_held() else {
+                // A closing connection waits for this.
+                return self.wake.notify_one();
+            };
+            let held = frame.nbytes();
+            let frame = match arena {
+                Some(arena) => copy_to(arena, frame),
+                None => frame,
+            };
+            let mut outbox = self.outbox.lock();
+            if outbox.release_held(frame, held) {
+                drop(outbox);
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    pub(crate) fn unix_stream(&self) -> Option<&UnixStream> {
+        self.socket.unix_stream()
+    }
+
     fn begin_close(&self) {
         let mut outbox = self.outbox.lock();
         if !matches!(outbox.phase, Phase::Open) {
             return;
         }
-        if self.inline && outbox.queued == 0 {
+        if self.inline && outbox.pending() == 0 {
             // Done here, so that the peer hears of it even if the network thread is busy or gone. Fails only if the
             // peer was faster.
             let _ = self.socket.shutdown(Shutdown::Write);
@@ -230,21 +299,12 @@ impl Shared {
 
     /// What the writer task shall do now.
     pub(crate) fn next(&self) -> Next {
-        let mut outbox = self.outbox.lock();
-        outbox.close_small();
-        match outbox.phase {
-            Phase::Closed(_) => Next::Leave,
-            Phase::Open | Phase::Closing if !outbox.pieces.is_empty() => {
-                Next::Write(std::mem::take(&mut outbox.pieces))
-            }
-            Phase::Open => Next::Wait,
-            Phase::Closing => Next::ShutDown,
-        }
+        self.outbox.lock().next()
     }
 
     /// Counts bytes that the writer task has written.
     pub(crate) fn wrote(&self, bytes: usize) {
-        self.outbox.lock().queued -= bytes;
+        self.outbox.lock().wrote(bytes);
         self.progress.notify_waiters();
     }
 
@@ -262,64 +322,5 @@ impl Shared {
     /// Ends when the connection begins to close.
     pub(crate) async fn closing(&self) {
         self.closing.notified().await;
-    }
-}
-
-impl Outbox {
-    fn check_open(&self) -> Result<(), SendError> {
-        match &self.phase {
-            Phase::Open => Ok(()),
-            Phase::Closing => Err(SendError::Closed { reason: Arc::from(CLOSED_HERE) }),
-            Phase::Closed(reason) => Err(SendError::Closed { reason: reason.clone() }),
-        }
-    }
-
-    /// Queues what remains of a frame; whether there was anything.
-    fn push_frame(&mut self, header: Vec<u8>, frame: Frame, written: usize) -> bool {
-        let before = self.queued;
-        let mut written = written;
-        let mut skip = |length: usize| {
-            let skipped = written.min(length);
-            written -= skipped;
-            skipped
-        };
-        let skipped = skip(header.len());
-        self.push_small(&header[skipped..]);
-        for piece in std::iter::once(frame.head).chain(frame.segments) {
-            let skipped = skip(piece.len());
-            self.push(piece.slice(skipped..));
-        }
-        self.queued > before
-    }
-
-    fn push(&mut self, piece: Bytes) {
-        if piece.len() <= COALESCE_MAX_BYTES {
-            return self.push_small(&piece);
-        }
-        self.queued += piece.len();
-        self.close_small();
-        self.pieces.push_back(piece);
-    }
-
-    fn push_small(&mut self, piece: &[u8]) {
-        self.queued += piece.len();
-        self.small.extend_from_slice(piece);
-        if self.small.len() >= COALESCED_BYTES {
-            self.close_small();
-        }
-    }
-
-    fn close_small(&mut self) {
-        if !self.small.is_empty() {
-            self.pieces.push_back(Bytes::from(std::mem::take(&mut self.small)));
-        }
-    }
-
-    fn end(&mut self, reason: Arc<str>) {
-        if !matches!(self.phase, Phase::Closed(_)) {
-            self.phase = Phase::Closed(reason);
-        }
-        self.pieces.clear();
-        self.small = Vec::new();
     }
 }

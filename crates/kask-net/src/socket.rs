@@ -53,6 +53,13 @@ impl Socket {
         either!(self, stream => SockRef::from(stream))
     }
 
+    pub(crate) fn unix_stream(&self) -> Option<&UnixStream> {
+        match self {
+            Socket::Unix(stream) => Some(stream),
+            Socket::Tcp(_) => None,
+        }
+    }
+
     pub(crate) async fn readable(&self) -> io::Result<()> {
         either!(self, stream => stream.readable().await)
     }

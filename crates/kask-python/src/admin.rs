@@ -6,8 +6,12 @@ use crate::interrupt;
 use crate::pickle::{self, Subject};
 use crate::values;
 use kask_client::WaitError;
+use kask_net::Arena;
+use kask_net::share::SHARED_MIN_BYTES;
+use kask_types::payload::Segment;
 use kask_types::{Key, Payload, TaskName, WorkerRestriction};
 use kask_wire::client::{Counters, WorkerState};
+use kask_wire::worker::Pressure;
 use kask_wire::{ClientToScheduler, Query, Reply};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -149,6 +153,9 @@ fn worker_info<'py>(py: Python<'py>, state: &WorkerState) -> PyResult<Bound<'py,
     let measured = PyDict::new(py);
     measured.set_item("memory", metrics.memory_bytes)?;
     measured.set_item("managed", metrics.managed_bytes)?;
+    measured.set_item("spilled", metrics.spilled_bytes)?;
+    measured.set_item("reserved", metrics.reserved_bytes)?;
+    measured.set_item("unmanaged", metrics.unmanaged_bytes)?;
     measured.set_item("executing", metrics.executing)?;
     measured.set_item("ready", metrics.ready)?;
     measured.set_item("waiting", metrics.waiting)?;
@@ -164,6 +171,7 @@ fn worker_info<'py>(py: Python<'py>, state: &WorkerState) -> PyResult<Bound<'py,
     dict.set_item("pid", info.pid)?;
     dict.set_item("nthreads", info.nthreads)?;
     dict.set_item("memory_limit", info.memory_limit_bytes)?;
+    dict.set_item("pressure", pressure(state.pressure))?;
     dict.set_item("resources", resources)?;
     dict.set_item("in_process", info.in_process)?;
     dict.set_item("held", state.held)?;
@@ -174,10 +182,32 @@ fn worker_info<'py>(py: Python<'py>, state: &WorkerState) -> PyResult<Bound<'py,
     Ok(dict)
 }
 
+fn pressure(pressure: Pressure) -> &'static str {
+    match pressure {
+        Pressure::Comfortable => "comfortable",
+        Pressure::Tight => "tight",
+        Pressure::Full => "full",
+    }
+}
+
 /// Totals since the scheduler's start.
 pub fn counters<'py>(py: Python<'py>, core: &EngineCore) -> PyResult<Bound<'py, PyDict>> {
     let Reply::Counters(counters) = ask(py, core, Query::Counters, PATIENCE)? else { return Err(unexpected(py)) };
-    let Counters { submitted, finished, failed, recomputed, killed, stolen, moved_bytes, workers_lost } = counters;
+    let Counters {
+        submitted,
+        finished,
+        failed,
+        recomputed,
+        killed,
+        stolen,
+        moved_bytes,
+        workers_lost,
+        memory_deaths,
+        handed_back,
+        adopted,
+        relieved,
+        spilled_bytes,
+    } = counters;
     let dict = PyDict::new(py);
     for (name, value) in [
         ("submitted", submitted),
@@ -188,6 +218,11 @@ pub fn counters<'py>(py: Python<'py>, core: &EngineCore) -> PyResult<Bound<'py, 
         ("stolen", stolen),
         ("moved_bytes", moved_bytes),
         ("workers_lost", workers_lost),
+        ("memory_deaths", memory_deaths),
+        ("handed_back", handed_back),
+        ("adopted", adopted),
+        ("relieved", relieved),
+        ("spilled_bytes", spilled_bytes),
     ] {
         dict.set_item(name, value)?;
     }
@@ -259,6 +294,19 @@ pub fn retire(py: Python<'_>, core: &EngineCore, workers: Vec<String>, timeout: 
     order(py, core, timeout, move |request| ClientToScheduler::Retire { request, workers }).map(drop)
 }
 
+/// A payload for several workers of this machine: large buffers in the arena, so that one copy serves all of them.
+fn shared(payload: &Payload) -> Payload {
+    let (Payload::Bytes { head, buffers }, Some(arena)) = (payload, Arena::global_or_create()) else {
+        return payload.clone();
+    };
+    let share = |buffer: &Segment| {
+        let is_ready = buffer.0.len() < SHARED_MIN_BYTES || arena.locate(&buffer.0).is_some();
+        let copy = if is_ready { None } else { arena.put(&[&buffer.0]) };
+        copy.map_or_else(|| buffer.clone(), Segment)
+    };
+    Payload::Bytes { head: head.clone(), buffers: buffers.iter().map(share).collect() }
+}
+
 /// Puts values on workers; afterwards the client holds one reference to each key.
 pub fn scatter(
     py: Python<'_>,
@@ -290,12 +338,14 @@ pub fn scatter(
         _ => Err(unexpected(py)),
     })
     .and_then(|places| {
-        let placements = places.into_iter().filter_map(|(position, task, workers)| {
-            let (payload, nbytes) = payloads.get(position as usize)?;
-            Some((task, workers, payload.clone(), *nbytes))
-        });
-        let placements: Vec<_> = placements.collect();
+        let is_local = core.address.starts_with("unix:");
         interrupt::wait(py, |interrupted| {
+            let placements = places.into_iter().filter_map(|(position, task, workers)| {
+                let (payload, nbytes) = payloads.get(position as usize)?;
+                let payload = if is_local && workers.len() > 1 { shared(payload) } else { payload.clone() };
+                Some((task, workers, payload, *nbytes))
+            });
+            let placements: Vec<_> = placements.collect();
             core.client.put(placements, timeout, &mut *interrupted)?;
             match core.client.wait(&keys, true, timeout, interrupted) {
                 Ok(()) => Ok(()),

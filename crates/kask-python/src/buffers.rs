@@ -2,7 +2,7 @@
 //!
 //! [`from_bytes`] and [`from_buffer`] lend memory of Python objects to the engine: the object is held until the last
 //! [`Bytes`] is gone, and is released by the callback thread, because the last one may go on an engine thread.
-//! [`BytesView`] lends the engine's memory to Python, read-only.
+//! [`BytesView`] lends the engine's memory to Python: read-only, unless nobody else has it.
 
 use crate::callbacks;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes};
 use std::ffi::c_int;
 
 /// Up to this size copying costs less than sharing.
@@ -104,14 +104,24 @@ pub fn with_buffer<T>(export: &PyUntypedBuffer, _py: Python<'_>, read: impl FnOn
     Some(read(unsafe { std::slice::from_raw_parts(export.buf_ptr().cast::<u8>(), len) }))
 }
 
-/// Memory of the engine as a read-only buffer.
+/// Memory of the engine as a buffer.
 #[pyclass(module = "kask._kask", frozen)]
-pub struct BytesView(pub Bytes);
+pub struct BytesView {
+    bytes: Bytes,
+    is_read_only: bool,
+}
+
+impl BytesView {
+    /// Memory that others use as well.
+    pub fn read_only(bytes: Bytes) -> BytesView {
+        BytesView { bytes, is_read_only: true }
+    }
+}
 
 #[pymethods]
 impl BytesView {
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// # Safety
@@ -120,15 +130,17 @@ impl BytesView {
         if view.is_null() {
             return Err(PyBufferError::new_err("no view to fill in"));
         }
-        let bytes = &slf.get().0;
-        // SAFETY: `bytes` is immutable and lives as long as `slf`, which the view then holds; `readonly` is 1.
+        let BytesView { bytes, is_read_only } = slf.get();
+        // SAFETY: `bytes` lives as long as `slf`, which the view then holds. It is writable only where [`view`] was
+        // told so: then the memory is a private mapping that this process alone has, and whoever reads it meanwhile
+        // may see Python code write, as with any memory that Python code shares between threads.
         let filled = unsafe {
             ffi::PyBuffer_FillInfo(
                 view,
                 slf.as_ptr(),
                 bytes.as_ptr().cast_mut().cast(),
                 bytes.len().cast_signed(),
-                1,
+                c_int::from(*is_read_only),
                 flags,
             )
         };
@@ -145,7 +157,15 @@ pub fn view<'py>(py: Python<'py>, bytes: &Bytes) -> PyResult<Bound<'py, PyAny>> 
     if bytes.len() < COPY_BYTES {
         return Ok(PyBytes::new(py, bytes).into_any());
     }
-    Ok(Bound::new(py, BytesView(bytes.clone()))?.into_any())
+    Ok(Bound::new(py, BytesView::read_only(bytes.clone()))?.into_any())
+}
+
+/// The same for memory that belongs to nobody else and may be written to.
+pub fn writable_view<'py>(py: Python<'py>, bytes: &Bytes) -> PyResult<Bound<'py, PyAny>> {
+    if bytes.len() < COPY_BYTES {
+        return Ok(PyByteArray::new(py, bytes).into_any());
+    }
+    Ok(Bound::new(py, BytesView { bytes: bytes.clone(), is_read_only: false })?.into_any())
 }
 
 /// Whether objects of this type can be awaited.
@@ -160,4 +180,10 @@ pub fn small_int(object: &Bound<'_, PyAny>) -> Option<i64> {
     // SAFETY: the caller has seen that `object` is an int, so the call cannot raise.
     let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(value)
+}
+
+/// How many references there are to an object, this one included.
+pub fn reference_count(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: a living object; nothing but a number is read.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }

@@ -3,17 +3,19 @@
 //! What Python adds is kept as it is until the graph is submitted, because only the engine that it is submitted to knows
 //! whether objects have to become bytes.
 
+use crate::explain;
 use crate::lower::Lowered;
 use crate::names::layer_name;
 use crate::node::{self, Node};
 use crate::options::{Options, annotations};
-use kask_graph::{BlockInput, Grid, InputAxis};
+use kask_graph::{BlockInput, Capacity, Grid, InputAxis};
 use kask_types::{Annotations, LayerToken};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One function over a grid of blocks.
@@ -39,7 +41,20 @@ pub struct Tree {
     pub input: LayerToken,
     pub input_grid: Grid,
     pub split_every: Vec<(u32, u32)>,
-    pub input_offset: u32,
+    pub annotations: Annotations,
+}
+
+/// New blocks made of all blocks of a grid.
+pub struct Shuffle {
+    pub token: LayerToken,
+    pub prefix: Arc<str>,
+    /// Split, merge, take: what each calls, and its template.
+    pub stages: [(Py<PyAny>, Py<PyTuple>); 3],
+    pub input: LayerToken,
+    pub input_grid: Grid,
+    pub outputs: Grid,
+    pub group_ends: Vec<u32>,
+    pub wants_position: bool,
     pub annotations: Annotations,
 }
 
@@ -49,6 +64,7 @@ pub struct Parts {
     pub nodes: Vec<Py<Node>>,
     pub blockwise: Vec<Blockwise>,
     pub trees: Vec<Tree>,
+    pub shuffles: Vec<Shuffle>,
 }
 
 /// Layers to be submitted together.
@@ -96,7 +112,7 @@ impl GraphBuilder {
     }
 
     /// Adds a tree that combines a grid of blocks.
-    #[pyo3(signature = (name, combine, aggregate, template, input, input_grid, split_every, input_offset = 0, options = None))]
+    #[pyo3(signature = (name, combine, aggregate, template, input, input_grid, split_every, options = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn add_tree_reduce(
         &self,
@@ -107,7 +123,6 @@ impl GraphBuilder {
         input: &str,
         input_grid: Vec<u32>,
         split_every: &Bound<'_, PyDict>,
-        input_offset: u32,
         options: Option<&Bound<'_, Options>>,
     ) -> PyResult<()> {
         let (prefix, token) = layer_of(name)?;
@@ -125,10 +140,64 @@ impl GraphBuilder {
             input: layer_of(input)?.1,
             input_grid: input_grid.into(),
             split_every: splits,
-            input_offset,
             annotations: annotations(options),
         });
         Ok(())
+    }
+
+    /// Adds new blocks, each made of all blocks of a grid.
+    #[pyo3(signature = (
+        name, split, merge, take, split_template, merge_template, take_template, input, input_grid, outputs, groups,
+        wants_position = false, options = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
+    fn add_shuffle(
+        &self,
+        name: &str,
+        split: Py<PyAny>,
+        merge: Py<PyAny>,
+        take: Py<PyAny>,
+        split_template: Py<PyTuple>,
+        merge_template: Py<PyTuple>,
+        take_template: Py<PyTuple>,
+        input: &str,
+        input_grid: Vec<u32>,
+        outputs: Vec<u32>,
+        groups: &Bound<'_, PyAny>,
+        wants_position: bool,
+        options: Option<&Bound<'_, Options>>,
+    ) -> PyResult<()> {
+        let (prefix, token) = layer_of(name)?;
+        let outputs: Grid = outputs.into();
+        let group_ends = group_ends(groups, blocks(&outputs))?;
+        self.0.lock().shuffles.push(Shuffle {
+            token,
+            prefix,
+            stages: [(split, split_template), (merge, merge_template), (take, take_template)],
+            input: layer_of(input)?.1,
+            input_grid: input_grid.into(),
+            outputs,
+            group_ends,
+            wants_position,
+            annotations: annotations(options),
+        });
+        Ok(())
+    }
+
+    /// What running the graph for `outputs` would take.
+    #[pyo3(signature = (outputs, runners, workers, limit_bytes, learned = None))]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        outputs: Vec<String>,
+        runners: u32,
+        workers: u32,
+        limit_bytes: u64,
+        learned: Option<HashMap<String, u64>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let capacity = Capacity { runners, workers, limit_bytes };
+        let learned = learned.into_iter().flatten().collect();
+        explain::explain(py, self, &outputs, &capacity, &learned)
     }
 
     /// How many tasks the layers have together.
@@ -138,15 +207,47 @@ impl GraphBuilder {
             let nodes: Vec<Py<Node>> = parts.nodes.iter().map(|node| node.clone_ref(py)).collect();
             let blocks = parts.blockwise.iter().map(|layer| blocks(&layer.grid)).sum::<u64>();
             let trees = parts.trees.iter().map(|tree| u64::from(tree.lower(Lowered::PLACEHOLDER).shape().len()));
-            (nodes, blocks + trees.sum::<u64>())
+            let shuffles = parts.shuffles.iter().map(Shuffle::tasks).sum::<u64>();
+            (nodes, blocks + trees.sum::<u64>() + shuffles)
         };
         tasks += node::collect(py, &nodes)?.len() as u64;
         Ok(tasks)
     }
 }
 
+impl Shuffle {
+    fn tasks(&self) -> u64 {
+        blocks(&self.outputs) + self.group_ends.len() as u64 + blocks(&self.input_grid)
+    }
+}
+
 fn blocks(grid: &Grid) -> u64 {
-    grid.iter().map(|blocks| u64::from(*blocks)).product()
+    grid.iter().fold(1, |product, &blocks| product.saturating_mul(blocks.into()))
+}
+
+/// Where each group ends: so many groups as equal as can be, the larger ones first; or groups of these sizes.
+fn group_ends(groups: &Bound<'_, PyAny>, outputs: u64) -> PyResult<Vec<u32>> {
+    let Ok(count) = groups.extract::<u32>() else {
+        let sizes: Vec<u32> = groups.extract().map_err(|_| {
+            let message = format!("groups is a number of groups, or the number of outputs of each, not {groups:?}");
+            PyTypeError::new_err(message)
+        })?;
+        // Whether they are the outputs is checked with the rest of the graph.
+        let mut end = 0u32;
+        return Ok(sizes
+            .into_iter()
+            .map(|size| {
+                end = end.saturating_add(size);
+                end
+            })
+            .collect());
+    };
+    if u64::from(count) > outputs || (count == 0 && outputs > 0) {
+        return Err(PyValueError::new_err(format!("{outputs} outputs cannot be in {count} groups: no group is empty")));
+    }
+    let (size, larger) = (outputs / u64::from(count.max(1)), outputs % u64::from(count.max(1)));
+    let end = |group: u64| u32::try_from(group * size + group.min(larger)).unwrap_or(u32::MAX);
+    Ok((1..=u64::from(count)).map(end).collect())
 }
 
 fn layer_of(name: &str) -> PyResult<(Arc<str>, LayerToken)> {

@@ -8,9 +8,10 @@ use crate::errors;
 use crate::home::Home;
 use crate::interrupt;
 use crate::local_cluster::{LocalCluster, ThreadWorkers};
+use crate::memory::Spill;
 use crate::runtime::PythonRuntime;
 use kask_executor::SupervisorOptions;
-use kask_executor::process::{self, SecurityConfig, WorkerProcessConfig};
+use kask_executor::process::{self, WorkerProcessConfig};
 use kask_net::Address;
 use kask_scheduler::Config;
 use kask_wire::ClientToScheduler;
@@ -39,7 +40,8 @@ pub struct Cluster {
 impl Cluster {
     #[staticmethod]
     #[pyo3(signature = (*, n_workers, threads_per_worker, memory_limit, python, local_directory, resources, host, port,
-                        processes, heartbeat_timeout, worker_env, preload, allowed_deaths, name, startup_timeout))]
+                        processes, heartbeat_timeout, worker_env, preload, allowed_deaths, name, startup_timeout,
+                        spill = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn start(
         py: Python<'_>,
@@ -58,12 +60,14 @@ impl Cluster {
         allowed_deaths: u32,
         name: &str,
         startup_timeout: f64,
+        spill: Option<Spill>,
     ) -> PyResult<Cluster> {
         if threads_per_worker == 0 {
             return Err(PyValueError::new_err("threads_per_worker must be at least 1"));
         }
         let scheduler = scheduler_config(heartbeat_timeout, allowed_deaths)?;
         let offered = connect::resources(resources)?;
+        let memory = spill.unwrap_or_default().with_limit(memory_limit)?;
         let home = Arc::new(Home::default());
         let start = Start {
             n_workers,
@@ -74,7 +78,11 @@ impl Cluster {
         let (inner, client) = if processes {
             let worker = WorkerProcessConfig {
                 nthreads: threads_per_worker,
-                memory_limit_bytes: memory_limit,
+                memory_limit_bytes: memory.limit_bytes,
+                memory_target: memory.target,
+                spill_max_bytes: memory.spill_max_bytes,
+                spill_reserve_bytes: memory.spill_reserve_bytes,
+                spill_compression: memory.spill_compression,
                 resources: offered.iter().map(|(name, amount)| (name.to_owned(), amount)).collect(),
                 local_directory: local_directory.unwrap_or_default(),
                 connect_timeout_ms: u64::try_from(start.timeout.as_millis()).unwrap_or(u64::MAX).max(10_000),
@@ -88,6 +96,7 @@ impl Cluster {
                 worker,
                 name_prefix: name.to_owned(),
                 socket_directory: None,
+                spill_base: memory.spill_directory,
                 restart: true,
             };
             start.processes(py, listen_address(host, port)?, options)?
@@ -95,7 +104,7 @@ impl Cluster {
             let workers = ThreadWorkers {
                 nthreads: threads_per_worker,
                 resources: offered,
-                memory_limit_bytes: memory_limit,
+                memory,
                 name: name.to_owned(),
                 local_directory: local_directory.map_or_else(|| connect::local_directory(py), Ok)?,
                 synchronous: false,
@@ -286,19 +295,10 @@ fn listen_address(host: Option<&str>, port: u16) -> PyResult<Option<Address>> {
 /// What the supervisor and the cluster fill in.
 fn worker_defaults() -> WorkerProcessConfig {
     WorkerProcessConfig {
-        scheduler: String::new(),
-        security: SecurityConfig::default(),
-        name: String::new(),
-        incarnation: String::new(),
         nthreads: 1,
-        memory_limit_bytes: 0,
-        resources: Default::default(),
-        local_directory: String::new(),
         host: kask_net::hostname().unwrap_or_else(|| "localhost".to_owned()),
-        listen: String::new(),
-        last_task_file: None,
         connect_timeout_ms: 30_000,
-        preload: Vec::new(),
+        ..WorkerProcessConfig::default()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::interrupt;
 use crate::local_cluster::{ClusterError, LocalCluster, ThreadWorkers};
 use crate::runtime::{PythonRuntime, ThreadBody};
 use kask_client::{Client, ClientError, WaitError};
+use kask_executor::memory_settings::MemoryOptions;
 use kask_net::tls::TlsPaths;
 use kask_net::{Address, Security, Token};
 use kask_types::{Incarnation, Resources};
@@ -60,13 +61,14 @@ pub fn embedded(
     nthreads: u32,
     name: &str,
     amounts: Option<&Bound<'_, PyDict>>,
+    memory: MemoryOptions,
 ) -> PyResult<Arc<EngineCore>> {
-    in_process(py, Kind::Embedded, nthreads, name, resources(amounts)?)
+    in_process(py, Kind::Embedded, nthreads, name, resources(amounts)?, memory)
 }
 
 /// An engine whose tasks run in the thread that waits for them.
 pub fn synchronous(py: Python<'_>) -> PyResult<Arc<EngineCore>> {
-    in_process(py, Kind::Sync, 1, "sync", Resources::default())
+    in_process(py, Kind::Sync, 1, "sync", Resources::default(), MemoryOptions::default())
 }
 
 fn in_process(
@@ -75,13 +77,14 @@ fn in_process(
     nthreads: u32,
     name: &str,
     resources: Resources,
+    memory: MemoryOptions,
 ) -> PyResult<Arc<EngineCore>> {
     let home = Arc::new(Home::default());
     let runtime = PythonRuntime::new(true, home.clone());
     let workers = ThreadWorkers {
         nthreads,
         resources,
-        memory_limit_bytes: 0,
+        memory,
         name: name.to_owned(),
         local_directory: local_directory(py)?,
         synchronous: kind == Kind::Sync,

@@ -10,6 +10,7 @@ use crate::engine_core::{EngineCore, Kind, value};
 use crate::future::Future;
 use crate::interrupt;
 use crate::lower;
+use crate::memory::Spill;
 use crate::names::task_name;
 use crate::node::Node;
 use crate::options::{Options, restriction};
@@ -71,17 +72,20 @@ fn to_list<'py>(py: Python<'py>, futures: Vec<Future>) -> PyResult<Bound<'py, Py
 #[pymethods]
 impl Engine {
     #[staticmethod]
-    #[pyo3(signature = (nthreads, *, name = "embedded", resources = None))]
+    #[pyo3(signature = (nthreads, *, name = "embedded", resources = None, memory_limit = 0, spill = None))]
     fn embedded<'py>(
         py: Python<'py>,
         nthreads: u32,
         name: &str,
         resources: Option<&Bound<'_, PyDict>>,
+        memory_limit: u64,
+        spill: Option<Spill>,
     ) -> PyResult<Bound<'py, Engine>> {
         if nthreads == 0 {
             return Err(PyValueError::new_err("nthreads must be at least 1"));
         }
-        Engine::wrap(py, &connect::embedded(py, nthreads, name, resources)?)
+        let memory = spill.unwrap_or_default().with_limit(memory_limit)?;
+        Engine::wrap(py, &connect::embedded(py, nthreads, name, resources, memory)?)
     }
 
     #[staticmethod]

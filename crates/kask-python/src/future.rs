@@ -215,7 +215,10 @@ impl Future {
             Status::Failed(failure) => match &*failure {
                 Failure::Cancelled { .. } => "cancelled",
                 Failure::Lost { .. } => "lost",
-                Failure::Raised(_) | Failure::KilledWorker { .. } | Failure::Unrunnable { .. } => "error",
+                Failure::Raised(_)
+                | Failure::KilledWorker { .. }
+                | Failure::OutOfMemory { .. }
+                | Failure::Unrunnable { .. } => "error",
             },
         }
     }

@@ -1,7 +1,7 @@
 //! One call: its arguments, with results in their holes, and the function.
 
 use crate::values::{self, Function};
-use crate::{calls, pickle, scan};
+use crate::{calls, numpy_memory, pickle, scan};
 use kask_executor::runtime::{Job, Value};
 use kask_graph::{Slot, Slots};
 use pyo3::prelude::*;
@@ -17,6 +17,8 @@ pub fn call<'py>(py: Python<'py>, function: &Function, job: &Job) -> PyResult<Bo
         let holes = holes(py, job).map_err(unreadable)?;
         arguments = fill(arguments, &holes)?;
     }
+    // Reading the function and its arguments may have imported NumPy.
+    numpy_memory::prepare(py);
     match (arguments, shared) {
         (calls::Arguments::Single(argument), None) => func.call1((argument,)),
         (calls::Arguments::Single(argument), Some(shared)) => func.call((argument,), Some(shared)),
@@ -91,14 +93,15 @@ fn holes<'py>(py: Python<'py>, job: &Job) -> PyResult<Vec<Bound<'py, PyAny>>> {
 fn object_of<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Object { object, .. } => pickle::loads(py, object),
-        Value::Encoded { payload, object } => {
+        Value::Encoded { payload, object, writable } => {
             if let Some(object) = object.get() {
                 return pickle::loads(py, object);
             }
-            let decoded = pickle::loads(py, payload)?;
+            let decoded = if *writable { pickle::loads_writable(py, payload)? } else { pickle::loads(py, payload)? };
             // Two tasks may decode at once; the later one uses what the earlier one kept.
             let kept = object.get_or_init(|| values::local(decoded.unbind()));
             pickle::loads(py, kept)
         }
+        Value::Parts(parts) => pickle::loads(py, &Value::joined(parts)),
     }
 }

@@ -5,7 +5,7 @@
 //! engine. [`interrupt`] is how everything here waits.
 //!
 //! Two rules hold throughout: no thread of the engine ever waits for the GIL while others wait for it (see
-//! [`callbacks`]), and `unsafe` is in [`buffers`] only.
+//! [`callbacks`]), and `unsafe` is in [`buffers`], [`numpy_memory`] and [`kernels`] only.
 
 mod admin;
 mod blame;
@@ -21,6 +21,7 @@ mod current;
 mod engine;
 mod engine_core;
 mod errors;
+mod explain;
 mod fast;
 mod functions;
 mod future;
@@ -28,11 +29,17 @@ mod helpers;
 mod home;
 mod interrupt;
 mod job;
+mod kernels;
+mod layers;
 mod local_cluster;
 mod lower;
+mod lower_nodes;
+mod memory;
 mod names;
 mod node;
+mod numpy_memory;
 mod options;
+mod parts;
 mod pickle;
 mod runtime;
 mod scan;
@@ -61,15 +68,23 @@ mod _kask {
     #[pymodule_export]
     use crate::future::{Future, restore_future};
     #[pymodule_export]
-    use crate::lower::identity;
+    use crate::kernels::{assemble_block, block_key, block_note, merge_tables, split_block, split_table};
+    #[pymodule_export]
+    use crate::layers::Layers;
+    #[pymodule_export]
+    use crate::lower_nodes::identity;
+    #[pymodule_export]
+    use crate::memory::{auto_memory_limit, memory_limit_bytes};
     #[pymodule_export]
     use crate::node::{Node, graph_of};
     #[pymodule_export]
     use crate::options::{Options, restore_options};
     #[pymodule_export]
+    use crate::parts::{Parts, restore_parts};
+    #[pymodule_export]
     use crate::scan::Hole;
     #[pymodule_export]
-    use crate::sizes::sizeof;
+    use crate::sizes::{sample_places, sizeof, sizeof_items};
     #[pymodule_export]
     use crate::tokenize::{blob_hash, tokenize};
 

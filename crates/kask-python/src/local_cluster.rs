@@ -3,8 +3,10 @@
 //! Nothing here knows Python; the pyclasses hand in the runtime and wrap what comes back.
 
 use kask_client::{Client, Connector, Interrupted, WaitError};
+use kask_executor::memory_settings::MemoryOptions;
 use kask_executor::process::WorkerProcessConfig;
 use kask_executor::runtime::Runtime;
+use kask_executor::scratch::Scratch;
 use kask_executor::supervisor::PlaceInfo;
 use kask_executor::{LocalWorkers, Supervisor, SupervisorOptions, WorkerHost, WorkerOptions};
 use kask_net::data_plane::DataPlane;
@@ -69,8 +71,8 @@ pub struct ThreadWorkers {
     pub nthreads: u32,
     /// What each offers.
     pub resources: Resources,
-    /// Budget of each in bytes; 0 for none.
-    pub memory_limit_bytes: u64,
+    /// What each may use; the directory is where their private folders are made.
+    pub memory: MemoryOptions,
     /// Prefix of their names.
     pub name: String,
     /// A folder for their files.
@@ -93,9 +95,19 @@ pub struct LocalCluster {
     _directory: Option<LocalDir>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a cluster has one of them")]
 enum Workers {
-    Threads { shared: Arc<LocalWorkers>, options: ThreadWorkers, runtime: Arc<dyn Runtime>, hosts: Mutex<Hosts> },
-    Processes { supervisor: Arc<Supervisor> },
+    Threads {
+        shared: Arc<LocalWorkers>,
+        options: ThreadWorkers,
+        runtime: Arc<dyn Runtime>,
+        hosts: Mutex<Hosts>,
+        /// Where they spill to, until they are closed; nothing where they have no limit.
+        scratch: Mutex<Option<Scratch>>,
+    },
+    Processes {
+        supervisor: Arc<Supervisor>,
+    },
 }
 
 #[derive(Default)]
@@ -120,6 +132,8 @@ impl LocalCluster {
         runtime: Arc<dyn Runtime>,
     ) -> Result<LocalCluster, ClusterError> {
         let incarnation = new_incarnation()?;
+        let limited = options.memory.limit_bytes > 0;
+        let scratch = limited.then(|| Scratch::new(options.memory.spill_directory.as_deref())).transpose()?;
         let cluster = LocalCluster {
             scheduler: SchedulerHost::new(scheduler, incarnation),
             address: format!("inproc://{incarnation}"),
@@ -130,6 +144,7 @@ impl LocalCluster {
                 options,
                 runtime,
                 hosts: Mutex::default(),
+                scratch: Mutex::new(scratch),
             },
             _directory: None,
         };
@@ -224,12 +239,13 @@ impl LocalCluster {
     pub fn scale(&self, n: usize) -> Result<Vec<String>, ClusterError> {
         match &self.workers {
             Workers::Processes { supervisor } => Ok(supervisor.scale(n)?),
-            Workers::Threads { shared, options, runtime, hosts } => {
+            Workers::Threads { shared, options, runtime, hosts, scratch } => {
                 let mut hosts = hosts.lock();
                 hosts.hosts.retain(|host| !host.is_closed());
                 let surplus = hosts.hosts.iter().skip(n).map(|host| host.name().to_string()).collect();
                 while hosts.hosts.len() < n {
-                    let host = self.thread_worker(options, hosts.next, runtime.clone(), shared)?;
+                    let host =
+                        self.thread_worker(options, hosts.next, runtime.clone(), shared, scratch.lock().as_ref())?;
                     hosts.next += 1;
                     hosts.hosts.push(host);
                 }
@@ -244,14 +260,17 @@ impl LocalCluster {
         index: usize,
         runtime: Arc<dyn Runtime>,
         shared: &Arc<LocalWorkers>,
+        scratch: Option<&Scratch>,
     ) -> Result<Arc<WorkerHost>, ClusterError> {
         let name = format!("{}-{index}", options.name);
+        let spill_directory = scratch.map(|scratch| scratch.place(&name)).transpose()?;
+        let memory = MemoryOptions { spill_directory, ..options.memory.clone() };
         let worker = WorkerOptions {
             name: name.as_str().into(),
             incarnation: new_incarnation()?,
             nthreads: options.nthreads,
             resources: options.resources.clone(),
-            memory_limit_bytes: options.memory_limit_bytes,
+            memory,
             local_directory: options.local_directory.as_str().into(),
             host: "localhost".into(),
             versions: Vec::new(),
@@ -296,8 +315,9 @@ impl LocalCluster {
         for host in &hosts {
             ended &= host.close(timeout, &mut *interrupted);
         }
-        if let Workers::Processes { supervisor } = &self.workers {
-            self.close_processes(supervisor.clone());
+        match &self.workers {
+            Workers::Threads { scratch, .. } => drop(scratch.lock().take()),
+            Workers::Processes { supervisor } => self.close_processes(supervisor.clone()),
         }
         ended
     }

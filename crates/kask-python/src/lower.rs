@@ -1,17 +1,20 @@
-//! From what a `GraphBuilder` holds to layers and blobs, for one engine.
+//! From what a `GraphBuilder` holds to layers and blobs, for one engine, or to layers that are only looked at.
 
-use crate::builder::{Blockwise, GraphBuilder, Parts, Tree};
+use crate::builder::{Blockwise, GraphBuilder, Parts, Shuffle, Tree};
 use crate::calls;
 use crate::engine_core::EngineCore;
 use crate::errors;
+use crate::explain;
 use crate::functions::{FunctionInfo, random128};
 use crate::future::Future;
+use crate::layers::LayersOfNodes;
+use crate::lower_nodes::NodeTables;
 use crate::names::{block_name, layer_name};
 use crate::node::{self, Node};
 use crate::pickle::{self, Subject};
 use crate::sizes;
-use crate::values::{self, CallArgs, Calls, Object};
-use kask_graph::{BlockwiseLayer, ExplicitLayer, Graph, KeyLists, Layer, LayerKind, TreeReduceLayer};
+use crate::values::{self, CallArgs, Calls};
+use kask_graph::{BlockwiseLayer, ExplicitLayer, Graph, Layer, LayerKind, ShuffleLayer, ShuffleStage, TreeReduceLayer};
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, TaskName};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -39,15 +42,23 @@ impl Tree {
             template: lowered.template.unwrap_or_else(Payload::empty),
             input: self.input,
             input_grid: self.input_grid.clone(),
-            input_offset: self.input_offset,
             split_every: self.split_every.clone(),
         }
     }
 }
 
+/// What a graph is lowered for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be submitted to an engine in which objects stay objects, or not.
+    Submission { local: bool },
+    /// To be described: functions and arguments are left out.
+    Description,
+}
+
 /// Collects a graph and its blobs for one engine.
-struct Lowering<'a> {
-    local: bool,
+pub struct Lowering<'a> {
+    purpose: Purpose,
     blobs: Vec<(BlobId, Payload)>,
     /// By the function's address; the graph's parts keep the functions alive meanwhile.
     known: FxHashMap<usize, BlobId>,
@@ -64,14 +75,29 @@ pub fn submit_graph(
     outputs: &[String],
 ) -> PyResult<Vec<Future>> {
     core.check_open(py)?;
+    with_parts(builder, |parts| submit_parts(py, core, parts, outputs))
+}
+
+/// The graph without what its tasks call, and the keys of `outputs`.
+pub fn describe_graph(py: Python<'_>, builder: &GraphBuilder, outputs: &[String]) -> PyResult<(Graph, Vec<Key>)> {
+    with_parts(builder, |parts| {
+        let mut lowering = Lowering::new(Purpose::Description, outputs);
+        let wanted = lowering.parts(py, parts)?;
+        Ok((Graph { layers: lowering.layers }, wanted.into_iter().map(|(key, _)| key).collect()))
+    })
+}
+
+/// Uses what a builder holds without keeping it locked: functions and arguments may run the user's code.
+fn with_parts<T>(builder: &GraphBuilder, work: impl FnOnce(&Parts) -> PyResult<T>) -> PyResult<T> {
     let parts = std::mem::take(&mut *builder.0.lock());
-    let result = submit_parts(py, core, &parts, outputs);
+    let result = work(&parts);
     // A builder may be submitted again, to another engine or after an error.
     let mut kept = builder.0.lock();
     let added = std::mem::replace(&mut *kept, parts);
     kept.nodes.extend(added.nodes);
     kept.blockwise.extend(added.blockwise);
     kept.trees.extend(added.trees);
+    kept.shuffles.extend(added.shuffles);
     result
 }
 
@@ -83,35 +109,73 @@ pub fn submit_nodes(py: Python<'_>, core: &Arc<EngineCore>, nodes: Vec<Py<Node>>
 }
 
 fn submit_parts(py: Python<'_>, core: &Arc<EngineCore>, parts: &Parts, outputs: &[String]) -> PyResult<Vec<Future>> {
-    let mut lowering = Lowering {
-        local: core.local,
-        blobs: Vec::new(),
-        known: FxHashMap::default(),
-        layers: Vec::new(),
-        names: FxHashMap::default(),
-        wanted: outputs,
-    };
-    lowering.nodes(py, &parts.nodes)?;
-    for layer in &parts.blockwise {
-        lowering.blockwise(py, layer)?;
-    }
-    for tree in &parts.trees {
-        lowering.tree(py, tree)?;
-    }
-    let wanted = lowering.outputs(py, parts)?;
+    let mut lowering = Lowering::new(Purpose::Submission { local: core.local }, outputs);
+    let wanted = lowering.parts(py, parts)?;
     let keys: Vec<Key> = wanted.iter().map(|(key, _)| *key).collect();
     let (graph, blobs) = (Graph { layers: lowering.layers }, lowering.blobs);
+    explain::refuse_what_cannot_fit(py, core, &graph, &keys)?;
     py.detach(|| core.client.submit(graph, keys, blobs));
     Ok(wanted.into_iter().map(|(key, name)| core.future(key, name)).collect())
 }
 
-impl Lowering<'_> {
-    fn function(&mut self, function: &Bound<'_, PyAny>) -> PyResult<BlobId> {
+impl<'a> Lowering<'a> {
+    fn new(purpose: Purpose, wanted: &'a [String]) -> Lowering<'a> {
+        Lowering {
+            purpose,
+            blobs: Vec::new(),
+            known: FxHashMap::default(),
+            layers: Vec::new(),
+            names: FxHashMap::default(),
+            wanted,
+        }
+    }
+
+    /// Whether functions and arguments are left out.
+    pub fn is_description(&self) -> bool {
+        self.purpose == Purpose::Description
+    }
+
+    /// Whether objects stay objects.
+    pub fn is_local(&self) -> bool {
+        match self.purpose {
+            Purpose::Submission { local } => local,
+            Purpose::Description => false,
+        }
+    }
+
+    /// Lowers everything; keys and names of what is wanted.
+    fn parts(&mut self, py: Python<'_>, parts: &Parts) -> PyResult<Vec<(Key, TaskName)>> {
+        self.nodes(py, &parts.nodes)?;
+        self.grids(py, parts)?;
+        self.outputs(py, parts)
+    }
+
+    /// Lowers layers that are grids; one that several nodes stand for may be there already.
+    fn grids(&mut self, py: Python<'_>, parts: &Parts) -> PyResult<()> {
+        for layer in &parts.blockwise {
+            self.blockwise(py, layer)?;
+        }
+        for tree in &parts.trees {
+            self.tree(py, tree)?;
+        }
+        for shuffle in &parts.shuffles {
+            if !self.layers.iter().any(|layer| layer.token == shuffle.token) {
+                self.shuffle(py, shuffle)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The blob of a function.
+    pub fn function(&mut self, function: &Bound<'_, PyAny>) -> PyResult<BlobId> {
+        if self.is_description() {
+            return Ok(BlobId(0));
+        }
         let address = function.as_ptr() as usize;
         if let Some(id) = self.known.get(&address) {
             return Ok(*id);
         }
-        let (id, payload) = FunctionInfo::of(function)?.blob(function, self.local)?;
+        let (id, payload) = FunctionInfo::of(function)?.blob(function, self.is_local())?;
         self.known.insert(address, id);
         self.blobs.push((id, payload));
         Ok(id)
@@ -124,13 +188,19 @@ impl Lowering<'_> {
         }
         sizes::count(py, order.len())?;
         let mut tables = NodeTables::with_capacity(order.len());
+        let mut layers = LayersOfNodes::default();
         for node in &order {
-            tables.add(self, py, node.get())?;
+            if !layers.take(py, node.get())? {
+                tables.add(self, py, node.get())?;
+            }
+        }
+        for builder in layers.builders() {
+            with_parts(builder.get(), |parts| self.grids(py, parts))?;
         }
         for node in roots {
             self.names.insert(node.get().id(), node.get().name().clone());
         }
-        let (items, layer) = tables.finish(self.local);
+        let (items, layer) = tables.finish(self.is_local());
         let layer = ExplicitLayer { items, ..layer };
         self.layers.push(Layer {
             token: LayerToken(random128()),
@@ -142,14 +212,18 @@ impl Lowering<'_> {
     }
 
     fn template(&self, py: Python<'_>, template: &Py<PyTuple>, name: &str) -> PyResult<Payload> {
+        if self.is_description() {
+            return Ok(Payload::empty());
+        }
         let call = CallArgs { args: template.clone_ref(py), kwargs: None };
-        if self.local { Ok(values::holder(Calls(vec![call]))) } else { calls::encode(py, &call, name) }
+        if self.is_local() { Ok(values::holder(Calls(vec![call]))) } else { calls::encode(py, &call, name) }
     }
 
     fn blockwise(&mut self, py: Python<'_>, layer: &Blockwise) -> PyResult<()> {
         let function = self.function(layer.func.bind(py))?;
         let template = self.template(py, &layer.template, &layer.prefix)?;
-        let items = layer.items.as_ref().map(|items| self.block_items(py, items, &layer.prefix)).transpose()?;
+        let items = layer.items.as_ref().filter(|_| !self.is_description());
+        let items = items.map(|items| self.block_items(py, items, &layer.prefix)).transpose()?;
         let kind = BlockwiseLayer {
             function,
             template,
@@ -163,7 +237,7 @@ impl Lowering<'_> {
     }
 
     fn block_items(&self, py: Python<'_>, items: &[Py<PyAny>], prefix: &str) -> PyResult<Items> {
-        if self.local {
+        if self.is_local() {
             let objects = items.iter().map(|item| item.clone_ref(py)).collect();
             return Ok(values::items(values::Singles(objects), items.len()));
         }
@@ -181,6 +255,29 @@ impl Lowering<'_> {
             template: Some(self.template(py, &tree.template, &tree.prefix)?),
         };
         self.push(tree.token, &tree.prefix, &tree.annotations, LayerKind::TreeReduce(tree.lower(lowered)));
+        Ok(())
+    }
+
+    fn shuffle(&mut self, py: Python<'_>, shuffle: &Shuffle) -> PyResult<()> {
+        let mut stage = |(function, template): &(Py<PyAny>, Py<PyTuple>)| {
+            let function = self.function(function.bind(py))?;
+            let template = self.template(py, template, &shuffle.prefix)?;
+            Ok::<_, PyErr>(ShuffleStage { function, template })
+        };
+        let [split, merge, take] = &shuffle.stages;
+        let kind = ShuffleLayer {
+            split: stage(split)?,
+            merge: stage(merge)?,
+            take: stage(take)?,
+            split_prefix: format!("{}-split", shuffle.prefix).into(),
+            merge_prefix: format!("{}-merge", shuffle.prefix).into(),
+            input: shuffle.input,
+            input_grid: shuffle.input_grid.clone(),
+            outputs: shuffle.outputs.clone(),
+            group_ends: shuffle.group_ends.clone(),
+            wants_position: shuffle.wants_position,
+        };
+        self.push(shuffle.token, &shuffle.prefix, &shuffle.annotations, LayerKind::Shuffle(kind));
         Ok(())
     }
 
@@ -207,140 +304,22 @@ impl Lowering<'_> {
 }
 
 impl Parts {
-    /// The key and name of a block of one of the layers.
+    /// The key and name of a block of one of the layers: of a grid or a shuffle's outputs by its position there, of a
+    /// tree by the node's index.
     fn block(&self, layer: &str, index: Vec<u32>) -> Option<(Key, TaskName)> {
         let (prefix, token) = layer_name(layer)?;
         let name = TaskName::Block { prefix: prefix.into(), layer: token, index: index.clone().into() };
-        if let Some(layer) = self.blockwise.iter().find(|layer| layer.token == token) {
-            if index.len() != layer.grid.len() || index.iter().zip(&layer.grid).any(|(at, blocks)| at >= blocks) {
+        let blockwise = self.blockwise.iter().find(|layer| layer.token == token).map(|layer| &layer.grid);
+        let outputs = || self.shuffles.iter().find(|layer| layer.token == token).map(|layer| &layer.outputs);
+        if let Some(grid) = blockwise.or_else(outputs) {
+            if index.len() != grid.len() || index.iter().zip(grid).any(|(at, blocks)| at >= blocks) {
                 return None;
             }
-            let flat = index.iter().zip(&layer.grid).fold(0u32, |flat, (at, blocks)| flat * blocks + at);
+            let flat = index.iter().zip(grid).fold(0u32, |flat, (at, blocks)| flat * blocks + at);
             return Some((Key::block(token, flat), name));
         }
         let tree = self.trees.iter().find(|tree| tree.token == token)?;
         let [at] = index[..] else { return None };
         (at < tree.lower(Lowered::PLACEHOLDER).shape().len()).then(|| (Key::block(token, at), name))
     }
-}
-
-/// The lists of an explicit layer, as they grow.
-struct NodeTables {
-    layer: ExplicitLayer,
-    /// Arguments as objects, where they may stay objects.
-    calls: Vec<CallArgs>,
-    /// Payloads, where there is more than the calls above: by place.
-    payloads: Vec<Option<Payload>>,
-    families: FxHashMap<*const u8, u32>,
-    options: FxHashMap<usize, u32>,
-}
-
-impl NodeTables {
-    fn with_capacity(len: usize) -> NodeTables {
-        let mut layer = ExplicitLayer::default();
-        layer.functions.reserve(len);
-        layer.keys.reserve(len);
-        layer.names.reserve(len);
-        layer.families.reserve(len);
-        NodeTables {
-            layer,
-            calls: Vec::new(),
-            payloads: Vec::with_capacity(len),
-            families: FxHashMap::default(),
-            options: FxHashMap::default(),
-        }
-    }
-
-    fn add(&mut self, lowering: &mut Lowering<'_>, py: Python<'_>, node: &Node) -> PyResult<()> {
-        let (function, payload) = match node.function() {
-            Some(function) => (Some(lowering.function(function.bind(py))?), None),
-            None if node.input_keys().is_empty() => (None, Some(value_payload(py, node, lowering.local)?)),
-            None => (Some(lowering.function(&identity_function(py)?)?), None),
-        };
-        match payload {
-            Some(payload) => self.payloads.push(Some(payload)),
-            None if lowering.local => {
-                self.calls.push(node.template(py));
-                self.payloads.push(None);
-            }
-            None => self.payloads.push(Some(calls::encode(py, &node.template(py), &node.name().to_string())?)),
-        }
-        let layer = &mut self.layer;
-        layer.functions.push(function);
-        layer.keys.push(node.id());
-        layer.names.push(match node.name() {
-            TaskName::Custom(name) => Some(name.clone()),
-            TaskName::Hashed { .. } | TaskName::Block { .. } => None,
-        });
-        let prefixes = &mut layer.prefixes;
-        let family = self.families.entry(node.family_name().as_ptr()).or_insert_with(|| {
-            prefixes.push(node.family_name().clone());
-            prefixes.len() as u32 - 1
-        });
-        layer.families.push(*family);
-        layer.inputs.keys.extend_from_slice(node.input_keys());
-        layer.inputs.ends.push(sizes::count(py, layer.inputs.keys.len())?);
-        self.annotate(node)
-    }
-
-    fn annotate(&mut self, node: &Node) -> PyResult<()> {
-        let layer = &mut self.layer;
-        if layer.annotation_sets.is_empty() {
-            let Some(_) = node.run_options() else { return Ok(()) };
-            // The first that differs: those before it have the set that says nothing.
-            layer.annotation_sets.push(Annotations::default());
-            layer.annotations.resize(layer.keys.len() - 1, 0);
-        }
-        let set = match node.run_options() {
-            None => 0,
-            Some(options) => *self.options.entry(options.as_ptr() as usize).or_insert_with(|| {
-                layer.annotation_sets.push(Annotations::clone(&options.get().annotations));
-                layer.annotation_sets.len() as u32 - 1
-            }),
-        };
-        layer.annotations.push(set);
-        Ok(())
-    }
-
-    fn finish(mut self, local: bool) -> (Vec<Payload>, ExplicitLayer) {
-        if self.layer.inputs.keys.is_empty() {
-            self.layer.inputs = KeyLists::default();
-        }
-        if !local {
-            return (self.payloads.into_iter().flatten().collect(), self.layer);
-        }
-        let holder = values::holder(Calls(self.calls));
-        let mut next = 0;
-        let payloads = self.payloads.into_iter().map(|payload| match (payload, &holder) {
-            (Some(payload), _) => payload,
-            (None, Payload::Local(calls)) => {
-                let mut call = calls.clone();
-                call.index = next;
-                next += 1;
-                Payload::Local(call)
-            }
-            (None, Payload::Bytes { .. }) => Payload::empty(),
-        });
-        (payloads.collect(), self.layer)
-    }
-}
-
-fn value_payload(py: Python<'_>, node: &Node, local: bool) -> PyResult<Payload> {
-    let value = node.template(py).args.bind(py).get_item(0)?;
-    if local {
-        return Ok(values::holder(Object(value.unbind())));
-    }
-    let what = format!("the value {}", node.name());
-    pickle::dumps(&value, &Subject { what: &what, path: "" })
-}
-
-/// What a value with results of other tasks inside it calls.
-#[pyfunction(name = "_identity")]
-pub fn identity(value: Py<PyAny>) -> Py<PyAny> {
-    value
-}
-
-fn identity_function(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static IDENTITY: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
-    Ok(IDENTITY.import(py, "kask._kask", "_identity")?.clone())
 }

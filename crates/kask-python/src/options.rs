@@ -13,24 +13,41 @@ pub struct Options {
     pub annotations: Arc<Annotations>,
 }
 
-type Parts = (u32, i32, Option<Vec<String>>, bool, Option<Vec<(String, f64)>>);
+type Parts = (u32, i32, Option<Vec<String>>, bool, Option<Vec<(String, f64)>>, u64, u64);
 
 #[pymethods]
 impl Options {
     #[new]
-    #[pyo3(signature = (*, retries = 0, priority = 0, workers = None, allow_other_workers = false, resources = None))]
+    #[pyo3(signature = (
+        *, retries = 0, priority = 0, workers = None, allow_other_workers = false, resources = None,
+        memory_bytes = 0, result_bytes = 0
+    ))]
     fn new(
         retries: u32,
         priority: i32,
         workers: Option<Vec<String>>,
         allow_other_workers: bool,
         resources: Option<&Bound<'_, PyDict>>,
+        memory_bytes: u64,
+        result_bytes: u64,
     ) -> PyResult<Options> {
         let mut amounts = Vec::new();
         for (name, amount) in resources.into_iter().flat_map(|resources| resources.iter()) {
             amounts.push((name.extract()?, amount.extract()?));
         }
-        build(retries, priority, workers, allow_other_workers, amounts)
+        let workers = restriction(workers, allow_other_workers);
+        let resources = quantities(&amounts)?;
+        Ok(Options::from(Annotations { retries, priority, workers, resources, memory_bytes, result_bytes }))
+    }
+
+    #[getter]
+    fn memory_bytes(&self) -> u64 {
+        self.annotations.memory_bytes
+    }
+
+    #[getter]
+    fn result_bytes(&self) -> u64 {
+        self.annotations.result_bytes
     }
 
     #[getter]
@@ -72,7 +89,7 @@ impl Options {
     }
 
     fn __repr__(&self) -> String {
-        let Annotations { retries, priority, workers, resources } = &*self.annotations;
+        let Annotations { retries, priority, workers, resources, memory_bytes, result_bytes } = &*self.annotations;
         let mut parts = vec![format!("retries={retries}"), format!("priority={priority}")];
         if let Some(restriction) = workers {
             parts.push(format!("workers={:?}", restriction.workers));
@@ -84,43 +101,51 @@ impl Options {
             let amounts: Vec<String> = resources.iter().map(|(name, amount)| format!("{name:?}: {amount}")).collect();
             parts.push(format!("resources={{{}}}", amounts.join(", ")));
         }
+        for (name, bytes) in [("memory_bytes", memory_bytes), ("result_bytes", result_bytes)] {
+            if *bytes > 0 {
+                parts.push(format!("{name}={bytes}"));
+            }
+        }
         format!("Options({})", parts.join(", "))
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, Parts)> {
-        let Annotations { retries, priority, workers, resources } = &*slf.get().annotations;
+        let Annotations { retries, priority, workers, resources, memory_bytes, result_bytes } =
+            &*slf.get().annotations;
         let names = workers.as_ref().map(|workers| workers.workers.iter().map(|name| name.to_string()).collect());
         let others = slf.get().allow_other_workers();
         let amounts = resources.iter().map(|(name, amount)| (name.to_owned(), amount)).collect();
         let restore = slf.py().import("kask._kask")?.getattr("_restore_options")?.unbind();
-        Ok((restore, (*retries, *priority, names, others, Some(amounts))))
+        Ok((restore, (*retries, *priority, names, others, Some(amounts), *memory_bytes, *result_bytes)))
     }
 }
 
 /// Makes options out of a pickle.
 #[pyfunction(name = "_restore_options")]
-#[pyo3(signature = (retries, priority, workers, allow_other_workers, resources))]
+#[pyo3(signature = (retries, priority, workers, allow_other_workers, resources, memory_bytes, result_bytes))]
 pub fn restore_options(
     retries: u32,
     priority: i32,
     workers: Option<Vec<String>>,
     allow_other_workers: bool,
     resources: Option<Vec<(String, f64)>>,
+    memory_bytes: u64,
+    result_bytes: u64,
 ) -> PyResult<Options> {
-    build(retries, priority, workers, allow_other_workers, resources.unwrap_or_default())
+    let workers = restriction(workers, allow_other_workers);
+    let resources = quantities(&resources.unwrap_or_default())?;
+    Ok(Options::from(Annotations { retries, priority, workers, resources, memory_bytes, result_bytes }))
 }
 
-fn build(
-    retries: u32,
-    priority: i32,
-    workers: Option<Vec<String>>,
-    allow_other_workers: bool,
-    amounts: Vec<(String, f64)>,
-) -> PyResult<Options> {
-    let resources = amounts.iter().map(|(name, amount)| (name.as_str(), *amount));
-    let resources = Resources::new(resources).map_err(PyValueError::new_err)?;
-    let annotations = Annotations { retries, priority, workers: restriction(workers, allow_other_workers), resources };
-    Ok(Options { annotations: Arc::new(annotations) })
+impl From<Annotations> for Options {
+    fn from(annotations: Annotations) -> Options {
+        Options { annotations: Arc::new(annotations) }
+    }
+}
+
+fn quantities(amounts: &[(String, f64)]) -> PyResult<Resources> {
+    let amounts = amounts.iter().map(|(name, amount)| (name.as_str(), *amount));
+    Resources::new(amounts).map_err(PyValueError::new_err)
 }
 
 /// A restriction to these workers; none without names.

@@ -4,7 +4,7 @@
 //! lambdas, closures and whatever belongs to `__main__`, which is another module in every process. When nothing helps, the
 //! error names what cannot be pickled and where it sits (see [`crate::blame`]).
 
-use crate::{blame, buffers, fast, values};
+use crate::{blame, buffers, fast, parts, values};
 use bytes::Bytes;
 use kask_types::payload::SEGMENT_MIN_BYTES;
 use kask_types::payload::Segment;
@@ -106,14 +106,33 @@ fn mentions_main(payload: &Payload) -> bool {
     false
 }
 
-/// The object that a payload is.
+/// The object that a payload is. Its buffers are read-only.
 pub fn loads<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyAny>> {
+    loads_with(py, payload, buffers::view)
+}
+
+/// The object that a payload is, whose memory belongs to nobody else: its buffers may be written to.
+pub fn loads_writable<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyAny>> {
+    loads_with(py, payload, buffers::writable_view)
+}
+
+fn loads_with<'py>(
+    py: Python<'py>,
+    payload: &Payload,
+    view: fn(Python<'py>, &Bytes) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let (head, buffers) = match payload {
         Payload::Bytes { head, buffers } => (&head.0, buffers),
         Payload::Local(local) => return local_object(py, local),
     };
     if let Some(value) = fast::decode(py, head) {
         return Ok(value);
+    }
+    if let Some(memory) = parts::memory_of(py, payload) {
+        return memory;
+    }
+    if let Some(all) = parts::all_of(payload) {
+        return Ok(Bound::new(py, all)?.into_any());
     }
     let loads = LOADS.import(py, "pickle", "loads")?;
     let head = buffers::view(py, head)?;
@@ -122,7 +141,7 @@ pub fn loads<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyA
     }
     let list = PyList::empty(py);
     for buffer in buffers {
-        list.append(buffers::view(py, &buffer.0)?)?;
+        list.append(view(py, &buffer.0)?)?;
     }
     let options = PyDict::new(py);
     options.set_item(intern!(py, "buffers"), list)?;
@@ -134,7 +153,7 @@ fn local_object<'py>(py: Python<'py>, local: &kask_types::Local) -> PyResult<Bou
         return Ok(object.0.bind(py).clone());
     }
     if let Some(object) = values::holding::<values::NamedObject>(local) {
-        return Ok(object.0.bind(py).clone());
+        return Ok(object.object.bind(py).clone());
     }
     if let Some(items) = values::holding::<values::Singles>(local) {
         let item = items.0.get(local.index as usize).expect("the engine numbers items within their holder");

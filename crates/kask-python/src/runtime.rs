@@ -7,9 +7,10 @@
 use crate::errors::{self, Origin};
 use crate::home::Home;
 use crate::job::call;
+use crate::parts::Parts;
 use crate::pickle::{self, Subject};
 use crate::values::{self, Function, Held, NamedObject};
-use crate::{callbacks, connect, coroutine, current, fast, functions, helpers, interrupt, sizes};
+use crate::{callbacks, connect, coroutine, current, fast, functions, helpers, interrupt, numpy_memory, sizes};
 use kask_executor::runtime::{Blob, Completion, Job, Jobs, Runtime, Value, current_job};
 use kask_types::{Failure, Payload, RaisedError, TaskId, TaskName};
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// How long a runner keeps the GIL over calls that never let go of it.
 const PATIENCE: Duration = Duration::from_millis(5);
+/// A pickle of this size (without its buffers) is kept with the object for the next one who asks for it.
+const KEPT_HEAD_BYTES: usize = 64 << 10;
 /// How many jobs run between looks at the clock.
 const LOOK_AT_CLOCK: u32 = 32;
 
@@ -42,6 +45,9 @@ impl PythonRuntime {
     fn run_attached(&self, py: Python<'_>, jobs: &mut dyn Jobs) {
         let outer = current::set_home(Some(self.home.clone()));
         let outer_seceded = interrupt::set_seceded(false);
+        if !self.local {
+            numpy_memory::serve_thread();
+        }
         let (mut since, mut count) = (Instant::now(), 0);
         while let Some(job) = jobs.next() {
             let completion = self.run(py, job, jobs);
@@ -135,20 +141,27 @@ impl PythonRuntime {
             }
             Payload::Bytes { .. } => {
                 let nbytes = args.nbytes();
-                Completion::Value { value: Value::Encoded { payload: args, object: Arc::default() }, nbytes }
+                Completion::Value {
+                    value: Value::Encoded { payload: args, object: Arc::default(), writable: false },
+                    nbytes,
+                }
             }
         }
     }
 
     /// A result as the worker keeps it. Small plain ones are encoded at once, which is cheaper than doing it later.
     fn completion(&self, result: Bound<'_, PyAny>, name: &TaskName) -> Completion {
+        if let Ok(parts) = result.cast_exact::<Parts>() {
+            let (nbytes, parts) = (parts.get().nbytes(), parts.get().shared());
+            return Completion::Value { value: Value::Parts(parts), nbytes };
+        }
         let nbytes = sizes::nbytes(&result);
         let mut small = Vec::new();
         let encoded = (!self.local && fast::encode(&result, &mut small)).then(|| Payload::from_bytes(small));
         let object = if self.local || encoded.is_some() {
             values::local(result.unbind())
         } else {
-            values::holder(NamedObject(result.unbind(), name.clone()))
+            values::holder(NamedObject::new(result.unbind(), name.clone()))
         };
         Completion::Value { value: Value::Object { object, encoded }, nbytes }
     }
@@ -193,15 +206,25 @@ fn plain_failure(task: &str, type_name: &str, message: &str) -> Failure {
 
 /// A result as bytes.
 fn encode(py: Python<'_>, payload: &Payload) -> Result<Payload, Failure> {
-    let task = match payload {
-        Payload::Local(local) => values::holding::<NamedObject>(local).map(|object| object.1.to_string()),
+    let named = match payload {
+        Payload::Local(local) => values::holding::<NamedObject>(local),
         Payload::Bytes { .. } => None,
     };
+    if let Some(encoded) = named.and_then(|named| named.encoded.get()) {
+        return Ok(encoded.clone());
+    }
+    let task = named.map(|named| named.name.to_string());
     let what = task.as_ref().map_or_else(|| "a value".to_owned(), |task| format!("the result of task {task}"));
     let subject = Subject { what: &what, path: "result" };
     let encoded = pickle::loads(py, payload).and_then(|object| pickle::dumps(&object, &subject));
     let origin = Origin { task: task.as_deref().unwrap_or_default(), worker: "", local: false };
-    encoded.map_err(|error| errors::raised(py, error, &origin))
+    let encoded = encoded.map_err(|error| errors::raised(py, error, &origin))?;
+    if let (Some(named), Payload::Bytes { head, .. }) = (named, &encoded)
+        && head.0.len() <= KEPT_HEAD_BYTES
+    {
+        return Ok(named.encoded.get_or_init(|| encoded).clone());
+    }
+    Ok(encoded)
 }
 
 impl Runtime for PythonRuntime {

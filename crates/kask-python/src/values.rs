@@ -8,13 +8,27 @@ use kask_types::{Items, Local, LocalItems, Payload, TaskName};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One object: a result, a scattered value, a value task.
 pub struct Object(pub Py<PyAny>);
 
-/// A result that may have to be sent, with the name of its task for the error if it cannot.
-pub struct NamedObject(pub Py<PyAny>, pub TaskName);
+/// A result that may have to be sent.
+pub struct NamedObject {
+    /// The result.
+    pub object: Py<PyAny>,
+    /// Its task, for the error if it cannot be sent.
+    pub name: TaskName,
+    /// The result as bytes, for the next one who asks. Its buffers are the object's own memory.
+    pub encoded: OnceLock<Payload>,
+}
+
+impl NamedObject {
+    /// A result that nobody has asked for yet.
+    pub fn new(object: Py<PyAny>, name: TaskName) -> NamedObject {
+        NamedObject { object, name, encoded: OnceLock::new() }
+    }
+}
 
 /// The arguments of a map: item `i` is the only argument of call `i`.
 pub struct Singles(pub Vec<Py<PyAny>>);

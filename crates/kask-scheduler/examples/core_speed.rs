@@ -93,12 +93,11 @@ fn tree_graph(tasks: u32) -> (Graph, Wanted) {
         template: Payload::empty(),
         input: LayerToken(1),
         input_grid: [leaves].into_iter().collect(),
-        input_offset: 0,
         split_every: vec![(0, 2)],
     };
     let mut graph = Graph { layers: vec![blocks(1, leaves, vec![])] };
     graph.layers.push(layer(2, "tree", LayerKind::TreeReduce(tree)));
-    let last = graph.layers[1].key_of(graph.layers[1].len() - 1);
+    let last = graph.layers[1].key_of(0);
     (graph, Wanted::Keys(vec![last]))
 }
 

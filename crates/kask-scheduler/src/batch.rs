@@ -82,6 +82,8 @@ pub(crate) struct Style {
     pub(crate) user: i32,
     pub(crate) retries: u32,
     pub(crate) resources: Option<Arc<Resources>>,
+    /// What the user says that a task needs; 0 when nothing is known.
+    pub(crate) memory_bytes: u64,
 }
 
 /// A layer of the batch, and which tasks are its.
@@ -106,7 +108,7 @@ impl Span {
         }
         let set = match &self.layer.as_ref().expect("a layer outlives its tasks").kind {
             LayerKind::Explicit(explicit) => explicit.annotations.get(index as usize).copied(),
-            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => None,
+            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) | LayerKind::Shuffle(_) => None,
         };
         let of_set = set.and_then(|set| self.styles.get(set as usize + 1));
         of_set.unwrap_or(&self.styles[0])
@@ -152,6 +154,14 @@ impl Batch {
         let (span, index) = self.local(row);
         let span = &self.spans[span];
         (span.layer.as_ref().expect("a layer outlives its tasks"), span.style(index))
+    }
+
+    /// Into how many parts the row's inputs are taken apart, if it reads one part of each.
+    pub(crate) fn parts_read(&self, row: u32) -> u32 {
+        match &self.layer_of(row).0.kind {
+            LayerKind::Shuffle(shuffle) => shuffle.groups(),
+            LayerKind::Map(_) | LayerKind::Explicit(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => 1,
+        }
     }
 
     pub(crate) fn style_of(&self, row: u32) -> &Style {

@@ -27,6 +27,7 @@ pub(crate) fn blobs_of(layer: &Layer) -> Vec<BlobId> {
         LayerKind::Explicit(explicit) => explicit.functions.iter().copied().flatten().collect(),
         LayerKind::Blockwise(blockwise) => vec![blockwise.function],
         LayerKind::TreeReduce(tree) => vec![tree.combine, tree.aggregate],
+        LayerKind::Shuffle(shuffle) => [&shuffle.split, &shuffle.merge, &shuffle.take].map(|of| of.function).to_vec(),
     };
     blobs.sort_unstable();
     blobs.dedup();

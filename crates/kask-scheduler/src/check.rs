@@ -5,6 +5,7 @@
 use crate::clients::ClientIx;
 use crate::scheduler::Scheduler;
 use crate::tasks::{BatchIx, Flag, Phase, Slot, State, WorkerIx};
+use kask_wire::worker::Pressure;
 use std::collections::BTreeMap;
 
 impl Scheduler {
@@ -70,6 +71,11 @@ impl Scheduler {
         match &task.state {
             State::Vacant => unreachable!("only living tasks are checked"),
             State::Released => assert!(!needed && task.dependents > 0, "{slot:?} is released: needed {needed}"),
+            State::Awaited => {
+                assert!(needed, "{slot:?} is awaited and not needed");
+                let id = self.tasks.id(slot);
+                assert!(self.returns.iter().any(|awaited| awaited.lists(id)), "{slot:?} is awaited from nobody");
+            }
             State::Scattering => {
                 assert!(needed && task.batch == BatchIx::SCATTERED, "{slot:?} is scattering");
                 assert!(self.scattering.contains_key(&slot), "{slot:?} is scattering to nobody");
@@ -130,6 +136,9 @@ impl Scheduler {
             queued += listed;
             let can_run = class.eligible.iter().any(|&worker| self.workers[worker].has_room(&self.config));
             assert!(listed == 0 || !can_run, "{ix:?}: tasks are queued while a worker that may run them has room");
+            let would_take = class.eligible.iter().any(|&worker| self.workers[worker].takes_one_though_full());
+            let stuck = listed > 0 && would_take && self.is_full_throughout(ix);
+            assert!(!stuck, "{ix:?}: tasks are queued, only full workers may run them, and one has nothing to do");
         }
         let states = living.iter().filter(|&&slot| matches!(self.tasks[slot].state, State::Queued));
         let mut count = 0;
@@ -149,9 +158,9 @@ impl Scheduler {
 
     fn check_workers(&self, living: &[Slot]) {
         for (ix, worker) in self.workers.iter() {
-            let (mut active, mut occupancy_us, mut stealing, mut suspect) = (0, 0, 0, None);
+            let (mut active, mut occupancy_us, mut stealing, mut suspect, mut kib) = (0, 0, 0, None, 0);
             for slot in worker.processing.iter() {
-                let State::Processing { worker, cost_us, phase } = self.tasks[slot].state else {
+                let State::Processing { worker, cost_us, phase, result_kib } = self.tasks[slot].state else {
                     panic!("{ix:?} works on {slot:?}, which is {:?}", self.tasks[slot].state);
                 };
                 assert_eq!(worker, ix, "{slot:?} is on two workers");
@@ -159,6 +168,7 @@ impl Scheduler {
                     active += 1;
                     occupancy_us += u64::from(cost_us);
                 }
+                kib += u64::from(result_kib);
                 stealing += u32::from(phase == Phase::Stealing);
                 if self.is_suspect(slot) {
                     assert_eq!(suspect, None, "{ix:?} has two suspects");
@@ -168,6 +178,7 @@ impl Scheduler {
             assert_eq!(worker.active, active, "{ix:?}: active");
             assert_eq!(worker.occupancy_us, occupancy_us, "{ix:?}: occupancy");
             assert_eq!(worker.stealing, stealing, "{ix:?}: stealing");
+            assert_eq!(worker.result_kib, kib, "{ix:?}: expected results");
             assert_eq!(worker.suspect, suspect, "{ix:?}: suspect");
             let mut held_bytes = 0;
             for slot in worker.held.iter() {
@@ -179,9 +190,24 @@ impl Scheduler {
             }
             assert_eq!(worker.held_bytes, held_bytes, "{ix:?}: held bytes");
             assert_eq!(self.workers.room.contains(&ix), worker.has_room(&self.config), "{ix:?}: room");
+            assert_eq!(
+                self.workers.full.contains(&ix),
+                worker.takes_tasks() && worker.pressure == Pressure::Full,
+                "{ix:?}: full"
+            );
+            assert!(worker.rests_until.is_none() || self.next_rest.is_some(), "{ix:?} rests for ever");
+            assert!(
+                !self.workers.hungry.contains(&ix) || worker.has_room(&self.config),
+                "{ix:?} is hungry without room"
+            );
             let allowed = self.classes.get(crate::classes::ClassIx::ANY).allows(ix);
             assert_eq!(allowed, worker.takes_tasks(), "{ix:?}: eligible");
         }
+        let strained = self
+            .workers
+            .iter()
+            .any(|(_, worker)| worker.pressure != Pressure::Comfortable || worker.rests_until.is_some());
+        assert_eq!(self.workers.any_strained, strained, "strain");
         let on_workers: usize = self.workers.iter().map(|(_, worker)| worker.processing.len()).sum();
         let processing = self.count(living, |state| matches!(state, State::Processing { .. }));
         assert_eq!(on_workers, processing, "attempts on workers and tasks being processed differ");

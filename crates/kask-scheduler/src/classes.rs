@@ -206,6 +206,16 @@ impl Classes {
                 (user, graph, head, ix)
             })?,
         };
+        Some(self.pop_at(tasks, place, class))
+    }
+
+    /// Takes the best task of a class that has queued tasks.
+    pub(crate) fn pop_from(&mut self, tasks: &mut Tasks, class: ClassIx) -> Option<Slot> {
+        let place = *self.get(class).queue.first()?;
+        Some(self.pop_at(tasks, place, class))
+    }
+
+    fn pop_at(&mut self, tasks: &mut Tasks, place: Place, class: ClassIx) -> Slot {
         let (_, _, ix, set) = place;
         let batch = tasks.batch_mut(ix);
         let rows = &mut batch.ready[set as usize].rows;
@@ -214,7 +224,7 @@ impl Classes {
         let empty = rows.is_empty();
         let slot = batch.slots[row as usize];
         self.removed(class, place, empty);
-        Some(slot)
+        slot
     }
 
     /// Batches in the class's queue, for the invariant check.

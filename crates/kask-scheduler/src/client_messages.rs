@@ -42,6 +42,7 @@ impl Scheduler {
             ClientToScheduler::Replicate { request, keys, copies, workers } => {
                 self.replicate(id, request, keys, copies, workers);
             }
+            ClientToScheduler::Missing(keys) => self.client_missed(client, keys),
             ClientToScheduler::Shutdown => self.shut_down(),
             ClientToScheduler::Closing => self.client_gone(client),
         }

@@ -31,6 +31,24 @@ pub struct Config {
     pub transfer_value_us: u64,
     /// Bytes that workers are assumed to exchange in a microsecond.
     pub transfer_bytes_per_us: u64,
+    /// How large the result of a task is assumed to be whose family never ran.
+    pub unknown_result_bytes: u64,
+    /// The share of a worker's memory limit, in thousandths, that results may take before some of them are expected to
+    /// be spilled.
+    pub memory_target_milli: u64,
+    /// Bytes that workers are assumed to write to disk and read back in a microsecond.
+    pub spill_bytes_per_us: u64,
+    /// How long nothing is sent to a worker that gave attempts back, unless it says that its pressure changed.
+    pub rest_ms: u64,
+    /// A task that workers without other work gave back so many times, with none that has room, fails.
+    pub allowed_hand_backs: u32,
+    /// How long to wait for a worker that is started again to come back with the values on its disk. Only what takes
+    /// longer to compute is waited for.
+    pub return_grace_ms: u64,
+    /// How often values are moved away from workers without room.
+    pub relief_interval_ms: u64,
+    /// So many bytes at once are being moved away from a worker without room.
+    pub relief_bytes: u64,
     /// A submission may have so many tasks and inputs.
     pub limits: kask_graph::Limits,
     /// How often a copy of a value is tried on other workers before the attempt to copy is given up.
@@ -54,6 +72,14 @@ impl Default for Config {
             transfer_latency_us: 1_000,
             transfer_value_us: 50,
             transfer_bytes_per_us: 100,
+            unknown_result_bytes: 1 << 20,
+            memory_target_milli: 700,
+            spill_bytes_per_us: 500,
+            rest_ms: 100,
+            allowed_hand_backs: 100,
+            return_grace_ms: 2_000,
+            relief_interval_ms: 50,
+            relief_bytes: 128 << 20,
             limits: kask_graph::Limits { tasks: 100_000_000, inputs: 1_000_000_000 },
             copy_tries: 3,
         }

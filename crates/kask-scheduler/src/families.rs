@@ -17,6 +17,7 @@ const MOST_FAMILIES: usize = (1 << 24) - 1;
 struct Family {
     prefix: Arc<str>,
     mean_ns: Option<f64>,
+    mean_bytes: Option<f64>,
     /// Waiting, queued or ready, running, in memory, failed, released.
     counts: [u64; 6],
 }
@@ -31,7 +32,7 @@ pub(crate) struct Families {
 fn column(state: &State) -> Option<usize> {
     match state {
         State::Vacant => None,
-        State::Waiting { .. } | State::Scattering => Some(0),
+        State::Waiting { .. } | State::Scattering | State::Awaited => Some(0),
         State::Queued | State::Parked => Some(1),
         State::Processing { .. } => Some(2),
         State::Memory { .. } => Some(3),
@@ -50,7 +51,7 @@ impl Families {
             return FamilyIx(MOST_FAMILIES as u32 - 1);
         }
         let family = FamilyIx(self.families.len() as u32);
-        self.families.push(Family { prefix: prefix.clone(), mean_ns: None, counts: [0; 6] });
+        self.families.push(Family { prefix: prefix.clone(), mean_ns: None, mean_bytes: None, counts: [0; 6] });
         self.by_prefix.insert(prefix.clone(), family);
         family
     }
@@ -64,11 +65,25 @@ impl Families {
         self.families[family.0 as usize].mean_ns.map(|ns| (ns / 1e3) as u32)
     }
 
+    /// How large a result of the family is expected to be; `None` while nothing is known.
+    pub(crate) fn expected_bytes(&self, family: FamilyIx) -> Option<u64> {
+        self.families[family.0 as usize].mean_bytes.map(|bytes| bytes as u64)
+    }
+
     /// Learns from one that ran.
-    pub(crate) fn learn(&mut self, family: FamilyIx, duration_ns: u64) {
-        let duration = duration_ns as f64;
-        let mean = &mut self.families[family.0 as usize].mean_ns;
-        *mean = Some(mean.map_or(duration, |mean| mean + (duration - mean) * 0.125));
+    pub(crate) fn learn(&mut self, family: FamilyIx, duration_ns: u64, nbytes: u64) {
+        let (duration, nbytes) = (duration_ns as f64, nbytes as f64);
+        let Family { mean_ns, mean_bytes, .. } = &mut self.families[family.0 as usize];
+        *mean_ns = Some(mean_ns.map_or(duration, |mean| mean + (duration - mean) * 0.125));
+        *mean_bytes = Some(mean_bytes.map_or(nbytes, |mean| mean + (nbytes - mean) * 0.125));
+    }
+
+    /// Says how large the results of a family will be, as long as none is known.
+    pub(crate) fn hint_bytes(&mut self, family: FamilyIx, nbytes: u64) {
+        let mean = &mut self.families[family.0 as usize].mean_bytes;
+        if mean.is_none() && nbytes > 0 {
+            *mean = Some(nbytes as f64);
+        }
     }
 
     pub(crate) fn enter(&mut self, family: FamilyIx, state: &State) {

@@ -4,6 +4,7 @@
 //! [`Scheduler`]; the life of a task is in `lifecycle`, the table of tasks in `tasks`. Everything that is
 //! promised between the tables is verified by [`Scheduler::check`].
 
+mod adopt;
 mod batch;
 mod blobs;
 mod calls;
@@ -16,13 +17,16 @@ mod event;
 mod families;
 mod idset;
 mod lifecycle;
+mod memory;
 mod outbox;
 mod placement;
 mod poison;
+mod pressure;
 mod queries;
 mod queue;
 mod rankset;
 mod recovery;
+mod relief;
 mod replicas;
 mod requests;
 mod restart;

@@ -59,6 +59,7 @@ impl Scheduler {
                         stack.push(input);
                     }
                     State::Scattering
+                    | State::Awaited
                     | State::Waiting { .. }
                     | State::Queued
                     | State::Parked
@@ -174,14 +175,14 @@ impl Scheduler {
             State::Processing { .. } => {
                 let worker = self.end_attempt(slot);
                 let (id, attempt) = (self.tasks.id(slot), self.tasks[slot].attempt);
-                let worker = self.workers[worker].id;
-                self.out.cancel(worker, id, attempt);
+                self.out.cancel(self.workers[worker].id, id, attempt);
                 // It may have finished just now; the value is of no use either.
-                self.out.free(worker, id);
+                self.free_on(worker, id);
             }
             State::Vacant
             | State::Released
             | State::Scattering
+            | State::Awaited
             | State::Waiting { .. }
             | State::Memory { .. }
             | State::Erred(_) => {}
@@ -201,7 +202,7 @@ impl Scheduler {
                 State::Scattering => {
                     self.scattering.remove(&slot);
                 }
-                State::Released => {}
+                State::Released | State::Awaited => {}
             }
             self.tasks.clear_rare(slot);
             self.tasks[slot].set(Flag::Detached, false);
@@ -225,6 +226,9 @@ impl Scheduler {
                 State::Vacant | State::Released | State::Erred(_) => {}
                 State::Scattering => {
                     self.scattering.remove(&slot);
+                    self.tasks.set_state(slot, State::Released);
+                }
+                State::Awaited => {
                     self.tasks.set_state(slot, State::Released);
                 }
                 State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => {
@@ -251,6 +255,9 @@ impl Scheduler {
             let worker = &mut self.workers[WorkerIx(holder)];
             worker.held.remove(slot);
             worker.held_bytes -= nbytes;
+            if worker.is_new {
+                worker.freed_early.push(id);
+            }
             self.out.free(worker.id, id);
         }
         self.tasks.holders.clear(&mut holders);
@@ -324,6 +331,7 @@ impl Scheduler {
             State::Vacant
             | State::Released
             | State::Scattering
+            | State::Awaited
             | State::Waiting { .. }
             | State::Queued
             | State::Parked

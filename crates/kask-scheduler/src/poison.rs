@@ -3,7 +3,8 @@
 //! Every task that was on a worker when it died is a *suspect* until it has a result. At most one suspect is on a
 //! worker at a time, so that the next death has one suspect at most besides tasks that were never seen at a death. A
 //! death certificate that names the task that was running clears the others, also when it comes late. A task with
-//! `allowed_deaths` deaths fails; deaths by lack of memory count towards a limit of their own.
+//! `allowed_deaths` deaths fails; deaths by lack of memory count towards a limit of their own, and raise what the task
+//! is taken to need.
 //!
 //! Suspects that are ready are in `parked`, looked at whenever a worker or a certificate may have become available.
 
@@ -21,6 +22,8 @@ const REMEMBERED: usize = 64;
 pub(crate) struct RecentDeath {
     incarnation: Incarnation,
     tasks: Vec<TaskId>,
+    memory_limit_bytes: u64,
+    is_of_memory: bool,
     /// No verdict on these tasks before; `None` once the certificate is there or nobody will send one.
     awaited_until: Option<Tick>,
 }
@@ -31,6 +34,10 @@ pub(crate) type RecentDeaths = VecDeque<RecentDeath>;
 impl Scheduler {
     pub(crate) fn is_suspect(&self, slot: Slot) -> bool {
         self.tasks.rare(slot).is_some_and(|rare| !rare.deaths.is_empty())
+    }
+
+    fn is_suspect_of(&self, slot: Slot, incarnation: Incarnation) -> bool {
+        self.tasks.rare(slot).is_some_and(|rare| rare.deaths.iter().any(|death| death.incarnation == incarnation))
     }
 
     /// Counts a worker's death against the tasks that were on it, or against the one that the certificate names.
@@ -45,13 +52,20 @@ impl Scheduler {
         });
         let incarnation = worker.info.incarnation;
         let culprits = self.culprits(orphans.iter().copied(), &certificate);
+        let memory_limit_bytes = worker.info.memory_limit_bytes;
+        let is_of_memory = certificate.cause == DeathCause::OutOfMemory;
+        if is_of_memory {
+            self.counters.memory_deaths += 1;
+            self.raise_needs(&culprits, memory_limit_bytes);
+        }
         for &slot in &culprits {
             let death = Death { incarnation, certificate: certificate.clone() };
             self.tasks.rare_mut(slot).deaths.push(death);
         }
         let awaited_until = (supervised && !explained).then(|| self.now.after_ms(self.config.certificate_wait_ms));
         let tasks = culprits.iter().map(|&slot| self.tasks.id(slot)).collect();
-        self.recent_deaths.push_back(RecentDeath { incarnation, tasks, awaited_until });
+        let death = RecentDeath { incarnation, tasks, memory_limit_bytes, is_of_memory, awaited_until };
+        self.recent_deaths.push_back(death);
         if self.recent_deaths.len() > REMEMBERED {
             self.recent_deaths.pop_front();
         }
@@ -73,9 +87,18 @@ impl Scheduler {
         };
         recent.awaited_until = None;
         let tasks = recent.tasks.clone();
+        let (was_of_memory, limit) = (recent.is_of_memory, recent.memory_limit_bytes);
+        recent.is_of_memory = certificate.cause == DeathCause::OutOfMemory;
+        let turns_out = recent.is_of_memory && !was_of_memory;
+        self.counters.memory_deaths += u64::from(turns_out);
         let alive: Vec<Slot> = tasks.into_iter().filter_map(|id| self.tasks.current(id)).collect();
         let culprits = self.culprits(alive.iter().copied(), certificate);
         let asked = certificate.cause == DeathCause::Retired;
+        if turns_out {
+            let guilty = |&slot: &Slot| culprits.contains(&slot) && self.is_suspect_of(slot, incarnation);
+            let guilty: Vec<Slot> = alive.iter().copied().filter(guilty).collect();
+            self.raise_needs(&guilty, limit);
+        }
         for slot in alive {
             if self.tasks.rare(slot).is_none() {
                 continue;
@@ -146,7 +169,8 @@ impl Scheduler {
 
     fn send_suspect(&mut self, slot: Slot) {
         let free = |core: &Scheduler, ix| core.workers[ix].suspect.is_none();
-        if let Some(worker) = self.choose_worker_where(slot, None, free) {
+        let chosen = self.choose_worker_where(slot, None, free).or_else(|| self.full_worker_for(slot));
+        if let Some(worker) = chosen {
             self.parked.remove(&slot);
             self.workers[worker].suspect = Some(slot);
             self.dispatch(slot, worker);

@@ -24,7 +24,7 @@ impl Scheduler {
             Query::HasWhat(workers) => Reply::HasWhat(self.has_what(workers)),
             Query::Info => Reply::Info(self.info()),
             Query::Processing(workers) => Reply::Processing(self.processing(workers)),
-            Query::Counters => Reply::Counters(self.counters),
+            Query::Counters => Reply::Counters(self.counters()),
             Query::States(keys) => Reply::States(keys.into_iter().map(|key| (key, self.status(key))).collect()),
             Query::WorkersAtLeast(count) => {
                 self.worker_waits.push(WorkerWait { client, request, count });
@@ -105,6 +105,7 @@ impl Scheduler {
             held_bytes: worker.held_bytes,
             held: worker.held.len() as u64,
             processing: worker.processing.len() as u64,
+            pressure: worker.pressure,
         });
         SchedulerInfo {
             incarnation: self.incarnation,
@@ -122,9 +123,12 @@ impl Scheduler {
         match self.tasks[slot].state {
             State::Vacant => TaskStatus::Unknown,
             State::Released => TaskStatus::Released,
-            State::Scattering | State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => {
-                TaskStatus::Pending
-            }
+            State::Scattering
+            | State::Awaited
+            | State::Waiting { .. }
+            | State::Queued
+            | State::Parked
+            | State::Processing { .. } => TaskStatus::Pending,
             State::Memory { .. } => TaskStatus::InMemory,
             State::Erred(_) => TaskStatus::Failed,
         }

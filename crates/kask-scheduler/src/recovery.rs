@@ -4,11 +4,12 @@
 //! [`Scheduler::lose_worker`] matters: first no state may name the worker, then values are taken out, then attempts are
 //! ended, and only then is anything placed again.
 
+use crate::clients::ClientIx;
 use crate::event::Action;
 use crate::scheduler::Scheduler;
-use crate::tasks::{Slot, State, WorkerIx};
+use crate::tasks::{BatchIx, Slot, State, WorkerIx};
 use crate::workers::Worker;
-use kask_types::{Attempt, Certificate, DeathCause, Failure, RaisedError, TaskId, WorkerId};
+use kask_types::{Attempt, Certificate, DeathCause, Failure, Key, RaisedError, TaskId, WorkerId};
 use kask_wire::worker::FetchProblem;
 use kask_wire::{SchedulerToClient, SchedulerToSupervisor, SchedulerToWorker};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ impl Scheduler {
         let certificate = certificate.or_else(|| worker.farewell.clone());
         let orphans: Vec<Slot> = worker.processing.iter().collect();
         let lost = self.remove_replicas_of(ix, &worker);
-        let waited: Vec<Slot> = self.take_values_out(&lost);
+        let needed = self.take_values_out(&lost);
+        let needed = self.await_return(&worker, needed);
         let asked = worker.standing != crate::workers::Standing::Open
             || certificate.as_ref().is_some_and(|known| known.cause == DeathCause::Retired);
         if !asked {
@@ -32,7 +34,7 @@ impl Scheduler {
             self.wait_again(slot);
         }
         self.targets_lost(ix);
-        self.demand(&waited);
+        self.compute_again(&needed);
         for slot in orphans {
             if matches!(self.tasks[slot].state, State::Waiting { missing: 0 }) {
                 self.make_ready(slot);
@@ -99,13 +101,13 @@ impl Scheduler {
                     State::Vacant
                     | State::Released
                     | State::Scattering
+                    | State::Awaited
                     | State::Processing { .. }
                     | State::Memory { .. }
                     | State::Erred(_) => {}
                 }
             }
             if self.is_needed(slot) {
-                self.counters.recomputed += 1;
                 self.announce_pending(slot);
                 needed.push(slot);
             } else {
@@ -113,6 +115,12 @@ impl Scheduler {
             }
         }
         needed
+    }
+
+    /// Values that were lost and are needed.
+    pub(crate) fn compute_again(&mut self, lost: &[Slot]) {
+        self.counters.recomputed += lost.len() as u64;
+        self.demand(lost);
     }
 
     /// The value is not (or shall not be) on this worker any more; says whether it was the last holder.
@@ -129,8 +137,7 @@ impl Scheduler {
         entry.held.remove(slot);
         entry.held_bytes -= nbytes;
         // It may hold the value after all: what is not in the books must not be in its memory.
-        let (id, task) = (entry.id, self.tasks.id(slot));
-        self.out.free(id, task);
+        self.free_on(worker, self.tasks.id(slot));
         if left.is_empty() {
             return true;
         }
@@ -161,7 +168,7 @@ impl Scheduler {
         if let Some(slot) = current {
             self.wait_again(slot);
         }
-        self.demand(&needed);
+        self.compute_again(&needed);
         if let Some(slot) = current {
             self.after_fetch_failure(slot, problem);
         }
@@ -178,7 +185,7 @@ impl Scheduler {
                 FetchProblem::NotThere => true,
                 FetchProblem::Unreachable => !patient || self.has_other_holder(slot, holder),
                 // The value is there and good for whoever runs where it is.
-                FetchProblem::Undecodable => false,
+                FetchProblem::Undecodable | FetchProblem::Busy => false,
             };
             if drop_it && self.remove_replica(slot, holder) {
                 lost.push(slot);
@@ -193,6 +200,7 @@ impl Scheduler {
             State::Vacant
             | State::Released
             | State::Scattering
+            | State::Awaited
             | State::Waiting { .. }
             | State::Queued
             | State::Parked
@@ -224,6 +232,39 @@ impl Scheduler {
             Some(holder) => self.dispatch(slot, holder),
             None => self.make_ready(slot),
         }
+    }
+
+    /// A client asked these workers in vain for values that it wants: it is told how each key stands now.
+    pub(crate) fn client_missed(&mut self, client: ClientIx, missed: Vec<(Key, WorkerId)>) {
+        let (mut lost, mut concerned) = (Vec::new(), Vec::new());
+        for (key, holder) in missed {
+            let wanted = self.tasks.find(key).filter(|&slot| self.clients[client].wants.contains(slot));
+            // Of a key that is gone or given up the client was told, or wants to know nothing.
+            let Some(slot) = wanted else { continue };
+            concerned.push((key, slot));
+            let Some(holder) = self.workers.find(holder) else { continue };
+            // By now it may hold the value: what cannot be computed again is not given up on a client's word.
+            let is_all_there_is = self.tasks[slot].batch == BatchIx::SCATTERED && !self.has_other_holder(slot, holder);
+            if !is_all_there_is && self.remove_replica(slot, holder) {
+                lost.push(slot);
+            }
+        }
+        let needed = self.take_values_out(&lost);
+        self.compute_again(&needed);
+        for (key, slot) in concerned {
+            match self.tasks[slot].state {
+                State::Memory { .. } | State::Erred(_) => self.report(client, slot),
+                State::Vacant
+                | State::Released
+                | State::Scattering
+                | State::Awaited
+                | State::Waiting { .. }
+                | State::Queued
+                | State::Parked
+                | State::Processing { .. } => self.out.pending(self.clients[client].id, key),
+            }
+        }
+        self.settle();
     }
 
     /// Whether the task's restrictions allow the worker.

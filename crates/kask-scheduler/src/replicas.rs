@@ -40,18 +40,13 @@ impl Scheduler {
     pub(crate) fn holding(&mut self, from: WorkerIx, values: Vec<(TaskId, u64)>) {
         for (id, nbytes) in values {
             let Some(slot) = self.tasks.current(id) else {
-                self.out.free(self.workers[from].id, id);
+                self.free_on(from, id);
                 continue;
             };
             let (open, key) = (self.copies.open.remove(&(slot, from)), slot);
             match self.tasks[slot].state {
-                State::Memory { holders, nbytes } => {
-                    let mut more = holders;
-                    if self.tasks.holders.insert(&mut more, from.0) {
-                        self.tasks[slot].state = State::Memory { holders: more, nbytes };
-                        let entry = &mut self.workers[from];
-                        entry.held.insert(slot);
-                        entry.held_bytes += nbytes;
+                State::Memory { nbytes, .. } => {
+                    if self.add_replica(slot, from) {
                         self.counters.moved_bytes += nbytes;
                     }
                     self.copies.failures.remove(&key);
@@ -71,11 +66,12 @@ impl Scheduler {
                     self.release_inputs(slot);
                 }
                 State::Released
+                | State::Awaited
                 | State::Waiting { .. }
                 | State::Queued
                 | State::Parked
                 | State::Processing { .. }
-                | State::Erred(_) => self.out.free(self.workers[from].id, id),
+                | State::Erred(_) => self.free_on(from, id),
                 State::Vacant => unreachable!("current() gives living tasks"),
             }
             if open {
@@ -83,6 +79,21 @@ impl Scheduler {
             }
         }
         self.settle();
+    }
+
+    /// Another worker holds a value that is in memory; whether that is new.
+    pub(crate) fn add_replica(&mut self, slot: Slot, worker: WorkerIx) -> bool {
+        let State::Memory { mut holders, nbytes } = self.tasks[slot].state else {
+            unreachable!("only a value that is in memory has replicas");
+        };
+        if !self.tasks.holders.insert(&mut holders, worker.0) {
+            return false;
+        }
+        self.tasks[slot].state = State::Memory { holders, nbytes };
+        let entry = &mut self.workers[worker];
+        entry.held.insert(slot);
+        entry.held_bytes += nbytes;
+        true
     }
 
     /// A worker could not get copies of these.
@@ -98,7 +109,7 @@ impl Scheduler {
             }
             let drop_it = match problem {
                 FetchProblem::NotThere => true,
-                FetchProblem::Unreachable | FetchProblem::Undecodable => false,
+                FetchProblem::Unreachable | FetchProblem::Undecodable | FetchProblem::Busy => false,
             };
             if let (true, Some(holder)) = (drop_it, self.workers.find(holder))
                 && self.remove_replica(slot, holder)
@@ -107,7 +118,7 @@ impl Scheduler {
             }
         }
         let needed = self.take_values_out(&lost);
-        self.demand(&needed);
+        self.compute_again(&needed);
         self.settle();
     }
 
@@ -120,7 +131,7 @@ impl Scheduler {
             return;
         }
         let all = self.tasks.holders.slice(&holders).to_vec();
-        let input = Input { task: self.tasks.id(slot), nbytes, holders: self.name_holders(&all, target) };
+        let input = Input { task: self.tasks.id(slot), part: None, nbytes, holders: self.name_holders(&all, target) };
         self.out.tell_worker(self.workers[target].id, SchedulerToWorker::Acquire(vec![input]));
     }
 

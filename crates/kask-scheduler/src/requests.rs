@@ -48,7 +48,7 @@ impl Scheduler {
                     slots.push(slot);
                 }
                 // It has ended, or is no more than what its client puts.
-                State::Memory { .. } | State::Erred(_) | State::Scattering | State::Vacant => {}
+                State::Memory { .. } | State::Awaited | State::Erred(_) | State::Scattering | State::Vacant => {}
             }
         }
         self.demand(&slots);

@@ -10,6 +10,7 @@ use crate::tasks::{Phase, Slot, State, WorkerIx};
 use crate::workers::Standing;
 use kask_types::{ClientId, WorkerId};
 use kask_wire::client::Reply;
+use kask_wire::worker::Pressure;
 use kask_wire::{SchedulerToClient, SchedulerToSupervisor, SchedulerToWorker};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -112,6 +113,9 @@ impl Scheduler {
         let held: Vec<Slot> = self.workers[ix].held.iter().collect();
         let mut stay: Vec<WorkerIx> =
             self.workers.iter().filter(|(_, worker)| worker.takes_tasks()).map(|(ix, _)| ix).collect();
+        if stay.iter().any(|&ix| self.workers[ix].pressure != Pressure::Full) {
+            stay.retain(|&ix| self.workers[ix].pressure != Pressure::Full);
+        }
         stay.sort_by_key(|&ix| (self.workers[ix].held_bytes, ix));
         let mut open = 0;
         for (turn, slot) in held.into_iter().enumerate() {

@@ -12,6 +12,7 @@ use crate::tasks::{BatchIx, Slot, State, WorkerIx};
 use kask_types::{Failure, Key, TaskId, WorkerRestriction};
 use kask_wire::SchedulerToClient;
 use kask_wire::client::Reply;
+use kask_wire::worker::Pressure;
 use std::sync::Arc;
 
 /// A scatter that waits for a worker to come. Its tasks are there and wanted from the start, so that what the client
@@ -83,8 +84,12 @@ impl Scheduler {
 
     fn place_scatter(&mut self, job: PendingScatter, targets: &[WorkerIx]) {
         // Round robin in which a worker with more runners has more turns.
+        let is_full = |ix: &WorkerIx| self.workers[*ix].pressure == Pressure::Full;
+        let mut takers = targets.to_vec();
+        takers.retain(|ix| !is_full(ix));
+        let takers = if takers.is_empty() { targets } else { &takers };
         let turns: Vec<WorkerIx> =
-            targets.iter().flat_map(|&ix| std::iter::repeat_n(ix, self.workers[ix].nthreads() as usize)).collect();
+            takers.iter().flat_map(|&ix| std::iter::repeat_n(ix, self.workers[ix].nthreads() as usize)).collect();
         let mut answer = Vec::with_capacity(job.tasks.len());
         for (position, &(id, put)) in job.tasks.iter().enumerate() {
             // It may have come from elsewhere, or been given up, while the job waited.
@@ -126,7 +131,7 @@ impl Scheduler {
         };
         let lost = match &self.tasks[slot].state {
             State::Scattering => return (slot, true),
-            State::Released => true,
+            State::Released | State::Awaited => true,
             State::Erred(failure) => matches!(**failure, Failure::Lost { .. }),
             State::Waiting { .. }
             | State::Queued

@@ -3,8 +3,10 @@
 //! [`Scheduler::handle`] takes what happened and when; [`Scheduler::poll_action`] gives what to do, until nothing is
 //! left; [`Scheduler::next_deadline`] says when to come back with [`Event::Tick`]. Nothing here does I/O or reads a
 //! clock. Policies are in files of their own, as further methods: start with `lifecycle` for what becomes of a
-//! task, `submit`, `placement`, `queue`, `stealing`, `recovery` and `poison`.
+//! task, `submit`, `placement`, `queue`, `stealing`, `recovery` and `poison`; for memory `pressure`, `memory`, `relief`
+//! and `adopt`.
 
+use crate::adopt::Return;
 use crate::blobs::Blobs;
 use crate::calls::Calls;
 use crate::classes::Classes;
@@ -67,6 +69,11 @@ pub struct Scheduler {
     pub(crate) parked: BTreeSet<Slot>,
     pub(crate) look_at_parked: bool,
     pub(crate) recent_deaths: RecentDeaths,
+    /// Workers that may come back with values.
+    pub(crate) returns: Vec<Return>,
+    /// Not before this has any worker rested long enough.
+    pub(crate) next_rest: Option<Tick>,
+    pub(crate) next_relief: Tick,
     /// Tasks whose value is being put by these clients on these workers.
     pub(crate) scattering: BTreeMap<Slot, BTreeSet<(ClientIx, WorkerIx)>>,
     pub(crate) pending_scatters: Vec<PendingScatter>,
@@ -112,6 +119,9 @@ impl Scheduler {
             parked: BTreeSet::new(),
             look_at_parked: false,
             recent_deaths: RecentDeaths::new(),
+            returns: Vec::new(),
+            next_rest: None,
+            next_relief: Tick(0),
             scattering: BTreeMap::new(),
             pending_scatters: Vec::new(),
             scatter_turn: 0,
@@ -157,13 +167,17 @@ impl Scheduler {
         self.end_silent_workers();
         self.end_leases();
         self.end_certificate_waits();
+        self.end_graces();
+        self.end_rests();
         if self.restart_due().is_some_and(|due| due <= self.now) {
             self.restarts_changed();
         }
         self.place_parked();
+        self.relieve();
         self.go_on_copying();
         self.go_on_retiring();
         self.hand_out();
+        self.hand_out_to_full();
         self.balance();
         debug_assert!(self.unsettled.is_empty(), "every handler settles what it unsettles");
     }
@@ -177,12 +191,14 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Tick> {
         let lease = self.leases.front().map(|lease| lease.until);
         let all = [self.next_silence, lease, self.verdict_due(), self.restart_due(), self.balance_due()];
-        all.into_iter().flatten().min()
+        let of_memory = [self.return_due(), self.next_rest, self.relief_due()];
+        all.into_iter().chain(of_memory).flatten().min()
     }
 
     /// Totals since the start.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let spilled_bytes = self.workers.iter().map(|(_, worker)| worker.metrics.spilled_bytes).sum();
+        Counters { spilled_bytes, ..self.counters }
     }
 
     /// Number of tasks known.

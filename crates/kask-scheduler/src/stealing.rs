@@ -5,11 +5,14 @@
 //! attempt. One request per victim is open at a time; if the answer does not come within the lease, the attempts
 //! count as kept. What is given back is placed anew, like any ready task.
 //!
-//! Only what pays is moved: a task that would wait longer on the victim than moving its inputs takes.
+//! Only what pays is moved: a task that would wait longer on the victim than moving its inputs takes. Nothing is moved to
+//! a worker that is short of memory.
 
+use crate::placement::share_of;
 use crate::scheduler::Scheduler;
 use crate::tasks::{Phase, Slot, State, WorkerIx};
 use kask_types::{Attempt, TaskId, Tick};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// So many attempts of a victim are looked at in one round.
@@ -45,13 +48,13 @@ impl Scheduler {
         let mut thieves: Thieves = idle.collect();
         let loaded = self.workers.loaded.iter().map(|&ix| (self.workers[ix].wait_at_us(self.now), ix));
         let mut victims: Vec<(u64, WorkerIx)> = loaded.filter(|&(_, ix)| self.workers[ix].stealing == 0).collect();
-        victims.sort_unstable_by_key(|&(wait, ix)| (std::cmp::Reverse(wait), ix));
+        // Those that are short of memory first.
+        victims.sort_unstable_by_key(|&(wait, ix)| (Reverse(self.workers[ix].pressure), Reverse(wait), ix));
         let mut asked = 0;
         for (wait_us, victim) in victims {
-            if !self.pays(wait_us, &thieves) {
-                break;
+            if self.pays(wait_us, &thieves) {
+                asked += self.steal_from(victim, wait_us, &mut thieves);
             }
-            asked += self.steal_from(victim, wait_us, &mut thieves);
         }
         let pause = if asked == 0 { BACKOFF } else { 1 };
         self.next_balance = self.now.after_ms(self.config.balance_interval_ms * pause);
@@ -107,19 +110,23 @@ impl Scheduler {
         let &(thief_wait_us, thief) = fit.next()?;
         let (count, bytes) = self.missing_on(slot, thief);
         // An answer takes a round trip, whatever is moved.
-        let move_us = self.transfer_us(count.max(1), bytes);
+        let mut move_us = self.transfer_us(count.max(1), bytes);
+        if self.workers.any_limit {
+            move_us += self.spill_us(&self.workers[thief], self.needed_bytes(slot) + bytes);
+        }
         (wait_us > thief_wait_us + move_us).then_some((thief_wait_us, thief))
     }
 
     fn missing_on(&self, slot: Slot, worker: WorkerIx) -> (u32, u64) {
         let edges = self.tasks.inputs(slot);
+        let parts = self.parts_read(slot);
         let (mut count, mut missing) = (0, 0);
         for at in edges.start..edges.end {
             if let State::Memory { holders, nbytes } = &self.tasks[self.tasks.input(edges, at)].state
                 && !self.tasks.holders.contains(*holders, worker.0)
             {
                 count += 1;
-                missing += nbytes;
+                missing += share_of(*nbytes, parts);
             }
         }
         (count, missing)
@@ -153,7 +160,7 @@ impl Scheduler {
 
     /// Changes the phase of an attempt, and its worker's books with it.
     pub(crate) fn set_phase(&mut self, slot: Slot, change: impl FnOnce(Phase) -> Phase) {
-        let State::Processing { worker, cost_us, phase } = &mut self.tasks[slot].state else {
+        let State::Processing { worker, cost_us, phase, result_kib: _ } = &mut self.tasks[slot].state else {
             return;
         };
         let (worker, cost_us, old) = (*worker, u64::from(*cost_us), *phase);

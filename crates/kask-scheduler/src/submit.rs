@@ -10,8 +10,8 @@ use crate::classes::shared_resources;
 use crate::clients::ClientIx;
 use crate::families::FamilyIx;
 use crate::scheduler::Scheduler;
-use crate::tasks::{BatchIx, Slot};
-use kask_graph::{Expansion, Graph, Known, Layer, LayerKind, LayerSpan, Output, Wanted, expand_within};
+use crate::tasks::{BatchIx, Flag, Slot};
+use kask_graph::{Expansion, Graph, Known, Layer, LayerKind, LayerSpan, Output, Stage, Wanted, expand_within};
 use kask_types::{Annotations, Key};
 use kask_wire::SchedulerToClient;
 use smallvec::SmallVec;
@@ -164,7 +164,7 @@ impl Scheduler {
     fn make_styles(&mut self, layer: &Layer) -> SmallVec<[Style; 1]> {
         let sets: &[Annotations] = match &layer.kind {
             LayerKind::Explicit(explicit) => &explicit.annotation_sets,
-            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => &[],
+            LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) | LayerKind::Shuffle(_) => &[],
         };
         let all = std::iter::once(&layer.annotations).chain(sets);
         let make = |annotations: &Annotations| Style {
@@ -172,6 +172,7 @@ impl Scheduler {
             user: annotations.priority.saturating_neg(),
             retries: annotations.retries,
             resources: shared_resources(&annotations.resources),
+            memory_bytes: annotations.memory_bytes,
         };
         all.map(make).collect()
     }
@@ -179,6 +180,10 @@ impl Scheduler {
     fn enter_tasks(&mut self, ix: BatchIx) -> Vec<Slot> {
         let batch = self.tasks.batches[ix.0 as usize].take().expect("just added");
         let families = self.intern_families(&batch.spans);
+        for (span, families) in batch.spans.iter().zip(&families) {
+            let layer = span.layer.as_ref().expect("just made");
+            self.tasks.families.hint_bytes(families[0], layer.annotations.result_bytes);
+        }
         let count = batch.locals.len();
         self.tasks.reserve(count);
         let mut slots = Vec::with_capacity(count);
@@ -190,22 +195,33 @@ impl Scheduler {
                     let family = explicit.families.get(index as usize).map_or(0, |&family| family as usize + 1);
                     several.get(family).copied().unwrap_or(several[0])
                 }
+                (several @ [_, _, ..], LayerKind::Shuffle(shuffle)) => match shuffle.stage(index) {
+                    Some(Stage::Merge { .. }) => several[1],
+                    Some(Stage::Split { .. }) => several[2],
+                    Some(Stage::Take { .. }) | None => several[0],
+                },
                 (one, _) => one[0],
             };
             let slot = self.tasks.insert(layer.key_of(index), ix, row, family);
+            if let LayerKind::Shuffle(shuffle) = &layer.kind
+                && matches!(shuffle.stage(index), Some(Stage::Merge { .. }))
+            {
+                self.tasks[slot].set(Flag::ReadsPart, true);
+            }
             slots.push(slot);
         }
         self.tasks.batches[ix.0 as usize] = Some(batch);
         slots
     }
 
-    /// For each span its own family, then those of an explicit layer's prefixes.
+    /// For each span its own family, then those of an explicit layer's prefixes or of a shuffle's merges and splits.
     fn intern_families(&mut self, spans: &[Span]) -> Vec<SmallVec<[FamilyIx; 1]>> {
         let of_span = |span: &Span| {
             let layer = span.layer.as_ref().expect("just made");
-            let more: &[Arc<str>] = match &layer.kind {
-                LayerKind::Explicit(explicit) => &explicit.prefixes,
-                LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => &[],
+            let more: SmallVec<[&Arc<str>; 2]> = match &layer.kind {
+                LayerKind::Explicit(explicit) => explicit.prefixes.iter().collect(),
+                LayerKind::Shuffle(shuffle) => [&shuffle.merge_prefix, &shuffle.split_prefix].into_iter().collect(),
+                LayerKind::Map(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => SmallVec::new(),
             };
             let all = std::iter::once(&layer.prefix).chain(more);
             all.map(|prefix| self.tasks.families.intern(prefix)).collect()

@@ -68,7 +68,7 @@ impl Scheduler {
                     supervisor.lives.insert(incarnation);
                 }
             }
-            SupervisorToScheduler::WorkerDied { incarnation, certificate, restarting: _ } => {
+            SupervisorToScheduler::WorkerDied { incarnation, certificate, restarting } => {
                 let found = self.workers.iter().find(|(_, worker)| worker.info.incarnation == incarnation);
                 if let Some((ix, worker)) = found {
                     // The supervisor was faster than the connection.
@@ -79,6 +79,9 @@ impl Scheduler {
                     self.explain_death(incarnation, &certificate);
                 }
                 self.supervisors.end_life(incarnation);
+                if !restarting {
+                    self.will_not_return(incarnation);
+                }
             }
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum State {
     Released,
     /// A client is putting the value on workers.
     Scattering,
+    /// Had a result on a worker that may come back with it; see `adopt`.
+    Awaited,
     /// Wanted; so many inputs are not in memory.
     Waiting { missing: u32 },
     /// Could run; kept on the scheduler until a worker has room (or until a worker that may run it comes).
@@ -54,7 +56,7 @@ pub(crate) enum State {
     /// Could run, but was on a worker that died: waits for a worker without another such task.
     Parked,
     /// A worker has it; which attempt is the task's `attempt`.
-    Processing { worker: WorkerIx, cost_us: u32, phase: Phase },
+    Processing { worker: WorkerIx, cost_us: u32, phase: Phase, result_kib: u32 },
     /// Has a result, on these workers (never empty).
     Memory { holders: Ids, nbytes: u64 },
     /// Will not get a result.
@@ -79,7 +81,12 @@ impl State {
     pub(crate) fn is_unfinished(&self) -> bool {
         match self {
             State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => true,
-            State::Vacant | State::Released | State::Scattering | State::Memory { .. } | State::Erred(_) => false,
+            State::Vacant
+            | State::Released
+            | State::Scattering
+            | State::Awaited
+            | State::Memory { .. }
+            | State::Erred(_) => false,
         }
     }
 }
@@ -111,6 +118,8 @@ pub(crate) enum Flag {
     Rare = 1 << 25,
     /// Has dependents outside of its batch.
     FarDependents = 1 << 26,
+    /// Reads one part of each of its inputs.
+    ReadsPart = 1 << 27,
 }
 
 const FAMILY_MASK: u32 = (1 << 24) - 1;
@@ -146,6 +155,10 @@ pub(crate) struct Rare {
     pub(crate) retries: u32,
     /// Times in a row that an input could not be decoded.
     pub(crate) fetch_failures: u32,
+    /// What the task is taken to need since a worker ran out of memory under it; 0 when none did.
+    pub(crate) memory_bytes: u64,
+    /// Times that a worker with nothing else to do gave it back for want of room.
+    pub(crate) hand_backs: u32,
 }
 
 /// The death of a worker, as counted against a task.
@@ -413,6 +426,22 @@ impl Tasks {
         if self[slot].has(Flag::Rare) {
             self[slot].set(Flag::Rare, false);
             self.rare.remove(&slot);
+        }
+    }
+
+    /// The size of the task's value; 0 when it has none.
+    pub(crate) fn nbytes(&self, slot: Slot) -> u64 {
+        match self[slot].state {
+            State::Memory { nbytes, .. } => nbytes,
+            State::Vacant
+            | State::Released
+            | State::Scattering
+            | State::Awaited
+            | State::Waiting { .. }
+            | State::Queued
+            | State::Parked
+            | State::Processing { .. }
+            | State::Erred(_) => 0,
         }
     }
 

@@ -23,6 +23,10 @@ impl Scheduler {
             (Some(ix), message) => (ix, message),
         };
         self.workers[worker].last_heard = self.now;
+        // A client may have put something on it that it holds before it is registered here.
+        if !matches!(message, WorkerToScheduler::Adopted(_) | WorkerToScheduler::Holding(_)) {
+            self.has_come(worker);
+        }
         match message {
             WorkerToScheduler::Register(_) => unreachable!("handled above"),
             WorkerToScheduler::Heartbeat(metrics) => self.workers[worker].metrics = metrics,
@@ -36,6 +40,9 @@ impl Scheduler {
             WorkerToScheduler::StealAnswer { given, kept } => self.steal_answered(worker, given, kept),
             WorkerToScheduler::Holding(values) => self.holding(worker, values),
             WorkerToScheduler::Missing(values) => self.missing(worker, values),
+            WorkerToScheduler::Pressure(pressure) => self.pressure_told(worker, pressure),
+            WorkerToScheduler::HandedBack(attempts) => self.handed_back(worker, attempts),
+            WorkerToScheduler::Adopted(values) => self.adopted(worker, values),
             WorkerToScheduler::Seceded(task, attempt) => {
                 self.phase_told(worker, task, attempt, Phase::Seceded);
             }
@@ -88,7 +95,7 @@ impl Scheduler {
             match self.tasks.current(task) {
                 Some(slot) if self.is_current(slot, attempt, from) => {
                     let family = self.tasks[slot].family();
-                    self.tasks.families.learn(family, duration_ns);
+                    self.tasks.families.learn(family, duration_ns, nbytes);
                     self.counters.finished += 1;
                     self.complete(slot, from, nbytes);
                 }
@@ -104,7 +111,7 @@ impl Scheduler {
     }
 
     /// Whether no attempt with this number was ever made.
-    fn was_never_sent(&self, task: TaskId, attempt: Attempt) -> bool {
+    pub(crate) fn was_never_sent(&self, task: TaskId, attempt: Attempt) -> bool {
         let slot = Slot(task.slot);
         if self.tasks.slot_count() <= task.slot as usize || attempt.0 == 0 {
             return true;
@@ -121,6 +128,7 @@ impl Scheduler {
             State::Vacant
             | State::Released
             | State::Scattering
+            | State::Awaited
             | State::Waiting { .. }
             | State::Queued
             | State::Parked

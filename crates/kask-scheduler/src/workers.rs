@@ -1,16 +1,20 @@
 //! The workers, what is on each, and which of them have room.
 //!
 //! Invariants: `processing` is the tasks whose state names the worker; `active` and `occupancy_us` count those of them
-//! that have not seceded; `held` is the tasks in memory that list the worker as holder. `room`, `hungry` and `loaded`
-//! follow from these and change only when a worker crosses a limit.
+//! that have not seceded; `held` is the tasks in memory that list the worker as holder; `result_kib` adds up what the
+//! attempts here are expected to leave behind. `room`, `hungry`, `loaded` and `full` follow from these and change only
+//! when a worker crosses a limit. What pressure means for a worker is in `pressure`.
 
 use crate::config::Config;
 use crate::slotset::SlotSet;
 use crate::tasks::{Slot, WorkerIx};
-use kask_types::{BlobId, Certificate, Tick, WorkerId};
-use kask_wire::worker::{Peer, WorkerInfo, WorkerMetrics};
+use kask_types::{BlobId, Certificate, TaskId, Tick, WorkerId};
+use kask_wire::worker::{Peer, Pressure, WorkerInfo, WorkerMetrics};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
+
+/// Results that add up to less than this part of a worker's memory limit do not matter.
+const LITTLE: u64 = 64;
 
 /// What becomes of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,15 @@ pub(crate) struct Worker {
     pub(crate) progress: Tick,
     pub(crate) held: SlotSet,
     pub(crate) held_bytes: u64,
+    /// Size of the results that the attempts here are expected to leave, in KiB.
+    pub(crate) result_kib: u64,
+    pub(crate) pressure: Pressure,
+    /// It gave attempts back for want of room: nothing is sent to it until then.
+    pub(crate) rests_until: Option<Tick>,
+    /// It has said nothing yet but that it is there: it may have values of an earlier life.
+    pub(crate) is_new: bool,
+    /// Values that it was told to free while it was new.
+    pub(crate) freed_early: Vec<TaskId>,
     pub(crate) blobs: FxHashSet<BlobId>,
     /// Attempts that it was asked to give back and that are still in that state.
     pub(crate) stealing: u32,
@@ -44,8 +57,8 @@ pub(crate) struct Worker {
     pub(crate) suspect: Option<Slot>,
     /// What it said of its own end.
     pub(crate) farewell: Option<Certificate>,
-    /// Whether it is in `room`, `hungry` and `loaded`.
-    listed: [bool; 3],
+    /// Whether it is in `room`, `hungry`, `loaded` and `full`.
+    listed: [bool; 4],
 }
 
 impl Worker {
@@ -62,11 +75,16 @@ impl Worker {
             progress: now,
             held: SlotSet::default(),
             held_bytes: 0,
+            result_kib: 0,
+            pressure: Pressure::Comfortable,
+            rests_until: None,
+            is_new: true,
+            freed_early: Vec::new(),
             blobs: FxHashSet::default(),
             stealing: 0,
             suspect: None,
             farewell: None,
-            listed: [false; 3],
+            listed: [false; 4],
         }
     }
 
@@ -85,8 +103,19 @@ impl Worker {
     /// Whether queued tasks may be sent to it.
     pub(crate) fn has_room(&self, config: &Config) -> bool {
         let active = u64::from(self.active);
-        let busy = self.occupancy_us >= self.nthreads() * config.ahead_us || self.active >= config.most_attempts;
-        self.takes_tasks() && (active <= self.nthreads() || !busy)
+        let busy = || self.occupancy_us >= self.nthreads() * config.ahead_us || self.active >= config.most_attempts;
+        let has_room = match self.pressure {
+            Pressure::Comfortable => active <= self.nthreads() || !busy(),
+            // What queues makes new values: only runners that have nothing else to do get some, unless they are small.
+            Pressure::Tight => active < self.nthreads() || (self.makes_little() && !busy()),
+            Pressure::Full => false,
+        };
+        has_room && self.takes_tasks() && self.rests_until.is_none()
+    }
+
+    /// Whether what is made here is nothing to speak of beside what the worker may hold.
+    fn makes_little(&self) -> bool {
+        (self.result_kib << 10) < self.info.memory_limit_bytes / LITTLE
     }
 
     /// How long until a task that is sent now starts, in microseconds.
@@ -109,10 +138,16 @@ pub(crate) struct Workers {
     by_id: FxHashMap<WorkerId, WorkerIx>,
     /// May be sent queued tasks.
     pub(crate) room: BTreeSet<WorkerIx>,
-    /// Have a runner without work.
+    /// Have a runner without work, and memory for more of it.
     pub(crate) hungry: BTreeSet<WorkerIx>,
     /// Have more attempts than runners.
     pub(crate) loaded: BTreeSet<WorkerIx>,
+    /// Take tasks and have no memory left.
+    pub(crate) full: BTreeSet<WorkerIx>,
+    /// Whether any of them is short of memory or rests.
+    pub(crate) any_strained: bool,
+    /// Whether any of them said how much memory it may use.
+    pub(crate) any_limit: bool,
 }
 
 impl std::ops::Index<WorkerIx> for Workers {
@@ -167,6 +202,7 @@ impl Workers {
             }
         };
         self.by_id.insert(id, ix);
+        self.any_limit |= self[ix].info.memory_limit_bytes > 0;
         ix
     }
 
@@ -177,21 +213,25 @@ impl Workers {
         self.room.remove(&ix);
         self.hungry.remove(&ix);
         self.loaded.remove(&ix);
+        self.full.remove(&ix);
         self.free.push(ix);
+        self.strain_changed();
         worker
     }
 
-    /// Brings `room`, `hungry` and `loaded` up to date after the worker's load or standing changed.
+    /// Brings `room`, `hungry`, `loaded` and `full` up to date after the worker's load, pressure or standing changed.
     pub(crate) fn update(&mut self, ix: WorkerIx, config: &Config) {
         let worker = &mut self[ix];
         let threads = worker.nthreads();
-        let hungry = worker.takes_tasks() && u64::from(worker.active) < threads;
-        let now = [worker.has_room(config), hungry, u64::from(worker.active) > threads];
+        let has_room = worker.has_room(config);
+        let hungry = has_room && worker.pressure == Pressure::Comfortable && u64::from(worker.active) < threads;
+        let full = worker.pressure == Pressure::Full && worker.takes_tasks();
+        let now = [has_room, hungry, u64::from(worker.active) > threads, full];
         if now == worker.listed {
             return;
         }
         let before = std::mem::replace(&mut worker.listed, now);
-        let sets = [&mut self.room, &mut self.hungry, &mut self.loaded];
+        let sets = [&mut self.room, &mut self.hungry, &mut self.loaded, &mut self.full];
         for (set, (before, now)) in sets.into_iter().zip(before.into_iter().zip(now)) {
             match (before, now) {
                 (false, true) => {
@@ -203,6 +243,13 @@ impl Workers {
                 (false, false) | (true, true) => {}
             }
         }
+    }
+
+    /// A worker's pressure changed, it begins or ends to rest, or it is gone.
+    pub(crate) fn strain_changed(&mut self) {
+        let strained = |worker: &Worker| worker.pressure != Pressure::Comfortable || worker.rests_until.is_some();
+        let any = self.iter().any(|(_, worker)| strained(worker));
+        self.any_strained = any;
     }
 
     /// Runners of all workers that take tasks.

@@ -9,12 +9,12 @@ mod common;
 
 use common::{Cluster, Def, Seen, certificate, graph_with, incarnation, key};
 use kask_scheduler::{Config, SupervisorId};
-use kask_types::{Annotations, ClientId, DeathCause, Key, TaskId, WorkerId, WorkerRestriction};
+use kask_types::{Annotations, Certificate, ClientId, DeathCause, Key, TaskId, WorkerId, WorkerRestriction};
 use kask_wire::client::Reply;
-use kask_wire::worker::FetchProblem;
+use kask_wire::worker::{FetchProblem, Pressure};
 use kask_wire::{ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler, WorkerToScheduler};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TASKS: usize = 16;
 const SUPERVISOR: SupervisorId = SupervisorId(1);
@@ -48,6 +48,10 @@ enum Step {
     FinishDoomed { worker: u8 },
     Copy { worker: u8 },
     ForgetValue { worker: u8 },
+    Pressure { worker: u8, level: u8 },
+    HandBack { worker: u8, task: u8 },
+    Spill { worker: u8 },
+    Miss { client: u8, task: u8 },
     Close { worker: u8 },
     Wait { ms: u16 },
 }
@@ -75,12 +79,16 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (n(), n()).prop_map(|(worker, task)| Step::Start { worker, task }),
         14 => (n(), n()).prop_map(|(worker, task)| Step::Finish { worker, task }),
         3 => (n(), n(), any::<bool>()).prop_map(|(worker, task, reschedule)| Step::Fail { worker, task, reschedule }),
-        2 => (n(), n(), 0u8..3).prop_map(|(worker, task, problem)| Step::LoseInputs { worker, task, problem }),
+        2 => (n(), n(), 0u8..4).prop_map(|(worker, task, problem)| Step::LoseInputs { worker, task, problem }),
         2 => (n(), n()).prop_map(|(worker, task)| Step::Secede { worker, task }),
         1 => (n(), n()).prop_map(|(worker, task)| Step::Rejoin { worker, task }),
         2 => n().prop_map(|worker| Step::FinishDoomed { worker }),
         3 => n().prop_map(|worker| Step::Copy { worker }),
         1 => n().prop_map(|worker| Step::ForgetValue { worker }),
+        3 => (n(), 0u8..3).prop_map(|(worker, level)| Step::Pressure { worker, level }),
+        3 => (n(), n()).prop_map(|(worker, task)| Step::HandBack { worker, task }),
+        2 => n().prop_map(|worker| Step::Spill { worker }),
+        1 => (n(), n()).prop_map(|(client, task)| Step::Miss { client, task }),
         1 => n().prop_map(|worker| Step::Close { worker }),
         3 => (0u16..4_000).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -111,6 +119,8 @@ struct World {
     /// Scattered values that clients have been told to put: client, task, workers.
     puts: Vec<(ClientId, TaskId, Vec<WorkerId>)>,
     scatters: Vec<(ClientId, u64)>,
+    /// What workers left on their disks, by name.
+    disks: BTreeMap<String, BTreeSet<TaskId>>,
 }
 
 fn pick<T: Copy>(all: &[T], number: u8) -> Option<T> {
@@ -119,10 +129,12 @@ fn pick<T: Copy>(all: &[T], number: u8) -> Option<T> {
 
 impl World {
     fn new() -> World {
-        let config = Config { allowed_deaths: 2, ..Config::default() };
+        let config = Config { allowed_deaths: 2, allowed_hand_backs: 4, return_grace_ms: 50, ..Config::default() };
         let mut cluster = Cluster::with(config);
+        // Longer than the grace, so that lost values are awaited.
+        cluster.duration_ns = 60_000_000;
         cluster.supervise(SUPERVISOR, SupervisorToScheduler::Register { host: "host".into(), pid: 1 });
-        World { cluster, names: 0, requests: 100, puts: Vec::new(), scatters: Vec::new() }
+        World { cluster, names: 0, requests: 100, puts: Vec::new(), scatters: Vec::new(), disks: BTreeMap::new() }
     }
 
     fn a_worker(&self, number: u8) -> Option<WorkerId> {
@@ -144,7 +156,16 @@ impl World {
 
     fn join(&mut self, supervised: bool, nthreads: u32) -> WorkerId {
         self.names += 1;
-        let worker = self.cluster.worker(&format!("w{}", self.names % 3), nthreads);
+        let name = format!("w{}", self.names % 3);
+        self.cluster.memory_limit_bytes = u64::from(self.names % 2) * 500;
+        let worker = self.cluster.worker(&name, nthreads);
+        if let Some(fake) = self.cluster.workers.get_mut(&worker)
+            && let Some(values) = self.disks.remove(&name)
+        {
+            fake.held.extend(&values);
+            let values = values.into_iter().map(|task| (task, 100)).collect();
+            self.cluster.say(worker, WorkerToScheduler::Adopted(values));
+        }
         if supervised && self.cluster.workers.contains_key(&worker) {
             let started = SupervisorToScheduler::Started { incarnation: incarnation(worker) };
             self.cluster.supervise(SUPERVISOR, started);
@@ -220,7 +241,8 @@ impl World {
             | Step::Replicate { .. }
             | Step::Retire { .. }
             | Step::Restart { .. }
-            | Step::Call { .. }) => self.client_step(step),
+            | Step::Call { .. }
+            | Step::Miss { .. }) => self.client_step(step),
             step => self.worker_step(step),
         }
         self.collect_scatters();
@@ -231,7 +253,7 @@ impl World {
         let Some(worker) = self.a_worker(worker) else { return };
         let last = self.cluster.workers[&worker].queue.first().map(|task| task.name.to_string());
         let known = |cause| Some(certificate(cause, None));
-        match how % 6 {
+        match how % 8 {
             0 => self.cluster.die(worker),
             1 => self.cluster.die_of(worker, known(DeathCause::Signalled(9))),
             2 => self.cluster.die_of(worker, known(DeathCause::OutOfMemory)),
@@ -240,15 +262,27 @@ impl World {
                 self.cluster.die(worker);
                 self.report_death(worker, last.as_deref());
             }
-            _ => self.report_death(worker, None),
+            5 => self.report_death(worker, None),
+            _ => {
+                // Its values are on its disk; some are damaged.
+                let fake = &self.cluster.workers[&worker];
+                let good = fake.held.iter().copied().filter(|task| !task.slot.is_multiple_of(5)).collect();
+                self.disks.insert(fake.name.clone(), good);
+                if how.is_multiple_of(2) {
+                    self.cluster.die(worker);
+                }
+                self.report(worker, certificate(DeathCause::OutOfMemory, last.as_deref()), true);
+            }
         }
     }
 
     fn report_death(&mut self, worker: WorkerId, last: Option<&str>) {
-        let certificate = certificate(DeathCause::Exited(1), last);
-        let incarnation = incarnation(worker);
-        self.cluster
-            .supervise(SUPERVISOR, SupervisorToScheduler::WorkerDied { incarnation, certificate, restarting: false });
+        self.report(worker, certificate(DeathCause::Exited(1), last), false);
+    }
+
+    fn report(&mut self, worker: WorkerId, certificate: Certificate, restarting: bool) {
+        let died = SupervisorToScheduler::WorkerDied { incarnation: incarnation(worker), certificate, restarting };
+        self.cluster.supervise(SUPERVISOR, died);
         self.cluster.workers.remove(&worker);
     }
 
@@ -264,7 +298,8 @@ impl World {
         | Step::Replicate { client, .. }
         | Step::Retire { client, .. }
         | Step::Restart { client }
-        | Step::Call { client }) = step
+        | Step::Call { client }
+        | Step::Miss { client, .. }) = step
         else {
             unreachable!("only steps of clients come here");
         };
@@ -298,6 +333,11 @@ impl World {
                 let Some(worker) = self.a_worker(worker) else { return };
                 let workers = vec![self.cluster.workers[&worker].name.as_str().into()];
                 ClientToScheduler::Retire { request, workers }
+            }
+            Step::Miss { task, .. } => {
+                let key = key(&task_name(task));
+                let Some(Seen::InMemory { worker, .. }) = self.cluster.clients[&client].seen.get(&key) else { return };
+                ClientToScheduler::Missing(vec![(key, *worker)])
             }
             Step::Restart { .. } => ClientToScheduler::Restart { request, timeout_ms: 1_000 },
             Step::Call { .. } => {
@@ -392,6 +432,24 @@ impl World {
                     self.cluster.workers.get_mut(&worker).expect("picked").held.pop_first();
                 }
             }
+            Step::Pressure { worker, level } => {
+                if let Some(worker) = self.a_worker(worker) {
+                    let levels = [Pressure::Comfortable, Pressure::Tight, Pressure::Full];
+                    self.cluster.pressure(worker, levels[usize::from(level)]);
+                }
+            }
+            Step::HandBack { worker, task } => {
+                if let Some((worker, task)) = self.an_attempt(worker, task)
+                    && !self.cluster.workers[&worker].started.contains(&(task.task, task.attempt))
+                {
+                    self.cluster.hand_back(worker, &task.name.to_string());
+                }
+            }
+            Step::Spill { worker } => {
+                if let Some(worker) = self.a_worker(worker) {
+                    self.cluster.spilled(worker);
+                }
+            }
             Step::Close { worker } => {
                 if let Some(worker) = self.a_worker(worker)
                     && self.cluster.workers[&worker].closed
@@ -407,7 +465,8 @@ impl World {
         let Some((worker, task)) = self.an_attempt(worker, task) else { return };
         let Some(input) = task.inputs.first() else { return };
         let problem =
-            [FetchProblem::NotThere, FetchProblem::Unreachable, FetchProblem::Undecodable][usize::from(problem)];
+            [FetchProblem::NotThere, FetchProblem::Unreachable, FetchProblem::Undecodable, FetchProblem::Busy]
+                [usize::from(problem)];
         let missing = vec![(input.task, input.holders[0], problem)];
         self.cluster.workers.get_mut(&worker).expect("picked").drop_attempt(task.task, task.attempt);
         let message = WorkerToScheduler::InputsMissing { task: task.task, attempt: task.attempt, missing };
@@ -430,6 +489,9 @@ impl World {
     fn heal(&mut self) {
         while self.cluster.workers.len() < 3 {
             self.join(false, 2);
+        }
+        for worker in self.cluster.workers.keys().copied().collect::<Vec<_>>() {
+            self.cluster.pressure(worker, Pressure::Comfortable);
         }
         for round in 0..2_000 {
             for client in self.cluster.clients.keys().copied().collect::<Vec<_>>() {

@@ -148,6 +148,11 @@ pub(crate) fn value_of(
     hash.0
 }
 
+/// What a task reads of a value: a part of it, or all.
+pub(crate) fn part_of(value: u64, part: Option<u32>) -> u64 {
+    part.map_or(value, |part| mix(value ^ mix(u64::from(part) + 1)))
+}
+
 struct Hash(u64);
 
 impl Hash {

@@ -2,7 +2,7 @@
 
 use crate::graphs::{Artist, Drawn, functions};
 use crate::model::{Excuse, Spec, Work};
-use crate::network::{Happening, NodeHappening, Place};
+use crate::network::{Got, Happening, NodeHappening, Place};
 use crate::node::Life;
 use crate::world::{Outcome, World, depart};
 use kask_graph::{Graph, Wanted};
@@ -358,6 +358,7 @@ impl World {
             }),
             SchedulerToClient::Ended(list) => {
                 for (key, failure) in list {
+                    self.model.memory_was_short |= matches!(failure, kask_types::Failure::OutOfMemory { .. });
                     let lenient = self.clients[&id].lenient.contains(&key);
                     if self.is_told(id, key, View::Failed) && !lenient && !self.model.may_fail(key, &failure) {
                         let name = self.model.name_of(key);
@@ -412,14 +413,22 @@ impl World {
         self.network.send(&mut self.rng, Place::Client(id), Place::Data(node), Happening::AtNode { node, what });
     }
 
-    pub(crate) fn client_gets(&mut self, id: ClientId, key: Key, value: Option<u64>) -> Outcome<()> {
+    pub(crate) fn client_gets(&mut self, id: ClientId, key: Key, worker: WorkerId, got: Got) -> Outcome<()> {
         let Some(client) = self.clients.get(&id) else { return Ok(()) };
         if !matches!(client.wants.get(&key), Some(View::Gathering { .. })) {
             return Ok(());
         }
-        let Some(value) = value else {
-            self.ask(id, Asked::WhoHas(key), |request| Say::Ask { request, query: Query::WhoHas(Some(vec![key])) });
-            return Ok(());
+        let value = match got {
+            Got::Here(value) => value,
+            Got::NotThere => {
+                self.set_view(id, key, View::Pending);
+                self.client_says(id, &Say::Missing(vec![(key, worker)]));
+                return Ok(());
+            }
+            Got::Busy | Got::Unreachable => {
+                self.ask(id, Asked::WhoHas(key), |request| Say::Ask { request, query: Query::WhoHas(Some(vec![key])) });
+                return Ok(());
+            }
         };
         self.report.compared += 1;
         let expected = self.model.value(key);
@@ -449,6 +458,7 @@ impl World {
     fn put(&mut self, id: ClientId, values: &[(Key, u64)], places: Vec<(u32, TaskId, Vec<WorkerId>)>) {
         for (position, task, workers) in places {
             let (key, value) = values[position as usize];
+            self.scattered_tasks.insert(task, key);
             for worker in workers {
                 self.scattered.entry(key).or_default().insert(worker);
                 let node = worker.0 as usize;

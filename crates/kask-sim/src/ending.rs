@@ -43,10 +43,10 @@ impl World {
     /// Goes on until everything wanted has ended and every question is answered.
     pub(crate) fn settle(&mut self, when: &str) -> Outcome<()> {
         let limit = self.network.now.after_ms(LIMIT_MS);
-        let (mut calls, mut deadline) = (self.report.calls, self.network.now.after_ms(PATIENCE_MS));
+        let (mut calls, mut deadline) = (self.progress(), self.network.now.after_ms(PATIENCE_MS));
         while let Some(left) = self.unsettled() {
-            if self.report.calls != calls {
-                (calls, deadline) = (self.report.calls, self.network.now.after_ms(PATIENCE_MS));
+            if self.progress() != calls {
+                (calls, deadline) = (self.progress(), self.network.now.after_ms(PATIENCE_MS));
             }
             if self.network.now > deadline.min(limit) {
                 let ended = self.report.calls;
@@ -55,6 +55,11 @@ impl World {
             self.turn()?;
         }
         Ok(())
+    }
+
+    /// Grows with every call that ends and every attempt that fails without one.
+    fn progress(&self) -> u64 {
+        self.report.calls + self.scheduler.counters().failed
     }
 
     /// Something that has not ended.
@@ -104,8 +109,8 @@ impl World {
             let Some(known) = info.workers.iter().find(|known| known.peer.worker == node.worker()) else {
                 return Ok(Some(format!("{:?} runs and the scheduler does not know it", node.worker())));
             };
-            if known.held != node.store.len() as u64 {
-                let (held, worker) = (node.store.len(), node.worker());
+            if known.held != node.held() as u64 {
+                let (held, worker) = (node.held(), node.worker());
                 return Ok(Some(format!("{worker:?} holds {held} values, and the scheduler believes {}", known.held)));
             }
         }
@@ -164,7 +169,8 @@ impl World {
     fn left_over(&mut self) -> Outcome<Option<String>> {
         for node in self.nodes.iter().filter(|node| node.life != Life::Dead) {
             let (held, attempts, fetches, blobs) = node.core.inventory();
-            if (held, attempts, fetches, blobs, node.running.len()) != (0, 0, 0, 0, 0) {
+            let there = node.running.len() + node.disk.files.len() + node.parts.len();
+            if (held, attempts, fetches, blobs, there) != (0, 0, 0, 0, 0) {
                 let store: Vec<_> = node.store.keys().take(3).collect();
                 return Ok(Some(format!(
                     "{held} values {store:?}, {attempts} attempts, {fetches} fetches, {blobs} functions on {:?}",

@@ -6,9 +6,11 @@
 use crate::call::{Call, Filled, bytes_of};
 use crate::model::{Model, Spec, Work};
 use kask_graph::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, TreeReduceLayer,
+    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer,
+    ShuffleStage, TreeReduceLayer,
 };
-use kask_types::{BlobId, Key, TaskName};
+use kask_types::{BlobId, Key, LayerToken, TaskName};
+use std::sync::Arc;
 
 /// Teaches the model all tasks of a graph.
 pub fn learn(model: &mut Model, graph: &Graph) {
@@ -18,6 +20,7 @@ pub fn learn(model: &mut Model, graph: &Graph) {
             LayerKind::Explicit(explicit) => learn_explicit(model, layer, explicit),
             LayerKind::Blockwise(blockwise) => learn_blockwise(model, layer, blockwise),
             LayerKind::TreeReduce(tree) => learn_tree(model, layer, tree),
+            LayerKind::Shuffle(shuffle) => learn_shuffle(model, layer, shuffle),
         }
     }
 }
@@ -28,6 +31,8 @@ struct Parts<'a> {
     args: &'a [u8],
     item: Option<Vec<u8>>,
     position: Option<Vec<u32>>,
+    /// Which part of each input is read.
+    part: Option<u32>,
     holes: Vec<Filled<Key>>,
     retries: u32,
 }
@@ -39,6 +44,7 @@ fn add(model: &mut Model, key: Key, parts: Parts) {
         args: parts.args.to_vec(),
         item: parts.item,
         position: parts.position,
+        part: parts.part,
         holes: parts.holes,
         behaviour: call.behaviour,
         retries: parts.retries,
@@ -55,7 +61,8 @@ fn learn_map(model: &mut Model, layer: &Layer, map: &MapLayer) {
         let args = map.items.get(index).expect("one item a key");
         let holes = map.inputs.get(index).iter().copied().map(Filled::One).collect();
         let (function, retries) = (Some(map.function), layer.annotations.retries);
-        let parts = Parts { name, function, args: bytes_of(&args), item: None, position: None, holes, retries };
+        let parts =
+            Parts { name, function, args: bytes_of(&args), item: None, position: None, part: None, holes, retries };
         add(model, key, parts);
     }
 }
@@ -76,7 +83,7 @@ fn learn_explicit(model: &mut Model, layer: &Layer, explicit: &ExplicitLayer) {
         let holes = explicit.inputs.get(index).iter().copied().map(Filled::One).collect();
         let args = bytes_of(&explicit.items[index]);
         let (function, retries) = (explicit.functions[index], annotations.retries);
-        add(model, key, Parts { name, function, args, item: None, position: None, holes, retries });
+        add(model, key, Parts { name, function, args, item: None, position: None, part: None, holes, retries });
     }
 }
 
@@ -93,7 +100,7 @@ fn learn_blockwise(model: &mut Model, layer: &Layer, blockwise: &BlockwiseLayer)
         let (function, retries) = (Some(blockwise.function), layer.annotations.retries);
         let position = blockwise.wants_position.then_some(position);
         let args = bytes_of(&blockwise.template);
-        add(model, key, Parts { name, function, args, item, position, holes, retries });
+        add(model, key, Parts { name, function, args, item, position, part: None, holes, retries });
     }
 }
 
@@ -129,33 +136,84 @@ fn read(input: &BlockInput, position: &[u32]) -> Filled<Key> {
 fn learn_tree(model: &mut Model, layer: &Layer, tree: &TreeReduceLayer) {
     let mut split = vec![1u32; tree.input_grid.len()];
     tree.split_every.iter().for_each(|&(axis, every)| split[axis as usize] = every);
+    let results = tree.input_grid.iter().zip(&split).map(|(&blocks, &every)| if every > 1 { 1 } else { blocks });
+    let mut next_inner: u32 = results.product();
     let mut below: Vec<u32> = tree.input_grid.to_vec();
-    let mut keys_below: Vec<Key> =
-        (0..positions(&below).len()).map(|i| Key::block(tree.input, tree.input_offset + i as u32)).collect();
-    let mut next_index = 0;
+    let mut keys_below = blocks_of(tree.input, &below);
     loop {
         let level: Vec<u32> = below.iter().zip(&split).map(|(blocks, every)| blocks.div_ceil(*every)).collect();
         let is_last = level.iter().zip(&split).all(|(&blocks, &every)| every == 1 || blocks == 1);
+        let first = if is_last { 0 } else { next_inner };
         let mut keys = Vec::new();
-        for at in positions(&level) {
+        for (index, at) in (first..).zip(positions(&level)) {
             let reads = positions(&below).into_iter().zip(&keys_below).filter(|(from, _)| {
                 from.iter().zip(&split).zip(&at).all(|((block, every), group)| block / every == *group)
             });
             let holes = vec![Filled::List(reads.map(|(_, &key)| key).collect())];
-            let key = Key::block(layer.token, next_index);
-            let index = [next_index].into_iter().collect();
-            let name = TaskName::Block { prefix: layer.prefix.clone(), layer: layer.token, index };
+            let key = Key::block(layer.token, index);
+            let printed = [index].into_iter().collect();
+            let name = TaskName::Block { prefix: layer.prefix.clone(), layer: layer.token, index: printed };
             let function = Some(if is_last { tree.aggregate } else { tree.combine });
             let (args, retries) = (bytes_of(&tree.template), layer.annotations.retries);
-            add(model, key, Parts { name, function, args, item: None, position: None, holes, retries });
+            add(model, key, Parts { name, function, args, item: None, position: None, part: None, holes, retries });
             keys.push(key);
-            next_index += 1;
         }
         if is_last {
             return;
         }
+        next_inner += keys.len() as u32;
         (below, keys_below) = (level, keys);
     }
+}
+
+fn learn_shuffle(model: &mut Model, layer: &Layer, shuffle: &ShuffleLayer) {
+    let (takes, groups) = (positions(&shuffle.outputs).len() as u32, shuffle.group_ends.len() as u32);
+    let mut add_task = |index: u32, stage: &ShuffleStage, family: &Arc<str>, task: ShuffleTask| {
+        let name_index = task.printed.iter().copied().collect();
+        let name = TaskName::Block { prefix: family.clone(), layer: layer.token, index: name_index };
+        let (function, args) = (Some(stage.function), bytes_of(&stage.template));
+        let (position, part, holes) = (task.position, task.part, vec![task.hole]);
+        let retries = layer.annotations.retries;
+        let parts = Parts { name, function, args, item: None, position, part, holes, retries };
+        add(model, Key::block(layer.token, index), parts);
+    };
+    let mut splits = Vec::new();
+    for ((index, at), read) in
+        (takes + groups..).zip(positions(&shuffle.input_grid)).zip(blocks_of(shuffle.input, &shuffle.input_grid))
+    {
+        splits.push(Key::block(layer.token, index));
+        let position = shuffle.wants_position.then(|| at.clone());
+        let task = ShuffleTask { printed: at, position, part: None, hole: Filled::One(read) };
+        add_task(index, &shuffle.split, &shuffle.split_prefix, task);
+    }
+    for group in 0..groups {
+        let at = vec![group];
+        let hole = Filled::List(splits.clone());
+        let task = ShuffleTask { printed: at.clone(), position: Some(at), part: Some(group), hole };
+        add_task(takes + group, &shuffle.merge, &shuffle.merge_prefix, task);
+    }
+    let (mut group, mut within) = (0, 0);
+    for (index, printed) in (0..).zip(positions(&shuffle.outputs)) {
+        if shuffle.group_ends[group as usize] == index {
+            (group, within) = (group + 1, 0);
+        }
+        let hole = Filled::One(Key::block(layer.token, takes + group));
+        let task = ShuffleTask { printed, position: Some(vec![within]), part: None, hole };
+        add_task(index, &shuffle.take, &layer.prefix, task);
+        within += 1;
+    }
+}
+
+struct ShuffleTask {
+    printed: Vec<u32>,
+    position: Option<Vec<u32>>,
+    part: Option<u32>,
+    hole: Filled<Key>,
+}
+
+/// The keys of a grid of blocks.
+fn blocks_of(layer: LayerToken, grid: &[u32]) -> Vec<Key> {
+    (0..positions(grid).len()).map(|i| Key::block(layer, i as u32)).collect()
 }
 
 /// All positions of a grid, in C order.

@@ -5,8 +5,8 @@ use crate::expand::positions;
 use crate::rng::Rng;
 use crate::swarm::Rates;
 use kask_graph::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, TreeReduceLayer,
-    Wanted,
+    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, ShuffleLayer,
+    ShuffleStage, TreeReduceLayer, Wanted,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, Resources, WorkerRestriction};
 use std::sync::Arc;
@@ -42,12 +42,13 @@ pub struct Artist<'a> {
 impl Artist<'_> {
     /// Any graph; it may read `outside`.
     pub fn draw(&mut self, outside: &[Key]) -> Drawn {
-        match self.rng.below(6) {
+        match self.rng.below(7) {
             0 | 1 => self.dag(outside),
             2 => self.map(outside),
             3 => self.chain(),
             4 | 5 => self.grid(),
-            _ => unreachable!("below(6) is below 6"),
+            6 => self.shuffle(),
+            _ => unreachable!("below(7) is below 7"),
         }
     }
 
@@ -97,7 +98,7 @@ impl Artist<'_> {
         } else {
             Resources::default()
         };
-        Annotations { retries, priority, workers, resources }
+        Annotations { retries, priority, workers, resources, ..Annotations::default() }
     }
 
     fn prefix(&mut self) -> Arc<str> {
@@ -239,10 +240,9 @@ impl Artist<'_> {
             template: self.plain_call(),
             input: middle.token,
             input_grid: grid.iter().copied().collect(),
-            input_offset: 0,
             split_every,
         };
-        let results = outputs_of(&tree);
+        let results = 0..results_of(&tree);
         let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
         let mut wanted: Vec<Key> = results.map(|index| Key::block(token, index)).collect();
         if self.rng.chance(200) {
@@ -255,22 +255,57 @@ impl Artist<'_> {
         }
         Drawn { graph: Graph { layers }, outputs: Wanted::Keys(wanted.clone()), wanted, outside: Vec::new() }
     }
+
+    fn stage(&mut self) -> ShuffleStage {
+        ShuffleStage { function: self.function(), template: self.plain_call() }
+    }
+
+    /// A source of blocks, a shuffle of them, and a tree over what the shuffle makes. Some outputs may be wanted by nobody.
+    fn shuffle(&mut self) -> Drawn {
+        let grid: Vec<u32> = (0..self.rng.between(1, 2)).map(|_| self.rng.between(1, 4) as u32).collect();
+        let source = self.blockwise(&grid, Vec::new());
+        let outputs = self.rng.between(1, 8) as u32;
+        let mut group_ends: Vec<u32> = (1..outputs).filter(|_| self.rng.chance(400)).collect();
+        group_ends.push(outputs);
+        let prefix = self.prefix();
+        let shuffle = ShuffleLayer {
+            split: self.stage(),
+            merge: self.stage(),
+            take: self.stage(),
+            split_prefix: format!("{prefix}-split").into(),
+            merge_prefix: format!("{prefix}-merge").into(),
+            input: source.token,
+            input_grid: grid.iter().copied().collect(),
+            outputs: [outputs].into_iter().collect(),
+            group_ends,
+            wants_position: self.rng.chance(500),
+        };
+        let token = LayerToken(self.rng.wide());
+        let mut wanted: Vec<Key> =
+            (0..outputs).filter(|_| self.rng.chance(600)).map(|index| Key::block(token, index)).collect();
+        let shuffle = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Shuffle(shuffle) };
+        let mut layers = vec![source, shuffle];
+        if wanted.is_empty() || self.rng.chance(500) {
+            let tree = TreeReduceLayer {
+                combine: self.function(),
+                aggregate: self.function(),
+                template: self.plain_call(),
+                input: token,
+                input_grid: [outputs].into_iter().collect(),
+                split_every: vec![(0, self.rng.between(2, 3) as u32)],
+            };
+            let (token, prefix) = (LayerToken(self.rng.wide()), self.prefix());
+            wanted.push(Key::block(token, 0));
+            layers.push(Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::TreeReduce(tree) });
+        }
+        Drawn { graph: Graph { layers }, outputs: Wanted::Keys(wanted.clone()), wanted, outside: Vec::new() }
+    }
 }
 
-/// Indices of the results among a tree's nodes.
-fn outputs_of(tree: &TreeReduceLayer) -> std::ops::Range<u32> {
-    let mut grid = tree.input_grid.to_vec();
-    let mut total = 0;
-    loop {
-        for &(axis, every) in &tree.split_every {
-            grid[axis as usize] = grid[axis as usize].div_ceil(every);
-        }
-        let nodes = grid.iter().product::<u32>();
-        total += nodes;
-        if tree.split_every.iter().all(|&(axis, _)| grid[axis as usize] == 1) {
-            return total - nodes..total;
-        }
-    }
+/// How many results a tree has.
+fn results_of(tree: &TreeReduceLayer) -> u32 {
+    let combined = |axis: usize| tree.split_every.iter().any(|&(of, _)| of as usize == axis);
+    tree.input_grid.iter().enumerate().map(|(axis, &blocks)| if combined(axis) { 1 } else { blocks }).product()
 }
 
 fn packed(items: &[Payload]) -> Items {

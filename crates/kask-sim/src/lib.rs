@@ -6,11 +6,12 @@
 //! wants anything any more, nothing may be left. The invariants of each core are checked after each of its events.
 //!
 //! Start with [`swarm`] (what a seed stands for) and `world.rs` (the loop). `model` says what should come out;
-//! `graphs` draws work, `clients` is what clients do with it, `nodes` is the shell around a worker core, `faults` is what
-//! goes wrong, `ending` is the healing and the reckoning.
+//! `graphs` draws work, `clients` is what clients do with it, `nodes` and `disks` are the shell around a worker core,
+//! `faults` is what goes wrong, `ending` is the healing and the reckoning.
 
 mod call;
 mod clients;
+mod disks;
 mod ending;
 mod expand;
 mod faults;
@@ -55,6 +56,14 @@ pub enum Planted {
     LostFree,
     /// A function reaches a worker after the message that follows it.
     Reordered,
+    /// The network loses a message that cancels attempts.
+    LostCancel,
+    /// The network loses the news that a peer has left.
+    LostPeerLeft,
+    /// A shell reads a value back and does not say so.
+    LostUnspilled,
+    /// A shell gives up a value's memory when it has only been asked to write a copy.
+    SpillEvicts,
 }
 
 /// What a run that went well was like.
@@ -76,6 +85,12 @@ pub struct Report {
     pub deaths: u64,
     /// Worker processes that froze.
     pub freezes: u64,
+    /// Values written to disk.
+    pub spilled: u64,
+    /// Values that new processes found on the disks of earlier ones.
+    pub adopted: u64,
+    /// Attempts that workers gave back for want of room.
+    pub handed_back: u64,
     /// Depends on everything that happened, in order.
     pub digest: u64,
 }

@@ -4,7 +4,7 @@
 //! something it depends on, is bound to fail; and it may fail only where the run gave a reason: the task raises or kills, it
 //! was cancelled, its scattered data was on a worker that died, three workers died under it.
 
-use crate::call::{Behaviour, Filled, value_of};
+use crate::call::{Behaviour, Filled, part_of, value_of};
 use kask_types::{BlobId, Failure, Key};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +30,8 @@ pub enum Work {
         item: Option<Vec<u8>>,
         /// Grid position, where it was asked for.
         position: Option<Vec<u32>>,
+        /// Which part of each input is read; all of it if absent.
+        part: Option<u32>,
         /// The inputs.
         holes: Vec<Filled<Key>>,
         /// What the call does.
@@ -67,6 +69,10 @@ pub struct Model {
     allowed_fetch_failures: u32,
     /// Whether anything happened for which values must be computed again.
     pub values_were_lost: bool,
+    /// Whether there may be values that cannot be spilled, so that there is no room for others.
+    pub memory_may_be_short: bool,
+    /// Whether anything failed for that reason.
+    pub memory_was_short: bool,
 }
 
 impl Model {
@@ -162,7 +168,8 @@ impl Model {
 
     /// Whether anything at all may have gone wrong with a key or what it depends on.
     pub fn has_excuse(&self, key: Key) -> bool {
-        self.lineage(key).iter().any(|of| self.excuses.contains_key(of) || self.may_misbehave_to_the_end(*of))
+        self.memory_was_short
+            || self.lineage(key).iter().any(|of| self.excuses.contains_key(of) || self.may_misbehave_to_the_end(*of))
     }
 
     fn behaviour_of(&self, key: Key) -> Behaviour {
@@ -188,8 +195,8 @@ impl Model {
         let value = match self.specs.get(&key)?.work.clone() {
             Work::Scattered(value) => value,
             Work::Call { behaviour: Behaviour::Raises | Behaviour::Kills, .. } => return None,
-            Work::Call { function, args, item, position, holes, .. } => {
-                let holes: Option<Vec<Filled<u64>>> = holes.iter().map(|hole| self.fill(hole)).collect();
+            Work::Call { function, args, item, position, part, holes, .. } => {
+                let holes: Option<Vec<Filled<u64>>> = holes.iter().map(|hole| self.fill(hole, part)).collect();
                 value_of(function, &args, item.as_deref(), position.as_deref(), &holes?)
             }
         };
@@ -197,10 +204,11 @@ impl Model {
         Some(value)
     }
 
-    fn fill(&mut self, hole: &Filled<Key>) -> Option<Filled<u64>> {
+    fn fill(&mut self, hole: &Filled<Key>, part: Option<u32>) -> Option<Filled<u64>> {
+        let mut value = |key: Key| self.value(key).map(|value| part_of(value, part));
         Some(match hole {
-            Filled::One(key) => Filled::One(self.value(*key)?),
-            Filled::List(keys) => Filled::List(keys.iter().map(|&key| self.value(key)).collect::<Option<_>>()?),
+            Filled::One(key) => Filled::One(value(*key)?),
+            Filled::List(keys) => Filled::List(keys.iter().map(|&key| value(key)).collect::<Option<_>>()?),
         })
     }
 
@@ -215,7 +223,10 @@ impl Model {
         let has = |test: &dyn Fn(&Excuse) -> bool| excuses.is_some_and(|all| all.iter().any(test));
         match failure {
             Failure::Raised(_) => {
+                // A retry that found no room is used up.
+                let has_fewer_retries = self.memory_was_short && matches!(behaviour, Behaviour::RaisesFirst(_));
                 (behaviour != Behaviour::Kills && self.may_misbehave_to_the_end(key))
+                    || has_fewer_retries
                     || has(&|excuse| matches!(excuse, Excuse::Undecodable(n) if *n >= self.allowed_fetch_failures))
             }
             Failure::KilledWorker { .. } => {
@@ -227,6 +238,7 @@ impl Model {
                 has(&|excuse| *excuse == Excuse::Lost)
                     || (self.values_were_lost && has(&|excuse| *excuse == Excuse::GivenUp))
             }
+            Failure::OutOfMemory { .. } => self.memory_may_be_short,
             Failure::Unrunnable { .. } => false,
         }
     }

@@ -2,7 +2,7 @@
 //! overtakes itself.
 
 use crate::rng::Rng;
-use kask_types::{Attempt, Certificate, ClientId, Key, TaskId, Tick, WorkerId};
+use kask_types::{Attempt, Certificate, ClientId, Key, TaskId, Tick, ValueId, WorkerId};
 use kask_wire::codec::Frame;
 use kask_wire::worker::FetchProblem;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) enum Happening {
     /// A message of the scheduler arrives at a client.
     ClientHears { client: ClientId, frame: Frame },
     /// A worker answered a client's request for a value.
-    ClientGets { client: ClientId, key: Key, value: Option<u64> },
+    ClientGets { client: ClientId, key: Key, worker: WorkerId, got: Got },
     /// Something happens at a worker process (or waits until it thaws).
     AtNode { node: NodeIx, what: NodeHappening },
     /// A client does something.
@@ -48,20 +48,28 @@ pub(crate) enum Happening {
 pub(crate) enum NodeHappening {
     /// Its core's timer.
     Tick,
-    /// A message of the scheduler arrives.
-    Hears { frame: Frame },
+    /// A message of the scheduler arrives, the so-manieth to this process.
+    Hears { number: u64, frame: Frame },
     /// Its connection to the scheduler breaks.
     Cut,
     /// A peer asks for values.
-    Asked { by: NodeIx, request: u64, tasks: Vec<TaskId> },
+    Asked { by: NodeIx, request: u64, values: Vec<ValueId> },
     /// A peer answers.
-    Answered { by: WorkerId, request: u64, results: Vec<(TaskId, Result<u64, FetchProblem>)>, last: bool },
+    Answered { by: WorkerId, request: u64, results: Vec<(ValueId, Result<u64, FetchProblem>)>, last: bool },
     /// A client asks for a value.
     ClientAsks { client: ClientId, key: Key, task: TaskId },
     /// A client brings a value.
     Put { task: TaskId, value: u64 },
     /// A call ends.
     CallEnds { task: TaskId, attempt: Attempt },
+    /// A value has been written to disk, or not.
+    Written { task: TaskId, job: u64 },
+    /// A value has been read from disk, or not.
+    Read { task: TaskId, job: u64 },
+    /// Somebody found what is on disk damaged.
+    Damaged { task: TaskId },
+    /// The memory that the process takes is measured.
+    Measured,
     /// A running call leaves its runner.
     Secedes { task: TaskId, attempt: Attempt },
     /// It comes back.
@@ -77,6 +85,17 @@ pub(crate) enum Place {
     Client(ClientId),
     /// Where a worker serves data: a connection of its own.
     Data(NodeIx),
+    /// What a worker spills to.
+    Disk(NodeIx),
+}
+
+/// What a client gets that asks a worker for a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Here(u64),
+    NotThere,
+    Busy,
+    Unreachable,
 }
 
 #[derive(Clone, Copy, Debug)]

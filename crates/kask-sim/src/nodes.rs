@@ -1,12 +1,13 @@
 //! The shell around a worker core: what a worker process does with events and actions.
 
 use crate::Planted;
-use crate::call::{Behaviour, bytes_of, call_of, fill, nbytes_of, value_of};
-use crate::network::{Happening, NodeHappening, NodeIx, Place};
+use crate::call::{Behaviour, bytes_of, call_of, fill, nbytes_of, part_of, value_of};
+use crate::network::{Got, Happening, NodeHappening, NodeIx, Place};
 use crate::node::{Life, Node, Running};
 use crate::world::{Outcome, World, arrive, depart, short};
 use kask_types::{
-    Attempt, Certificate, ClientId, DeathCause, Failure, Incarnation, Key, Payload, RaisedError, TaskId, WorkerId,
+    Attempt, Certificate, ClientId, DeathCause, Failure, Incarnation, Key, Payload, RaisedError, TaskId, ValueId,
+    WorkerId,
 };
 use kask_wire::data::Value;
 use kask_wire::worker::FetchProblem;
@@ -21,19 +22,26 @@ impl World {
             return Ok(());
         }
         let ix = self.nodes.len();
-        let node = Node::new(ix, slot, Incarnation(self.rng.wide()), &self.plan.worker, self.plan.nthreads);
+        let mut node = Node::new(ix, slot, Incarnation(self.rng.wide()), &self.plan.worker, self.plan.nthreads);
         self.note(|_| format!("{:?} starts on {}", node.worker(), node.info.host));
         let register = WorkerToScheduler::Register(node.info.clone());
         self.connected.insert(node.worker());
         if self.plan.supervisor {
             self.supervisor_says(&SupervisorToScheduler::Started { incarnation: node.info.incarnation });
         }
+        self.inherit_disk(&mut node);
+        let found = node.disk.files.iter().map(|(&task, file)| (task, nbytes_of(file.value), nbytes_of(file.value)));
+        let found: Vec<_> = found.collect();
+        let is_limited = node.info.memory_limit_bytes > 0;
         self.nodes.push(node);
         self.node_says(ix, &register);
-        Ok(())
+        if is_limited {
+            self.network.after_us(200_000, Happening::AtNode { node: ix, what: NodeHappening::Measured });
+        }
+        if found.is_empty() { Ok(()) } else { self.node_event(ix, Event::Adopted(found)) }
     }
 
-    fn node_says(&mut self, ix: NodeIx, message: &WorkerToScheduler) {
+    pub(crate) fn node_says(&mut self, ix: NodeIx, message: &WorkerToScheduler) {
         if !self.nodes[ix].cut {
             let what = Happening::WorkerSays { worker: self.nodes[ix].worker(), frame: depart(message) };
             self.network.send(&mut self.rng, Place::Node(ix), Place::Scheduler, what);
@@ -57,7 +65,8 @@ impl World {
                 }
                 Ok(())
             }
-            NodeHappening::Hears { frame } => {
+            NodeHappening::Hears { number, frame } => {
+                self.nodes[ix].orders.heard = number;
                 let message: SchedulerToWorker = arrive(frame)?;
                 self.note(|_| format!("scheduler -> w{ix} {}", short(&message)));
                 self.node_event(ix, Event::FromScheduler(message))
@@ -66,12 +75,21 @@ impl World {
                 self.note(|_| format!("w{ix} finds that it was cut off"));
                 self.node_ends(ix, DeathCause::Disconnected)
             }
-            NodeHappening::Asked { by, request, tasks } => self.serve(ix, by, request, &tasks),
+            NodeHappening::Asked { by, request, values } => self.serve(ix, by, request, &values),
             NodeHappening::Answered { by, request, results, last } => self.answered(ix, by, request, results, last),
             NodeHappening::ClientAsks { client, key, task } => {
-                let value = self.nodes[ix].store.get(&task).copied();
-                self.note(|_| format!("w{ix} -> {client:?} {task:?} {value:?}"));
-                self.answer_client(ix, client, key, value);
+                let is_busy = self.faults_on && self.rng.chance(self.plan.rates.busy);
+                let got = match self.nodes[ix].value(task) {
+                    Some(_) if is_busy => Got::Busy,
+                    Some(Ok(value)) => Got::Here(value),
+                    Some(Err(())) => {
+                        self.finds_damage(ix, task);
+                        Got::NotThere
+                    }
+                    None => Got::NotThere,
+                };
+                self.note(|_| format!("w{ix} -> {client:?} {task:?} {got:?}"));
+                self.answer_client(ix, client, key, got);
                 Ok(())
             }
             NodeHappening::Put { task, value } => {
@@ -80,6 +98,10 @@ impl World {
                 self.node_event(ix, Event::Stored { task, nbytes: nbytes_of(value) })
             }
             NodeHappening::CallEnds { task, attempt } => self.call_ends(ix, task, attempt),
+            NodeHappening::Written { task, job } => self.written(ix, task, job),
+            NodeHappening::Read { task, job } => self.was_read(ix, task, job),
+            NodeHappening::Damaged { task } => self.is_damaged(ix, task),
+            NodeHappening::Measured => self.measured(ix),
             NodeHappening::Secedes { task, attempt } => self.secedes(ix, task, attempt),
             NodeHappening::Rejoins { task, attempt } => {
                 if self.nodes[ix].running.contains_key(&(task, attempt)) {
@@ -93,22 +115,26 @@ impl World {
     /// What happens to whoever talks to a process that is gone.
     fn nobody_there(&mut self, ix: NodeIx, what: NodeHappening) -> Outcome<()> {
         match what {
-            NodeHappening::Asked { by, request, tasks: _ } => self.break_request(by, ix, request),
-            NodeHappening::ClientAsks { client, key, .. } => self.answer_client(ix, client, key, None),
+            NodeHappening::Asked { by, request, values: _ } => self.break_request(by, ix, request),
+            NodeHappening::ClientAsks { client, key, .. } => self.answer_client(ix, client, key, Got::Unreachable),
             NodeHappening::Tick
             | NodeHappening::Hears { .. }
             | NodeHappening::Cut
             | NodeHappening::Answered { .. }
             | NodeHappening::Put { .. }
             | NodeHappening::CallEnds { .. }
+            | NodeHappening::Written { .. }
+            | NodeHappening::Read { .. }
+            | NodeHappening::Damaged { .. }
+            | NodeHappening::Measured
             | NodeHappening::Secedes { .. }
             | NodeHappening::Rejoins { .. } => {}
         }
         Ok(())
     }
 
-    fn answer_client(&mut self, ix: NodeIx, client: ClientId, key: Key, value: Option<u64>) {
-        let what = Happening::ClientGets { client, key, value };
+    fn answer_client(&mut self, ix: NodeIx, client: ClientId, key: Key, got: Got) {
+        let what = Happening::ClientGets { client, key, worker: WorkerId(ix as u32), got };
         self.network.send(&mut self.rng, Place::Data(ix), Place::Client(client), what);
     }
 
@@ -135,17 +161,22 @@ impl World {
     fn obey_worker(&mut self, ix: NodeIx, action: Action) -> Outcome<()> {
         match action {
             Action::Run(compute) => self.take_over(ix, compute)?,
-            Action::Fetch { request, peer, tasks } => {
+            Action::Fetch { request, peer, values } => {
                 let to = peer.0 as usize;
-                self.note(|_| format!("w{ix} asks {peer:?} for {tasks:?}"));
-                self.nodes[ix].requests.insert(request, (to, tasks.clone()));
-                let what = NodeHappening::Asked { by: ix, request, tasks };
+                self.note(|_| format!("w{ix} asks {peer:?} for {values:?}"));
+                let orders = &self.nodes[ix].orders;
+                if orders.peers_left.get(&peer).is_some_and(|&number| number < orders.heard) {
+                    return Err(format!("w{ix} asks {peer:?}, and knows that it has left"));
+                }
+                self.nodes[ix].requests.insert(request, (to, values.clone()));
+                let what = NodeHappening::Asked { by: ix, request, values };
                 let what = Happening::AtNode { node: to, what };
                 self.network.send(&mut self.rng, Place::Data(ix), Place::Data(to), what);
             }
-            Action::Drop(tasks) => tasks.iter().for_each(|task| {
-                self.nodes[ix].store.remove(task);
-            }),
+            Action::Drop(values) => values.into_iter().for_each(|value| self.drop_value(ix, value)),
+            Action::Spill(tasks) => self.spill(ix, tasks),
+            Action::Evict(tasks) => self.evict(ix, tasks)?,
+            Action::Unspill(tasks) => self.unspill(ix, tasks)?,
             Action::KeepBlobs(blobs) => self.nodes[ix].blobs.extend(blobs),
             Action::DropBlobs(blobs) => blobs.iter().for_each(|id| {
                 self.nodes[ix].blobs.remove(id);
@@ -170,20 +201,36 @@ impl World {
     fn take_over(&mut self, ix: NodeIx, compute: ComputeTask) -> Outcome<()> {
         let name = compute.name.to_string();
         let key = self.model.key_of(&name).ok_or_else(|| format!("w{ix} runs {name}, which nobody submitted"))?;
-        let node = &mut self.nodes[ix];
         let mut inputs = Vec::new();
+        let mut damaged = Vec::new();
         for input in &compute.inputs {
-            let value = node.store.get(&input.task).copied();
-            inputs.push(value.ok_or_else(|| format!("w{ix} runs {name} without its input {:?}", input.task))?);
+            let id = ValueId { task: input.task, part: input.part };
+            let node = &self.nodes[ix];
+            let value = match (input.part, node.parts.get(&id)) {
+                (None, _) => node.store.get(&input.task).map(|&value| Ok(value)),
+                (Some(_), Some(&part)) => Some(Ok(part)),
+                (part @ Some(_), None) => node.value(input.task).map(|found| found.map(|value| part_of(value, part))),
+            };
+            let value = value.ok_or_else(|| format!("w{ix} runs {name} without its input {id:?}"))?;
+            inputs.push(value.unwrap_or_else(|()| {
+                damaged.push(input.task);
+                0
+            }));
         }
+        let is_spoilt = !damaged.is_empty();
+        damaged.into_iter().for_each(|task| self.finds_damage(ix, task));
+        let node = &mut self.nodes[ix];
         if let Some(function) = compute.function
             && !node.blobs.contains_key(&function)
         {
             return Err(format!("w{ix} runs {name} without its function"));
         }
         let of = (compute.task, compute.attempt);
+        if node.orders.cancelled.get(&of).is_some_and(|&number| number < node.orders.heard) {
+            return Err(format!("w{ix} runs {name}, {of:?}, and knows that it was cancelled"));
+        }
         let call = call_of(&compute);
-        let running = Running { key, call, compute, inputs, runner: None, started: None };
+        let running = Running { key, call, compute, inputs, runner: None, started: None, is_spoilt };
         if node.running.insert(of, running).is_some() {
             return Err(format!("w{ix} runs {of:?} twice"));
         }
@@ -229,8 +276,10 @@ impl World {
             Some(running) => (running.key, running.call),
             None => return Err(format!("w{ix}: {task:?} ends and does not run")),
         };
+        let is_spoilt = self.nodes[ix].running[&(task, attempt)].is_spoilt;
         let count = self.misbehaved.entry(key).or_insert(0);
         let misbehaves = match call.behaviour {
+            _ if is_spoilt => false,
             Behaviour::Plain | Behaviour::Secedes => false,
             Behaviour::Raises | Behaviour::Kills => true,
             Behaviour::RaisesFirst(most) | Behaviour::KillsFirst(most) | Behaviour::Reschedules(most) => {
@@ -240,14 +289,19 @@ impl World {
         };
         if misbehaves && matches!(call.behaviour, Behaviour::Kills | Behaviour::KillsFirst(_)) {
             self.note(|world| format!("{} kills w{ix}", world.model.name_of(key)));
-            return self.node_ends(ix, DeathCause::Signalled(11));
+            let of_memory = call.salt.is_multiple_of(3);
+            return self.node_ends(ix, if of_memory { DeathCause::OutOfMemory } else { DeathCause::Signalled(11) });
         }
         let running = self.nodes[ix].running.remove(&(task, attempt)).expect("it was found above");
         if let Some(runner) = running.runner {
             self.nodes[ix].free_runners.insert(runner);
         }
         self.report.calls += 1;
-        let outcome = if misbehaves { self.misbehave(&running) } else { self.give(ix, &running) };
+        let outcome = match (is_spoilt, misbehaves) {
+            (true, _) => kask_worker::Outcome::Reschedule,
+            (false, true) => self.misbehave(&running),
+            (false, false) => self.give(ix, &running),
+        };
         self.note(|world| format!("w{ix} ends {task:?} {attempt:?} {}: {outcome:?}", world.model.name_of(key)));
         let started = running.started.expect("what ends has started");
         let done = TaskDone {
@@ -292,16 +346,22 @@ impl World {
     }
 
     /// A peer wants values: they leave in one or more parts, some of them spoilt when faults are on.
-    fn serve(&mut self, ix: NodeIx, by: NodeIx, request: u64, tasks: &[TaskId]) -> Outcome<()> {
+    fn serve(&mut self, ix: NodeIx, by: NodeIx, request: u64, wanted: &[ValueId]) -> Outcome<()> {
         let fault = if self.faults_on { self.plan.rates.fetch } else { 0 };
         let mut results = Vec::new();
         let breaks_off = self.rng.chance(fault / 4);
-        for &task in tasks {
-            let held = match self.nodes[ix].store.get(&task) {
-                Some(&value) => Value::Here(Payload::from_bytes(value.to_le_bytes().to_vec())),
+        let busy = if self.faults_on { self.plan.rates.busy } else { 0 };
+        for &id in wanted {
+            let held = match self.nodes[ix].value(id.task) {
+                Some(_) if self.rng.chance(busy) => Value::Busy,
+                Some(Ok(value)) => Value::Here(Payload::from_bytes(part_of(value, id.part).to_le_bytes().to_vec())),
+                Some(Err(())) => {
+                    self.finds_damage(ix, id.task);
+                    Value::NotThere
+                }
                 None => Value::NotThere,
             };
-            let reply = DataReply::Values { request, values: vec![(task, held)], last: false };
+            let reply = DataReply::Values { request, values: vec![(id, held)], last: false };
             let DataReply::Values { values, .. } = arrive(depart(&reply))? else {
                 return Err("a reply became another one".to_owned());
             };
@@ -310,8 +370,9 @@ impl World {
                 Value::Here(payload) => Ok(u64::from_le_bytes(bytes_of(payload).try_into().expect("eight bytes"))),
                 Value::NotThere => Err(FetchProblem::NotThere),
                 Value::Failed(_) => Err(FetchProblem::Undecodable),
+                Value::Busy => Err(FetchProblem::Busy),
             };
-            results.push((task, result));
+            results.push((id, result));
         }
         if breaks_off {
             self.model.values_were_lost = true;
@@ -335,23 +396,27 @@ impl World {
         ix: NodeIx,
         peer: WorkerId,
         request: u64,
-        results: Vec<(TaskId, Result<u64, FetchProblem>)>,
+        results: Vec<(ValueId, Result<u64, FetchProblem>)>,
         last: bool,
     ) -> Outcome<()> {
         self.note(|_| format!("{peer:?} -> w{ix} {results:?} last {last}"));
         if last {
             self.nodes[ix].requests.remove(&request);
         }
-        for (task, result) in &results {
+        for &(id, result) in &results {
             match result {
-                Ok(value) => {
-                    self.nodes[ix].store.insert(*task, *value);
+                Ok(value) if id.part.is_some() => {
+                    self.nodes[ix].parts.insert(id, value);
                 }
-                Err(FetchProblem::Undecodable) => self.blame_transfer(ix, *task),
-                Err(FetchProblem::NotThere | FetchProblem::Unreachable) => {}
+                Ok(value) => {
+                    self.nodes[ix].store.insert(id.task, value);
+                    self.note_scattered(ix, id.task);
+                }
+                Err(FetchProblem::Undecodable) => self.blame_transfer(ix, id.task),
+                Err(FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Busy) => {}
             }
         }
-        let results = results.into_iter().map(|(task, result)| (task, result.map(nbytes_of))).collect();
+        let results = results.into_iter().map(|(id, result)| (id, result.map(nbytes_of))).collect();
         self.node_event(ix, Event::Fetched { request, peer, results, last })
     }
 
@@ -364,11 +429,11 @@ impl World {
 
     /// The connection on which `by` asked breaks: nothing that was asked for comes any more.
     pub(crate) fn break_request(&mut self, by: NodeIx, asked: NodeIx, request: u64) {
-        let Some((to, tasks)) = self.nodes[by].requests.get(&request) else { return };
+        let Some((to, values)) = self.nodes[by].requests.get(&request) else { return };
         if self.nodes[by].life == Life::Dead || *to != asked {
             return;
         }
-        let results = tasks.iter().map(|&task| (task, Err(FetchProblem::Unreachable))).collect();
+        let results = values.iter().map(|&value| (value, Err(FetchProblem::Unreachable))).collect();
         let what = NodeHappening::Answered { by: WorkerId(asked as u32), request, results, last: true };
         self.network.send(&mut self.rng, Place::Data(asked), Place::Data(by), Happening::AtNode { node: by, what });
     }

@@ -56,6 +56,16 @@ pub struct Rates {
     pub retire: u32,
     /// A client restarts everything.
     pub restart: u32,
+    /// A worker has too much to send.
+    pub busy: u32,
+    /// A disk is full for once.
+    pub disk_full: u32,
+    /// A disk fails, or a value cannot be written.
+    pub disk_fails: u32,
+    /// What is written is damaged.
+    pub damage: u32,
+    /// A process takes much more memory than its values.
+    pub spikes: u32,
 }
 
 /// One run.
@@ -79,6 +89,10 @@ pub struct Plan {
     pub latency_us: (u64, u64),
     /// How long a task takes, in microseconds.
     pub task_us: (u64, u64),
+    /// What fits on a worker's disk while faults are on.
+    pub disk_bytes: u64,
+    /// How often a new process takes over the disk of the one before, in thousandths.
+    pub adopts: u32,
     /// How often things happen.
     pub rates: Rates,
     /// The scheduler's settings.
@@ -92,6 +106,13 @@ fn rate(rng: &mut Rng, most: u32) -> u32 {
 }
 
 impl Plan {
+    /// Whether there may be values that cannot be spilled though memory is limited.
+    pub fn has_full_disks(&self) -> bool {
+        let memory = &self.worker.memory;
+        let fails = self.rates.disk_full + self.rates.disk_fails > 0 || self.disk_bytes < u64::MAX;
+        memory.limit_bytes > 0 && (fails || !memory.can_spill)
+    }
+
     /// The run that belongs to a seed.
     pub fn draw(rng: &mut Rng) -> Plan {
         let rates = Rates {
@@ -119,6 +140,11 @@ impl Plan {
             replicate: rate(rng, 100),
             retire: rate(rng, 60),
             restart: if rng.chance(100) { 40 } else { 0 },
+            busy: rate(rng, 200),
+            disk_full: rate(rng, 200),
+            disk_fails: rate(rng, 60),
+            damage: rate(rng, 100),
+            spikes: rate(rng, 300),
         };
         let slots = rng.between(1, 5) as u32;
         let slow_network = rng.chance(300);
@@ -133,6 +159,8 @@ impl Plan {
             supervisor: rng.chance(600),
             latency_us: if slow_network { (1_000, 30_000) } else { (20, 500) },
             task_us: if long_tasks { (1_000, 100_000) } else { (1, 2_000) },
+            disk_bytes: if rng.chance(200) { rng.between(1_000, 60_000) } else { u64::MAX },
+            adopts: if rng.chance(300) { 500 } else { 1_000 },
             rates,
             scheduler: scheduler(rng),
             worker: worker(rng),
@@ -150,6 +178,11 @@ fn scheduler(rng: &mut Rng) -> kask_scheduler::Config {
         steal_lease_ms: rng.between(20, 500),
         certificate_wait_ms: rng.between(10, 500),
         unknown_duration_us: rng.between(10, 10_000) as u32,
+        rest_ms: rng.between(5, 300),
+        allowed_hand_backs: rng.between(2, 100) as u32,
+        return_grace_ms: rng.below(100),
+        relief_interval_ms: rng.between(5, 100),
+        relief_bytes: rng.between(1, 100_000),
         ..kask_scheduler::Config::default()
     }
 }
@@ -161,6 +194,17 @@ fn worker(rng: &mut Rng) -> kask_worker::Config {
         fetch_batch_count: rng.between(1, 20) as usize,
         fetch_timeout_ms: rng.between(1_000, 10_000),
         ahead_ns: rng.between(1_000, 2_000_000),
+        memory: memory(rng),
         ..kask_worker::Config::default()
+    }
+}
+
+/// Half of the clusters have workers whose memory holds from two values to some dozens.
+fn memory(rng: &mut Rng) -> kask_worker::MemoryConfig {
+    kask_worker::MemoryConfig {
+        limit_bytes: if rng.chance(500) { rng.between(8_000, 120_000) } else { 0 },
+        target_milli: rng.between(300, 800) as u32,
+        pause_milli: rng.between(600, 950) as u32,
+        can_spill: !rng.chance(100),
     }
 }

@@ -11,7 +11,7 @@ use crate::swarm::Plan;
 use crate::{Options, Planted, Report};
 use kask_graph::Graph;
 use kask_scheduler::{Action, Event, Scheduler, SupervisorId};
-use kask_types::{ClientId, DeathCause, Incarnation, Key, Tick, WorkerId};
+use kask_types::{Attempt, ClientId, DeathCause, Failure, Incarnation, Key, TaskId, Tick, WorkerId};
 use kask_wire::codec::{Frame, decode, encode};
 use kask_wire::{SchedulerToClient, SchedulerToWorker, WorkerToScheduler};
 use serde::Serialize;
@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) detached: BTreeSet<Key>,
     /// Where scattered values were put.
     pub(crate) scattered: BTreeMap<Key, BTreeSet<WorkerId>>,
+    pub(crate) scattered_tasks: BTreeMap<TaskId, Key>,
     /// Graphs that anybody may submit again, with what they give.
     pub(crate) known_graphs: Vec<(Graph, Vec<Key>)>,
     pub(crate) steps_left: u32,
@@ -62,7 +63,8 @@ impl World {
         network.latency_us = plan.latency_us;
         network.slow_link = plan.rates.slow_link;
         let incarnation = Incarnation(rng.wide());
-        let model = Model::new(plan.scheduler.allowed_deaths, plan.scheduler.allowed_fetch_failures);
+        let mut model = Model::new(plan.scheduler.allowed_deaths, plan.scheduler.allowed_fetch_failures);
+        model.memory_may_be_short = plan.has_full_disks();
         World {
             scheduler: Scheduler::new(plan.scheduler.clone(), incarnation, "simulated"),
             steps_left: plan.steps,
@@ -80,6 +82,7 @@ impl World {
             completed: BTreeSet::new(),
             detached: BTreeSet::new(),
             scattered: BTreeMap::new(),
+            scattered_tasks: BTreeMap::new(),
             known_graphs: Vec::new(),
             faults_on: true,
             connected: BTreeSet::new(),
@@ -153,6 +156,7 @@ impl World {
             Happening::WorkerGone { worker, certificate } => {
                 self.note(|_| format!("{worker:?} is gone: {certificate:?}"));
                 self.connected.remove(&worker);
+                self.nodes[worker.0 as usize].believed.clear();
                 if certificate.as_ref().is_none_or(|known| known.cause != DeathCause::Retired) {
                     self.count_death(worker);
                 }
@@ -179,7 +183,7 @@ impl World {
                 self.note(|_| format!("scheduler -> {client:?} {}", short(&message)));
                 self.client_hears(client, message)
             }
-            Happening::ClientGets { client, key, value } => self.client_gets(client, key, value),
+            Happening::ClientGets { client, key, worker, got } => self.client_gets(client, key, worker, got),
             Happening::AtNode { node, what } => self.at_node(node, what),
             Happening::Step => self.step(),
             Happening::Fault => self.fault(),
@@ -209,25 +213,48 @@ impl World {
         }
         let message: WorkerToScheduler = arrive(frame)?;
         self.note(|_| format!("{worker:?} -> scheduler {}", short(&message)));
-        self.tick_off(worker, &message);
-        self.scheduler_hears(Event::WorkerMessage { worker, message })
+        let is_known = self.connected.contains(&worker);
+        let (over, gave) = self.tick_off(worker, &message);
+        let before = self.scheduler.counters();
+        self.scheduler_hears(Event::WorkerMessage { worker, message })?;
+        let counters = self.scheduler.counters();
+        let believed = counters.finished - before.finished;
+        if is_known && self.connected.contains(&worker) && (believed > gave || believed + over < gave) {
+            return Err(format!("of {gave} results of attempts that were under way, {believed} were believed"));
+        }
+        self.report.handed_back += counters.handed_back - before.handed_back;
+        Ok(())
     }
 
-    /// Which attempts the scheduler now knows to be over.
-    fn tick_off(&mut self, worker: WorkerId, message: &WorkerToScheduler) {
-        let assigned = &mut self.nodes[worker.0 as usize].assigned;
+    /// Which attempts the scheduler now knows to be over. Gives how many were under way, as far as the scheduler knew,
+    /// and ended with a result; and how many of these an earlier one of the same message may have ended.
+    fn tick_off(&mut self, worker: WorkerId, message: &WorkerToScheduler) -> (u64, u64) {
+        let node = &mut self.nodes[worker.0 as usize];
+        let mut over = |of: &(TaskId, Attempt)| {
+            node.assigned.remove(of);
+            u64::from(node.believed.remove(of))
+        };
         match message {
-            WorkerToScheduler::Finished(list) => list.iter().for_each(|one| {
-                assigned.remove(&(one.task, one.attempt));
-            }),
-            WorkerToScheduler::Failed { task, attempt, .. }
-            | WorkerToScheduler::InputsMissing { task, attempt, .. } => {
-                assigned.remove(&(*task, *attempt));
+            WorkerToScheduler::Finished(list) => {
+                let gave = list.iter().map(|one| over(&(one.task, one.attempt))).sum();
+                // The first result may end the graph that the others are for.
+                return (if list.len() > 1 { gave } else { 0 }, gave);
             }
-            WorkerToScheduler::StealAnswer { given, .. } => given.iter().for_each(|of| {
-                assigned.remove(of);
-            }),
-            WorkerToScheduler::Register(_)
+            WorkerToScheduler::Failed { task, attempt, failure, .. } => {
+                over(&(*task, *attempt));
+                self.model.memory_was_short |= matches!(failure, Failure::OutOfMemory { .. });
+            }
+            WorkerToScheduler::InputsMissing { task, attempt, .. } => {
+                over(&(*task, *attempt));
+            }
+            WorkerToScheduler::StealAnswer { given: attempts, .. } | WorkerToScheduler::HandedBack(attempts) => {
+                attempts.iter().for_each(|of| {
+                    over(of);
+                });
+            }
+            WorkerToScheduler::Pressure(_)
+            | WorkerToScheduler::Adopted(_)
+            | WorkerToScheduler::Register(_)
             | WorkerToScheduler::Heartbeat(_)
             | WorkerToScheduler::Holding(_)
             | WorkerToScheduler::Missing(_)
@@ -236,6 +263,7 @@ impl World {
             | WorkerToScheduler::RunAnswer { .. }
             | WorkerToScheduler::Closing(_) => {}
         }
+        (0, 0)
     }
 
     /// Whether it is time for the planted bug; true once.
@@ -289,11 +317,14 @@ impl World {
     fn cut_off(&mut self, worker: WorkerId, reason: &str) -> Outcome<()> {
         self.note(|_| format!("scheduler cuts {worker:?} off: {reason}"));
         let node = &self.nodes[worker.0 as usize];
-        let excused = node.life != Life::Runs || node.was_silent || node.told_to_close || node.cut;
+        // The scheduler may not have heard yet of the death of the one before it in the slot.
+        let is_namesake = reason.contains("there is a worker called");
+        let excused = node.life != Life::Runs || node.was_silent || node.told_to_close || node.cut || is_namesake;
         if !excused {
             return Err(format!("the scheduler cut off {worker:?}, which did nothing wrong: {reason}"));
         }
         self.connected.remove(&worker);
+        self.nodes[worker.0 as usize].believed.clear();
         self.count_death(worker);
         let what = Happening::AtNode { node: worker.0 as usize, what: NodeHappening::Cut };
         self.network.send(&mut self.rng, Place::Scheduler, Place::Node(worker.0 as usize), what);
@@ -308,11 +339,21 @@ impl World {
                     let name = task.name.to_string();
                     let key = self.model.key_of(&name).ok_or_else(|| format!("nobody submitted {name}"))?;
                     self.nodes[to].assigned.insert((task.task, task.attempt), key);
+                    self.nodes[to].believed.insert((task.task, task.attempt));
                 }
             }
-            SchedulerToWorker::Cancel(attempts) => attempts.iter().for_each(|of| {
-                self.nodes[to].assigned.remove(of);
-            }),
+            SchedulerToWorker::Cancel(attempts) => {
+                let node = &mut self.nodes[to];
+                attempts.iter().for_each(|of| {
+                    node.assigned.remove(of);
+                    node.believed.remove(of);
+                    node.orders.cancelled.insert(*of, node.orders.sent);
+                });
+            }
+            SchedulerToWorker::PeerLeft(peer) => {
+                let orders = &mut self.nodes[to].orders;
+                orders.peers_left.insert(*peer, orders.sent);
+            }
             SchedulerToWorker::Close { .. } => self.nodes[to].told_to_close = true,
             SchedulerToWorker::Free(_) if self.options.planted == Some(Planted::LostFree) => {
                 if self.take_planted() {
@@ -326,8 +367,17 @@ impl World {
             | SchedulerToWorker::Free(_)
             | SchedulerToWorker::Acquire(_)
             | SchedulerToWorker::PeerJoined(_)
-            | SchedulerToWorker::PeerLeft(_)
             | SchedulerToWorker::Run { .. } => {}
+        }
+        let is_lost = match self.options.planted {
+            Some(Planted::LostCancel) => matches!(message, SchedulerToWorker::Cancel(_)),
+            Some(Planted::LostPeerLeft) => matches!(message, SchedulerToWorker::PeerLeft(_)),
+            _ => false,
+        };
+        if is_lost {
+            // The order counts as given all the same.
+            self.nodes[to].orders.sent += 1;
+            return Ok(());
         }
         let mut frame = depart(&message);
         if self.options.planted == Some(Planted::Reordered) && to == 0 {
@@ -349,7 +399,9 @@ impl World {
     }
 
     fn deliver_to_node(&mut self, node: usize, frame: Frame) {
-        let what = Happening::AtNode { node, what: NodeHappening::Hears { frame } };
+        let orders = &mut self.nodes[node].orders;
+        orders.sent += 1;
+        let what = Happening::AtNode { node, what: NodeHappening::Hears { number: orders.sent, frame } };
         self.network.send(&mut self.rng, Place::Scheduler, Place::Node(node), what);
     }
 }

@@ -29,6 +29,26 @@ fn a_lost_release_is_found_as_a_leak() {
 }
 
 #[test]
+fn an_attempt_that_goes_on_though_it_was_cancelled_is_found() {
+    must_fail(Planted::LostCancel, 3, &["knows that it was cancelled"]);
+}
+
+#[test]
+fn a_peer_that_is_asked_though_it_has_left_is_found() {
+    must_fail(Planted::LostPeerLeft, 3, &["knows that it has left"]);
+}
+
+#[test]
+fn a_lost_answer_of_the_disk_is_found_as_work_that_never_ends() {
+    must_fail(Planted::LostUnspilled, 5, &["has not ended", "there is still"]);
+}
+
+#[test]
+fn a_value_that_leaves_memory_too_early_is_found() {
+    must_fail(Planted::SpillEvicts, 5, &["is in memory", "core and store disagree", "without its input"]);
+}
+
+#[test]
 fn a_function_that_comes_too_late_is_found_as_nonsense() {
     must_fail(Planted::Reordered, 8, &["without the function"]);
 }

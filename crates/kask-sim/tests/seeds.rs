@@ -5,6 +5,7 @@ use kask_sim::{Options, run};
 #[test]
 fn five_hundred_seeds_end_as_the_serial_run_says() {
     let (mut deaths, mut freezes, mut compared, mut failures) = (0, 0, 0, 0);
+    let (mut spilled, mut adopted, mut handed_back) = (0, 0, 0);
     let mut bad = Vec::new();
     for seed in 0..500 {
         match run(seed, &Options::default()) {
@@ -13,6 +14,9 @@ fn five_hundred_seeds_end_as_the_serial_run_says() {
                 freezes += report.freezes;
                 compared += report.compared;
                 failures += report.failures;
+                spilled += report.spilled;
+                adopted += report.adopted;
+                handed_back += report.handed_back;
             }
             Err(failure) => {
                 if bad.is_empty() {
@@ -26,6 +30,8 @@ fn five_hundred_seeds_end_as_the_serial_run_says() {
     // The swarm must reach what it is there for.
     let reached = format!("{deaths} deaths, {freezes} freezes, {compared} values compared, {failures} keys failed");
     assert!(deaths > 500 && freezes > 50 && compared > 5_000 && failures > 500, "{reached}");
+    let reached = format!("{spilled} values spilled, {adopted} adopted, {handed_back} attempts handed back");
+    assert!(spilled > 5_000 && adopted > 500 && handed_back > 500, "{reached}");
 }
 
 #[test]

@@ -24,4 +24,8 @@ pub struct Annotations {
     pub workers: Option<WorkerRestriction>,
     /// What a worker must have free while it runs one of the tasks.
     pub resources: Resources,
+    /// What one of the tasks needs beside its inputs, its result included; 0 when nothing is known.
+    pub memory_bytes: u64,
+    /// How large each result is; 0 when nothing is known.
+    pub result_bytes: u64,
 }

@@ -27,6 +27,13 @@ pub enum Failure {
         /// The printed key of what was lost.
         task: Arc<str>,
     },
+    /// There is no memory, and no disk to spill to, for what the task needs.
+    OutOfMemory {
+        /// The printed key of the task.
+        task: Arc<str>,
+        /// What it needed, what there was, and what is in the way.
+        reason: Arc<str>,
+    },
     /// No worker can ever run it as it is asked for (kept for immediate refusals, not for waiting).
     Unrunnable {
         /// What is in the way.
@@ -145,6 +152,7 @@ impl fmt::Display for Failure {
             Failure::Lost { task } => {
                 write!(f, "the data of {task} was lost with its workers and cannot be computed again")
             }
+            Failure::OutOfMemory { task, reason } => write!(f, "task {task} has no room: {reason}"),
             Failure::Unrunnable { reason } => write!(f, "{reason}"),
         }
     }

@@ -21,6 +21,30 @@ impl fmt::Debug for TaskId {
     }
 }
 
+/// A task's result, or one part of a result that consists of parts (as a shuffle's splits make them).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ValueId {
+    /// The task.
+    pub task: TaskId,
+    /// Which part of its result; all of it if absent.
+    pub part: Option<u32>,
+}
+
+impl From<TaskId> for ValueId {
+    fn from(task: TaskId) -> ValueId {
+        ValueId { task, part: None }
+    }
+}
+
+impl fmt::Debug for ValueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            None => write!(f, "{:?}", self.task),
+            Some(part) => write!(f, "{:?}[{part}]", self.task),
+        }
+    }
+}
+
 /// One run of a task. Attempts of a task are numbered from 1; 0 means "never run".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attempt(pub u32);

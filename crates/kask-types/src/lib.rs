@@ -13,8 +13,8 @@ pub mod time;
 
 pub use annotations::{Annotations, WorkerRestriction};
 pub use failure::{Certificate, DeathCause, Failure, RaisedError};
-pub use ids::{Attempt, BlobId, ClientId, Incarnation, LayerToken, TaskId, WorkerId};
+pub use ids::{Attempt, BlobId, ClientId, Incarnation, LayerToken, TaskId, ValueId, WorkerId};
 pub use key::{Key, TaskName};
-pub use payload::{Items, Local, LocalItems, Payload};
+pub use payload::{Items, Local, LocalItems, Payload, Segment};
 pub use resources::Resources;
 pub use time::{Tick, parse_duration_ms};

@@ -1,6 +1,6 @@
 //! Client and scheduler.
 
-use crate::worker::{Peer, WorkerInfo, WorkerMetrics};
+use crate::worker::{Peer, Pressure, WorkerInfo, WorkerMetrics};
 use kask_graph::{Graph, Wanted};
 use kask_types::{BlobId, ClientId, Failure, Incarnation, Key, Payload, TaskId, WorkerId, WorkerRestriction};
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,10 @@ pub enum ClientToScheduler {
         /// Where to.
         workers: Option<WorkerRestriction>,
     },
+    /// These holders were asked for the values of these keys and do not have them. Handled as if a worker had said it
+    /// with [`crate::worker::FetchProblem::NotThere`]; for each key that the client wants, the answer is where the
+    /// value is now, that it is pending, or that it has ended.
+    Missing(Vec<(Key, WorkerId)>),
     /// Close the whole cluster.
     Shutdown,
     /// The client closes and sends nothing more.
@@ -271,6 +275,8 @@ pub struct WorkerState {
     pub held: u64,
     /// Attempts assigned.
     pub processing: u64,
+    /// How it stands for memory.
+    pub pressure: Pressure,
 }
 
 /// Totals since the scheduler's start.
@@ -292,4 +298,14 @@ pub struct Counters {
     pub moved_bytes: u64,
     /// Workers that left without being asked to.
     pub workers_lost: u64,
+    /// Workers that died because their memory limit was exceeded.
+    pub memory_deaths: u64,
+    /// Attempts that workers gave back because they had no room for them.
+    pub handed_back: u64,
+    /// Values that workers took over from an earlier life.
+    pub adopted: u64,
+    /// Values that were moved away from workers without room.
+    pub relieved: u64,
+    /// Not a total: bytes that are on the workers' disks alone, by what each said last.
+    pub spilled_bytes: u64,
 }

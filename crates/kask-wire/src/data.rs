@@ -1,6 +1,6 @@
 //! The data plane: values between workers, and between client and worker, without the scheduler.
 
-use kask_types::{Failure, Payload, TaskId, WorkerId};
+use kask_types::{Failure, Payload, TaskId, ValueId, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// What a client or worker asks of a worker that holds data. Answers come in any order, matched by `request`.
@@ -10,8 +10,8 @@ pub enum DataRequest {
     Get {
         /// Names the answer.
         request: u64,
-        /// Whose results.
-        tasks: Vec<TaskId>,
+        /// Which.
+        values: Vec<ValueId>,
     },
     /// Hold these values (scatter). The tasks were made by the scheduler for this purpose.
     Put {
@@ -32,7 +32,7 @@ pub enum DataReply {
         /// Names the request.
         request: u64,
         /// Each value, or why there is none. A value that cannot be pickled is a [`Failure`].
-        values: Vec<(TaskId, Value)>,
+        values: Vec<(ValueId, Value)>,
         /// Whether nothing more follows for this request.
         last: bool,
     },
@@ -52,4 +52,6 @@ pub enum Value {
     NotThere,
     /// It is held and cannot be sent.
     Failed(Failure),
+    /// It is held, and too much is being sent at the moment: ask again a little later.
+    Busy,
 }

@@ -73,6 +73,8 @@ pub struct ComputeTask {
     pub priority: Priority,
     /// What must be free on the worker while it runs.
     pub resources: Option<Arc<Resources>>,
+    /// What it is known to need beside its inputs, its result included; 0 when nothing is known.
+    pub memory_bytes: u64,
 }
 
 /// A value that a worker needs, and who has it.
@@ -80,7 +82,9 @@ pub struct ComputeTask {
 pub struct Input {
     /// The task whose result it is.
     pub task: TaskId,
-    /// Its size.
+    /// Which part of the result; all of it if absent.
+    pub part: Option<u32>,
+    /// Its size (of a part: what is expected).
     pub nbytes: u64,
     /// Workers that hold it; may include the receiver.
     pub holders: smallvec::SmallVec<[WorkerId; 2]>,
@@ -173,6 +177,13 @@ pub enum WorkerToScheduler {
     Holding(Vec<(TaskId, u64)>),
     /// These could not be acquired.
     Missing(Vec<(TaskId, WorkerId, FetchProblem)>),
+    /// How the worker stands for memory, whenever that changes. It begins as [`Pressure::Comfortable`].
+    Pressure(Pressure),
+    /// These attempts were not started and are over: there is no room for them here. Run them elsewhere, or later.
+    HandedBack(Vec<(TaskId, Attempt)>),
+    /// Values that an earlier process in this worker's place left on its disk and that are held here now. Comes right
+    /// after the registration.
+    Adopted(Vec<(TaskId, u64)>),
     /// The attempt left its runner and no longer counts against `nthreads`.
     Seceded(TaskId, Attempt),
     /// It counts again.
@@ -205,6 +216,18 @@ pub struct Finished {
     pub runner: u32,
 }
 
+/// How a worker stands for memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Pressure {
+    /// There is room.
+    #[default]
+    Comfortable,
+    /// Values have to be spilled for more work: better finish what is begun.
+    Tight,
+    /// Nothing more can be spilled: no new work, please, and take values away.
+    Full,
+}
+
 /// Why a fetch brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FetchProblem {
@@ -214,6 +237,8 @@ pub enum FetchProblem {
     Unreachable,
     /// What came could not be decoded, or could not be encoded by the peer.
     Undecodable,
+    /// The peer has it, and too much to send at the moment: ask it again a little later.
+    Busy,
 }
 
 /// What a worker measures of itself.
@@ -221,8 +246,14 @@ pub enum FetchProblem {
 pub struct WorkerMetrics {
     /// Resident set.
     pub memory_bytes: u64,
-    /// Bytes of values held.
+    /// Bytes of values held in memory.
     pub managed_bytes: u64,
+    /// Bytes of values held on disk alone.
+    pub spilled_bytes: u64,
+    /// Bytes set aside for what is being fetched, read back or made.
+    pub reserved_bytes: u64,
+    /// Memory of the process that is no value.
+    pub unmanaged_bytes: u64,
     /// Attempts that are running.
     pub executing: u32,
     /// Attempts that wait for a runner.

@@ -6,7 +6,7 @@ use kask_graph::Slots;
 use kask_types::{Attempt, BlobId, LayerToken, Payload, TaskId, TaskName, Tick, WorkerId};
 use kask_wire::worker::{Input, Priority};
 use kask_wire::{ComputeTask, SchedulerToWorker};
-use kask_worker::{Action, Config, Event, Outcome, TaskDone, Worker};
+use kask_worker::{Action, Config, Event, MemoryConfig, Outcome, TaskDone, Worker};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ fn compute(slot: u32, inputs: Vec<Input>, prefix: &Arc<str>) -> ComputeTask {
         inputs,
         priority: Priority { order: slot, ..Priority::default() },
         resources: None,
+        memory_bytes: 0,
     }
 }
 
@@ -53,14 +54,15 @@ fn run_dry(worker: &mut Worker) -> usize {
 }
 
 /// Prints the time that the core took for each task: the best of five passes, since machines are shared.
-fn measure(title: &str, total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) {
-    let best = (0..5).map(|_| pass(total, batch, &inputs)).min().expect("there are five");
+fn measure(title: &str, limit_bytes: u64, total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) {
+    let best = (0..5).map(|_| pass(limit_bytes, total, batch, &inputs)).min().expect("there are five");
     println!("{title:<44} {:>7.3} us a task", best.as_secs_f64() * 1e6 / f64::from(total));
 }
 
 /// Sends tasks in messages of `batch` and frees their results.
-fn pass(total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) -> std::time::Duration {
-    let mut worker = Worker::new(Config { nthreads: 2, ..Config::default() });
+fn pass(limit_bytes: u64, total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) -> std::time::Duration {
+    let memory = MemoryConfig { limit_bytes, ..MemoryConfig::default() };
+    let mut worker = Worker::new(Config { nthreads: 2, memory, ..Config::default() });
     from_scheduler(&mut worker, SchedulerToWorker::Registered { worker: WorkerId(0), heartbeat_ms: 1000 });
     from_scheduler(&mut worker, SchedulerToWorker::Blobs(vec![(FUNCTION, Payload::empty())]));
     worker.handle(Tick(0), Event::Stored { task: TaskId { slot: u32::MAX, generation: 0 }, nbytes: 8 });
@@ -82,11 +84,15 @@ fn pass(total: u32, batch: u32, inputs: impl Fn(u32) -> Vec<Input>) -> std::time
 fn main() {
     let shared = Input {
         task: TaskId { slot: u32::MAX, generation: 0 },
+        part: None,
         nbytes: 8,
         holders: [WorkerId(0)].into_iter().collect(),
     };
-    measure("1,000,000 tasks without inputs, by 1,000", 1_000_000, 1000, |_| Vec::new());
-    measure("1,000,000 tasks without inputs, at once", 1_000_000, 1_000_000, |_| Vec::new());
-    measure("200,000 tasks without inputs, one by one", 200_000, 1, |_| Vec::new());
-    measure("1,000,000 tasks with one input, by 1,000", 1_000_000, 1000, |_| vec![shared.clone()]);
+    let _ = &shared;
+    match std::env::args().nth(1).as_deref() {
+        Some("a") => measure("a", 0, 20_000, 1, |_| Vec::new()),
+        Some("b") => measure("b", 0, 50_000, 1000, |_| Vec::new()),
+        Some("c") => measure("c", 0, 50_000, 1000, |_| vec![shared.clone()]),
+        _ => measure("d", 4 << 30, 50_000, 1000, |_| vec![shared.clone()]),
+    }
 }

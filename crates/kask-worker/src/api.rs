@@ -4,7 +4,7 @@
 //! rely on: a value that an event speaks of (a result, a fetched or a stored value) is in the shell's store *before*
 //! the event is handed over, and all actions are drained and obeyed before the next event is.
 
-use kask_types::{Attempt, BlobId, Failure, Payload, Resources, TaskId, WorkerId};
+use kask_types::{Attempt, BlobId, Failure, Payload, Resources, TaskId, ValueId, WorkerId};
 use kask_wire::worker::{FetchProblem, Peer};
 use kask_wire::{ComputeTask, SchedulerToWorker, WorkerToScheduler};
 use std::sync::Arc;
@@ -20,10 +20,14 @@ pub struct Config {
     pub fetch_concurrency: usize,
     /// A request to a peer is closed when it asks for this much.
     pub fetch_batch_bytes: u64,
+    /// No further request is sent while so much is asked for, of all peers together.
+    pub fetch_inflight_bytes: u64,
     /// A request to a peer asks for at most so many values.
     pub fetch_batch_count: usize,
     /// A peer that sends nothing for this long (and a millisecond for each KiB asked for) is given up.
     pub fetch_timeout_ms: u64,
+    /// What the worker may hold.
+    pub memory: MemoryConfig,
     /// How much work, by what is known of the tasks' families, lies ready in the hands of each runner.
     pub ahead_ns: u64,
 }
@@ -35,10 +39,31 @@ impl Default for Config {
             resources: Resources::default(),
             fetch_concurrency: 8,
             fetch_batch_bytes: 32 << 20,
+            fetch_inflight_bytes: 256 << 20,
             fetch_batch_count: 2048,
             fetch_timeout_ms: 60_000,
+            memory: MemoryConfig::default(),
             ahead_ns: 1_000_000,
         }
+    }
+}
+
+/// What a worker may hold, and what it does before it holds more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryConfig {
+    /// Memory of the whole process; 0 for no limit, and then nothing is ever spilled.
+    pub limit_bytes: u64,
+    /// The share of it, in thousandths, that values and what is set aside for work may take.
+    pub target_milli: u32,
+    /// The share, in thousandths, of which the process's memory may take before nothing more is started.
+    pub pause_milli: u32,
+    /// Whether there is a disk to spill to.
+    pub can_spill: bool,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> MemoryConfig {
+        MemoryConfig { limit_bytes: 0, target_milli: 600, pause_milli: 850, can_spill: true }
     }
 }
 
@@ -59,7 +84,7 @@ pub enum Event {
         /// Who answered.
         peer: WorkerId,
         /// Size of each value, or why there is none.
-        results: Vec<(TaskId, Result<u64, FetchProblem>)>,
+        results: Vec<(ValueId, Result<u64, FetchProblem>)>,
         /// Whether nothing more comes for this request.
         last: bool,
     },
@@ -84,8 +109,33 @@ pub enum Event {
         /// The attempt.
         attempt: Attempt,
     },
+    /// Copies of these values are on disk (so many bytes), or why not. They are in memory as well until
+    /// [`Action::Evict`].
+    Spilled(Vec<(TaskId, Result<u64, SpillProblem>)>),
+    /// These values are in memory again (and still on disk), or why not.
+    Unspilled(Vec<(TaskId, Result<(), SpillProblem>)>),
+    /// Values that were found on disk at the start: size, and size on disk. Comes before anything else.
+    Adopted(Vec<(TaskId, u64, u64)>),
+    /// What the process takes of the machine's memory now; comes a few times a second where there is a limit.
+    Memory {
+        /// Bytes.
+        process_bytes: u64,
+    },
     /// Time passed.
     Tick,
+}
+
+/// Why a value could not be written to disk, or read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpillProblem {
+    /// The disk, or the share of it that is ours, is full.
+    DiskFull,
+    /// The value has no form as bytes.
+    Unpicklable,
+    /// What was read back is not what was written: the value is lost.
+    Damaged,
+    /// The disk failed otherwise; on reading: the value is lost.
+    Io,
 }
 
 /// The end of an attempt.
@@ -135,10 +185,16 @@ pub enum Action {
         /// Whom to ask.
         peer: WorkerId,
         /// Which values.
-        tasks: Vec<TaskId>,
+        values: Vec<ValueId>,
     },
-    /// Throw these values away.
-    Drop(Vec<TaskId>),
+    /// Throw these values away, wherever they are.
+    Drop(Vec<ValueId>),
+    /// Write copies of these values to disk; each is answered in [`Event::Spilled`]. They stay readable meanwhile.
+    Spill(Vec<TaskId>),
+    /// Give up the memory copies of these values, which are on disk.
+    Evict(Vec<TaskId>),
+    /// Bring these values, which are on disk alone, to memory; each is answered in [`Event::Unspilled`].
+    Unspill(Vec<TaskId>),
     /// Keep these functions and constants.
     KeepBlobs(Vec<(BlobId, Payload)>),
     /// Nothing that is here or to come calls these.

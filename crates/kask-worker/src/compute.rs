@@ -3,7 +3,7 @@
 use crate::api::{Action, Outcome, ProtocolError, TaskDone};
 use crate::attempts::{Entry, State};
 use crate::worker::Worker;
-use kask_types::{Attempt, BlobId, Failure, TaskId};
+use kask_types::{Attempt, Failure, TaskId};
 use kask_wire::worker::Finished;
 use kask_wire::{ComputeTask, WorkerToScheduler};
 use std::sync::Arc;
@@ -25,40 +25,41 @@ impl Worker {
             return Err(ProtocolError::UnknownFunction { task, function });
         }
         let family = self.families.of(&compute.name);
-        if compute.inputs.is_empty() {
-            let (slot, _) = self.attempts.insert(compute, family);
-            self.attempts.make_ready(slot);
-        } else {
-            let (inputs, priority) = (compute.inputs.clone(), compute.priority);
-            let (slot, serial) = self.attempts.insert(compute, family);
-            self.tie_inputs(slot, serial, priority, &inputs);
+        if self.memory.is_limited() {
+            self.attempts.insert(compute, family, None);
+            return Ok(());
         }
+        let (inputs, priority) = (compute.inputs.clone(), compute.priority);
+        let ties = self.ties_of(&inputs);
+        let (slot, serial) = self.attempts.insert(compute, family, Some(ties));
+        self.tie_inputs(slot, serial, priority, &inputs);
         Ok(())
     }
 
     /// Gives the runners the most urgent attempts, as many as keep them busy for a while.
     ///
     /// A runner that has nothing always gets something; beyond that, shares of `ahead_ns` are handed out. Attempts that
-    /// need resources stand for a whole share, so that nobody sits on resources without running.
+    /// need resources stand for a whole share, so that nobody sits on resources without running. While the process takes too
+    /// much memory, they run one by one.
     pub(crate) fn dispatch(&mut self) {
         let runners = self.config.nthreads.max(1) as usize;
         let full_ns = runners as u64 * self.config.ahead_ns;
+        let one_by_one = self.memory.is_limited() && self.memory.overweight() > 0;
         while let Some((_, _, slot)) = self.attempts.ready.first(&self.free_resources) {
             let entry = self.attempts.get(slot);
             let share_ns = match entry.resources {
                 Some(_) => self.config.ahead_ns,
                 None => self.families.share_ns(entry.family, self.config.ahead_ns),
             };
-            if self.attempts.counted >= runners && self.attempts.in_hand_ns + share_ns > full_ns {
+            let is_enough = self.attempts.counted >= runners && self.attempts.in_hand_ns + share_ns > full_ns;
+            if is_enough || (one_by_one && self.attempts.counted > 0) {
                 break;
             }
             if let Some(needed) = &entry.resources {
                 self.free_resources.subtract(needed);
             }
-            let compute = self.attempts.hand_out(slot, share_ns);
-            for input in &compute.inputs {
-                self.held.get_mut(&input.task).expect("a ready attempt's inputs are here").users -= 1;
-            }
+            let pins = self.pins_for_running(slot);
+            let compute = self.attempts.hand_out(slot, share_ns, pins);
             self.outbox.act(Action::Run(compute));
         }
     }
@@ -67,21 +68,43 @@ impl Worker {
         let slot = self.attempts.slot_of(done.task, done.attempt);
         let out = slot.and_then(|slot| match &self.attempts.get(slot).state {
             State::HandedOut(out) => Some((slot, out.wanted)),
-            State::Waiting { .. } | State::Ready { .. } => None,
+            State::Parked { .. } | State::Waiting { .. } | State::Ready { .. } => None,
         });
         let Some((slot, wanted)) = out else {
             // Nobody knows this attempt (any more), so nobody will ever free what it made.
-            if let Outcome::Value { .. } = done.outcome {
-                self.outbox.drop_value(done.task);
+            if let Outcome::Value { nbytes } = done.outcome
+                && !self.came_again(done.task, nbytes)
+            {
+                self.outbox.drop_value(done.task.into());
             }
             return;
         };
-        let entry = self.attempts.remove(slot);
+        let entry = self.remove_attempt(slot);
         if let Some(returned) = &entry.resources {
             self.free_resources.add(returned);
         }
-        self.hang_up(entry.function);
+        if let State::HandedOut(out) = &entry.state {
+            for &value in &out.pins {
+                let was_here = self.unpin(value);
+                debug_assert!(was_here, "what goes under a running attempt is taken off its list");
+            }
+        }
         self.report(&entry, wanted, done);
+    }
+
+    /// An attempt is over: it gives back what was set aside for it. What its inputs are tied to is for the caller.
+    pub(crate) fn remove_attempt(&mut self, slot: u32) -> Entry {
+        let entry = self.attempts.remove(slot);
+        self.memory.promised -= entry.reserved;
+        if self.memory.is_limited() && entry.is_active() {
+            self.families.left(entry.family);
+        }
+        if let Some(function) = entry.function
+            && self.blobs.hang_up(function)
+        {
+            self.outbox.drop_blob(function);
+        }
+        entry
     }
 
     fn report(&mut self, entry: &Entry, wanted: bool, done: TaskDone) {
@@ -89,10 +112,11 @@ impl Worker {
         let (failure, reschedule) = match done.outcome {
             Outcome::Value { nbytes } => {
                 self.families.learn(entry.family, done.duration_ns);
+                self.families.learn_size(entry.family, nbytes);
                 if wanted {
                     self.hold(task, nbytes, Some(attempt));
-                } else {
-                    self.outbox.drop_value(task);
+                } else if !self.came_again(task, nbytes) {
+                    self.outbox.drop_value(task.into());
                 }
                 let TaskDone { duration_ns, started_us, runner, .. } = done;
                 self.outbox.finished(Finished { task, attempt, nbytes, duration_ns, started_us, runner });
@@ -112,10 +136,10 @@ impl Worker {
         match self.attempts.slot_of(task, attempt) {
             Some(slot) => match &mut self.attempts.get_mut(slot).state {
                 State::HandedOut(out) => out.wanted = false,
-                State::Waiting { .. } | State::Ready { .. } => self.drop_queued(slot),
+                State::Parked { .. } | State::Waiting { .. } | State::Ready { .. } => self.drop_queued(slot),
             },
             None => {
-                if self.held.get(&task).is_some_and(|held| held.made_by == Some(attempt)) {
+                if self.values.get(task).is_some_and(|held| held.made_by == Some(attempt)) {
                     self.free(task);
                 }
             }
@@ -123,10 +147,10 @@ impl Worker {
     }
 
     fn drop_queued(&mut self, slot: u32) {
-        let entry = self.attempts.remove(slot);
-        let inputs = &entry.queued().expect("callers have looked at its state").inputs;
-        self.untie_inputs(inputs);
-        self.hang_up(entry.function);
+        let entry = self.remove_attempt(slot);
+        if let Some((compute, ties)) = entry.tied() {
+            self.untie_inputs(compute, ties);
+        }
     }
 
     pub(crate) fn steal(&mut self, asked: Vec<(TaskId, Attempt)>) {
@@ -153,11 +177,18 @@ impl Worker {
         }
         out.counted = back;
         let share_ns = out.share_ns;
+        let family = self.attempts.get(slot).family;
         if back {
             self.attempts.count(share_ns);
+            if self.memory.is_limited() {
+                self.families.began(family);
+            }
             self.outbox.say(WorkerToScheduler::Rejoined(task, attempt));
         } else {
             self.attempts.uncount(share_ns);
+            if self.memory.is_limited() {
+                self.families.left(family);
+            }
             self.outbox.say(WorkerToScheduler::Seceded(task, attempt));
         }
     }
@@ -170,14 +201,6 @@ impl Worker {
             self.drop_queued(slot);
         }
         self.fetcher.clear();
-    }
-
-    /// A caller of a function ended.
-    pub(crate) fn hang_up(&mut self, function: Option<BlobId>) {
-        if let Some(function) = function
-            && self.blobs.hang_up(function)
-        {
-            self.outbox.drop_blob(function);
-        }
+        self.acquires.clear();
     }
 }

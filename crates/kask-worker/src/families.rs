@@ -1,6 +1,7 @@
-//! How long tasks of one family take, learned from those that ended.
+//! How long tasks of one family take and how large their results are, learned from those that ended.
 //!
-//! Only used to decide how many tasks a runner gets in hand: a wrong guess costs time, never correctness.
+//! Used to decide how many tasks a runner gets in hand and what room is set aside for their results: a wrong guess costs
+//! time, never correctness.
 
 use hashbrown::HashMap;
 use kask_types::TaskName;
@@ -28,6 +29,16 @@ pub(crate) struct Families {
 struct Family {
     name: Arc<str>,
     average_ns: Option<u64>,
+    /// Few results are larger.
+    result_bytes: Option<u64>,
+    /// Admitted attempts that have neither ended nor left their runners; counted only where there is a memory limit.
+    active: u32,
+}
+
+impl Family {
+    fn new(name: Arc<str>) -> Family {
+        Family { name, average_ns: None, result_bytes: None, active: 0 }
+    }
 }
 
 impl Families {
@@ -43,19 +54,63 @@ impl Families {
     }
 
     fn add(&mut self, name: Arc<str>) -> FamilyId {
-        let at = if self.families.len() < REMEMBERED {
-            self.families.push(Family { name: name.clone(), average_ns: None });
-            self.families.len() - 1
-        } else {
-            let at = self.next_forgotten;
-            self.next_forgotten = (at + 1) % REMEMBERED;
-            self.by_name.remove(&self.families[at].name);
-            self.families[at] = Family { name: name.clone(), average_ns: None };
-            at
+        let at = match self.forgotten() {
+            None => {
+                self.families.push(Family::new(name.clone()));
+                self.families.len() - 1
+            }
+            Some(at) => {
+                self.by_name.remove(&self.families[at].name);
+                self.families[at] = Family::new(name.clone());
+                at
+            }
         };
         let id = FamilyId(at as u32);
         self.by_name.insert(name, id);
         id
+    }
+
+    /// The family to forget for a new one, once there are many: one that is not at work.
+    fn forgotten(&mut self) -> Option<usize> {
+        if self.families.len() < REMEMBERED {
+            return None;
+        }
+        let count = self.families.len();
+        let at = (0..count).map(|i| (self.next_forgotten + i) % count).find(|&at| self.families[at].active == 0)?;
+        self.next_forgotten = (at + 1) % count;
+        Some(at)
+    }
+
+    /// An attempt was admitted, or came back to its runner.
+    pub(crate) fn began(&mut self, id: FamilyId) {
+        self.families[id.0 as usize].active += 1;
+    }
+
+    /// It ended, or left its runner.
+    pub(crate) fn left(&mut self, id: FamilyId) {
+        self.families[id.0 as usize].active -= 1;
+    }
+
+    pub(crate) fn active(&self, id: FamilyId) -> u32 {
+        self.families[id.0 as usize].active
+    }
+
+    pub(crate) fn total_active(&self) -> usize {
+        self.families.iter().map(|family| family.active as usize).sum()
+    }
+
+    /// What to set aside for a result, once one is known.
+    pub(crate) fn result_bytes(&self, id: FamilyId) -> Option<u64> {
+        self.families[id.0 as usize].result_bytes
+    }
+
+    /// Takes note of a result's size: the estimate jumps up, and sinks by an eighth of the difference.
+    pub(crate) fn learn_size(&mut self, id: FamilyId, nbytes: u64) {
+        let estimate = &mut self.families[id.0 as usize].result_bytes;
+        *estimate = Some(match *estimate {
+            Some(known) if known > nbytes => known - (known - nbytes).div_ceil(8),
+            Some(_) | None => nbytes,
+        });
     }
 
     /// Takes note of one more call: a moving average over about eight of them.
@@ -97,6 +152,29 @@ mod tests {
             families.learn(inc, 5_000_000);
         }
         assert_eq!(families.share_ns(inc, 1_000_000), 1_000_000);
+    }
+
+    #[test]
+    fn the_size_of_results_is_estimated_from_above() {
+        let mut families = Families::default();
+        let inc = families.of(&custom("inc-1"));
+        assert_eq!(families.result_bytes(inc), None);
+        for (nbytes, expected) in [(80, 80), (0, 70), (100, 100), (20, 90)] {
+            families.learn_size(inc, nbytes);
+            assert_eq!(families.result_bytes(inc), Some(expected));
+        }
+    }
+
+    #[test]
+    fn families_at_work_are_not_forgotten() {
+        let mut families = Families::default();
+        let ids: Vec<FamilyId> = (0..REMEMBERED).map(|i| families.of(&custom(&format!("f{i}")))).collect();
+        ids.iter().for_each(|&id| families.began(id));
+        let new = families.of(&custom("new"));
+        assert_eq!(families.active(new), 0);
+        families.began(new);
+        families.left(ids[7]);
+        assert_eq!(families.of(&custom("newer")), ids[7], "the idle one makes way");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Whom to ask for which value.
 //!
 //! Every value that is wanted and not here has one [`Gather`]. It stands in the queue of one peer (the holder with the
-//! least asked of it), is part of that peer's one request in flight, or has just run out of holders. Holders are tried once
-//! each. Nothing here knows of attempts: `inputs` does, and removes a gather when its value came or nobody waits.
+//! least asked of it), is part of that peer's one request in flight, rests because that peer was busy, or has just run
+//! out of holders. Holders are tried once each, but for those that are busy: they are asked again, with longer and longer
+//! pauses, until the time that a silent peer is given has passed. Nothing here knows of attempts: `inputs` does, and
+//! removes a gather when its value came or nobody waits.
 
 use crate::api::Config;
+use crate::inputs::named;
 use hashbrown::HashMap;
-use kask_types::{TaskId, Tick, WorkerId};
+use kask_types::{Tick, ValueId, WorkerId};
 use kask_wire::worker::{FetchProblem, Input, Priority};
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
@@ -27,6 +30,10 @@ pub(crate) struct Gather {
     urgency: Priority,
     serial: u64,
     pub(crate) stage: Stage,
+    /// How long it rests when a holder is busy the next time.
+    pause_ms: u64,
+    /// When a busy holder counts as one that did not deliver; set when the first was busy.
+    give_up: Option<Tick>,
 }
 
 /// How far it is.
@@ -38,11 +45,17 @@ pub(crate) enum Stage {
     Queued(WorkerId),
     /// Asked for.
     InFlight { peer: WorkerId, request: u64 },
+    /// The holder that was asked is busy; others may not be, when this is over.
+    Resting { until: Tick },
 }
+
+/// The first rest after a busy holder, and the longest.
+const FIRST_REST_MS: u64 = 25;
+const LONGEST_REST_MS: u64 = 1000;
 
 #[derive(Debug, Default)]
 struct PeerState {
-    queue: BTreeSet<(Priority, u64, TaskId)>,
+    queue: BTreeSet<(Priority, u64, ValueId)>,
     queued_bytes: u64,
     request: Option<u64>,
     in_turn: bool,
@@ -51,7 +64,7 @@ struct PeerState {
 #[derive(Debug)]
 struct Request {
     peer: WorkerId,
-    tasks: Vec<TaskId>,
+    values: Vec<ValueId>,
     nbytes: u64,
     deadline: Tick,
 }
@@ -61,27 +74,35 @@ struct Request {
 pub(crate) struct NewRequest {
     pub(crate) request: u64,
     pub(crate) peer: WorkerId,
-    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) values: Vec<ValueId>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
-    gathers: HashMap<TaskId, Gather, FxBuildHasher>,
+    gathers: HashMap<ValueId, Gather, FxBuildHasher>,
     peers: BTreeMap<WorkerId, PeerState>,
     requests: BTreeMap<u64, Request>,
     /// Peers that have something queued and no request in flight.
     turn: VecDeque<WorkerId>,
+    /// When gathers have rested enough; those that do not rest any more are passed over.
+    resting: BTreeSet<(Tick, ValueId)>,
+    /// The sizes of all gathers: what will be here when all is.
+    wanted_bytes: u64,
+    /// Changes whenever a gather comes or goes.
+    version: u64,
+    /// The sizes of all requests.
+    in_flight_bytes: u64,
     next_request: u64,
     next_serial: u64,
 }
 
 impl Fetcher {
-    pub(crate) fn get(&self, task: TaskId) -> Option<&Gather> {
-        self.gathers.get(&task)
+    pub(crate) fn get(&self, value: ValueId) -> Option<&Gather> {
+        self.gathers.get(&value)
     }
 
-    pub(crate) fn get_mut(&mut self, task: TaskId) -> Option<&mut Gather> {
-        self.gathers.get_mut(&task)
+    pub(crate) fn get_mut(&mut self, value: ValueId) -> Option<&mut Gather> {
+        self.gathers.get_mut(&value)
     }
 
     pub(crate) fn peer_joined(&mut self, peer: WorkerId) {
@@ -97,8 +118,10 @@ impl Fetcher {
     /// means that there is nobody to ask.
     pub(crate) fn want(&mut self, input: &Input, urgency: Priority, me: WorkerId) -> &mut Gather {
         let serial = self.next_serial;
-        let gather = self.gathers.entry(input.task).or_insert_with(|| {
+        let gather = self.gathers.entry(named(input)).or_insert_with(|| {
             self.next_serial += 1;
+            self.wanted_bytes += input.nbytes;
+            self.version += 1;
             Gather {
                 nbytes: input.nbytes,
                 interest: 0,
@@ -109,6 +132,8 @@ impl Fetcher {
                 urgency,
                 serial,
                 stage: Stage::Idle,
+                pause_ms: FIRST_REST_MS,
+                give_up: None,
             }
         });
         for &holder in &input.holders {
@@ -121,21 +146,21 @@ impl Fetcher {
         }
         let (stage, more_urgent) = (gather.stage, urgency < gather.urgency);
         match stage {
-            Stage::Idle => self.choose_holder(input.task, me),
+            Stage::Idle => self.choose_holder(named(input), me),
             Stage::Queued(_) if more_urgent => {
-                self.dequeue(input.task);
-                self.gathers.get_mut(&input.task).expect("it was found or made above").urgency = urgency;
-                self.enqueue(input.task);
+                self.dequeue(named(input));
+                self.gathers.get_mut(&named(input)).expect("it was found or made above").urgency = urgency;
+                self.enqueue(named(input));
             }
-            Stage::Queued(_) | Stage::InFlight { .. } => {}
+            Stage::Queued(_) | Stage::InFlight { .. } | Stage::Resting { .. } => {}
         }
-        self.gathers.get_mut(&input.task).expect("it was found or made above")
+        self.gathers.get_mut(&named(input)).expect("it was found or made above")
     }
 
-    /// Queues an idle gather at the untried holder of which least is asked; ties go round by task and worker, so that
+    /// Queues an idle gather at the untried holder of which least is asked; ties go round by value and worker, so that
     /// not all workers ask the same one. Holders that are gone count as tried.
-    fn choose_holder(&mut self, task: TaskId, me: WorkerId) {
-        let gather = self.gathers.get_mut(&task).expect("callers name gathers that exist");
+    fn choose_holder(&mut self, value: ValueId, me: WorkerId) {
+        let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
         debug_assert_eq!(gather.stage, Stage::Idle);
         let peers = &self.peers;
         let (there, gone): (SmallVec<[WorkerId; 2]>, SmallVec<[WorkerId; 2]>) =
@@ -146,21 +171,21 @@ impl Fetcher {
         if count == 0 {
             return;
         }
-        let start = (task.slot as usize).wrapping_add(me.0 as usize) % count;
+        let start = (value.task.slot as usize).wrapping_add(me.0 as usize) % count;
         let best = (0..count).map(|i| (start + i) % count).min_by_key(|&at| {
             let peer = &peers[&gather.untried[at]];
             peer.queued_bytes + peer.request.map_or(0, |request| self.requests[&request].nbytes)
         });
         let holder = gather.untried.remove(best.expect("there is at least one"));
         gather.stage = Stage::Queued(holder);
-        self.enqueue(task);
+        self.enqueue(value);
     }
 
-    fn enqueue(&mut self, task: TaskId) {
-        let gather = self.gathers.get_mut(&task).expect("callers name gathers that exist");
+    fn enqueue(&mut self, value: ValueId) {
+        let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
         let Stage::Queued(holder) = gather.stage else { unreachable!("callers set the stage") };
         let peer = self.peers.get_mut(&holder).expect("only peers that are there are chosen");
-        peer.queue.insert((gather.urgency, gather.serial, task));
+        peer.queue.insert((gather.urgency, gather.serial, value));
         peer.queued_bytes += gather.nbytes;
         if peer.request.is_none() && !peer.in_turn {
             peer.in_turn = true;
@@ -168,64 +193,102 @@ impl Fetcher {
         }
     }
 
-    fn dequeue(&mut self, task: TaskId) {
-        let gather = &self.gathers[&task];
+    fn dequeue(&mut self, value: ValueId) {
+        let gather = &self.gathers[&value];
         if let Stage::Queued(holder) = gather.stage {
             let peer = self.peers.get_mut(&holder).expect("a queue's peer is there");
-            peer.queue.remove(&(gather.urgency, gather.serial, task));
+            peer.queue.remove(&(gather.urgency, gather.serial, value));
             peer.queued_bytes -= gather.nbytes;
         }
     }
 
     /// Forgets a gather: its value came, or nobody wants it. What is in flight for it will be answered in vain.
-    pub(crate) fn remove(&mut self, task: TaskId) -> Option<Gather> {
-        if self.gathers.contains_key(&task) {
-            self.dequeue(task);
+    pub(crate) fn remove(&mut self, value: ValueId) -> Option<Gather> {
+        if self.gathers.contains_key(&value) {
+            self.dequeue(value);
         }
-        self.gathers.remove(&task)
+        let gather = self.gathers.remove(&value)?;
+        self.wanted_bytes -= gather.nbytes;
+        self.version += 1;
+        Some(gather)
     }
 
     /// A holder did not deliver. The caller follows up with [`Fetcher::ask_next`].
-    pub(crate) fn failed(&mut self, task: TaskId, problem: FetchProblem) {
-        let gather = self.gathers.get_mut(&task).expect("callers name gathers that exist");
+    pub(crate) fn failed(&mut self, value: ValueId, problem: FetchProblem) {
+        let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
         if let Stage::Queued(peer) | Stage::InFlight { peer, .. } = gather.stage {
             gather.tried.push((peer, problem));
         }
         gather.stage = Stage::Idle;
     }
 
+    /// A holder has the value and too much to do. The value rests and the holder is asked again; `false` when it has
+    /// been busy for too long, and then it has failed.
+    pub(crate) fn busy(&mut self, value: ValueId, now: Tick, config: &Config) -> bool {
+        let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
+        let Stage::InFlight { peer, .. } = gather.stage else { unreachable!("only who is asked can be busy") };
+        let give_up = *gather.give_up.get_or_insert(now.after_ms(patience_ms(config, gather.nbytes)));
+        if give_up <= now {
+            self.failed(value, FetchProblem::Busy);
+            return false;
+        }
+        let until = now.after_ms(gather.pause_ms).min(give_up);
+        gather.pause_ms = (2 * gather.pause_ms).min(LONGEST_REST_MS);
+        gather.untried.push(peer);
+        gather.stage = Stage::Resting { until };
+        self.resting.insert((until, value));
+        true
+    }
+
+    /// A value that has rested enough; it is idle now.
+    pub(crate) fn rested(&mut self, now: Tick) -> Option<ValueId> {
+        while let Some(&(until, value)) = self.resting.first().filter(|(until, _)| *until <= now) {
+            self.resting.pop_first();
+            if let Some(gather) = self.gathers.get_mut(&value)
+                && gather.stage == (Stage::Resting { until })
+            {
+                gather.stage = Stage::Idle;
+                return Some(value);
+            }
+        }
+        None
+    }
+
     /// Turns to another holder of an idle gather; `false` when none is left.
-    pub(crate) fn ask_next(&mut self, task: TaskId, me: WorkerId) -> bool {
-        self.choose_holder(task, me);
-        self.gathers[&task].stage != Stage::Idle
+    pub(crate) fn ask_next(&mut self, value: ValueId, me: WorkerId) -> bool {
+        self.choose_holder(value, me);
+        self.gathers[&value].stage != Stage::Idle
     }
 
     /// The next request to send, if a peer is free and not too many are asked at a time.
     pub(crate) fn next_request(&mut self, now: Tick, config: &Config) -> Option<NewRequest> {
-        while self.requests.len() < config.fetch_concurrency.max(1) {
+        while self.requests.len() < config.fetch_concurrency.max(1)
+            && (self.requests.is_empty() || self.in_flight_bytes < config.fetch_inflight_bytes)
+        {
             let id = self.turn.pop_front()?;
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             peer.in_turn = false;
-            let (mut tasks, mut nbytes) = (Vec::new(), 0u64);
-            while tasks.len() < config.fetch_batch_count.max(1)
-                && (tasks.is_empty() || nbytes < config.fetch_batch_bytes)
-                && let Some((_, _, task)) = peer.queue.pop_first()
+            let (mut values, mut nbytes) = (Vec::new(), 0u64);
+            while values.len() < config.fetch_batch_count.max(1)
+                && (values.is_empty() || nbytes < config.fetch_batch_bytes)
+                && let Some((_, _, value)) = peer.queue.pop_first()
             {
-                let gather = self.gathers.get_mut(&task).expect("a queue names gathers that exist");
+                let gather = self.gathers.get_mut(&value).expect("a queue names gathers that exist");
                 gather.stage = Stage::InFlight { peer: id, request: self.next_request };
                 peer.queued_bytes -= gather.nbytes;
                 nbytes += gather.nbytes;
-                tasks.push(task);
+                values.push(value);
             }
-            if tasks.is_empty() {
+            if values.is_empty() {
                 continue;
             }
             let request = self.next_request;
             self.next_request += 1;
             peer.request = Some(request);
+            self.in_flight_bytes += nbytes;
             let deadline = now.after_ms(patience_ms(config, nbytes));
-            self.requests.insert(request, Request { peer: id, tasks: tasks.clone(), nbytes, deadline });
-            return Some(NewRequest { request, peer: id, tasks });
+            self.requests.insert(request, Request { peer: id, values: values.clone(), nbytes, deadline });
+            return Some(NewRequest { request, peer: id, values });
         }
         None
     }
@@ -238,10 +301,11 @@ impl Fetcher {
     }
 
     /// Closes a request; what it asked for and has not been answered fails and is given back, idle.
-    pub(crate) fn close_request(&mut self, request: u64, problem: FetchProblem) -> Vec<TaskId> {
+    pub(crate) fn close_request(&mut self, request: u64, problem: FetchProblem) -> Vec<ValueId> {
         let Some(closed) = self.requests.remove(&request) else {
             return Vec::new();
         };
+        self.in_flight_bytes -= closed.nbytes;
         if let Some(peer) = self.peers.get_mut(&closed.peer) {
             peer.request = None;
             if !peer.queue.is_empty() && !peer.in_turn {
@@ -249,31 +313,31 @@ impl Fetcher {
                 self.turn.push_back(closed.peer);
             }
         }
-        let mut left = closed.tasks;
-        left.retain(|&task| self.is_in_flight(task, request));
-        for &task in &left {
-            self.failed(task, problem);
+        let mut left = closed.values;
+        left.retain(|&value| self.is_in_flight(value, request));
+        for &value in &left {
+            self.failed(value, problem);
         }
         left
     }
 
-    pub(crate) fn is_in_flight(&self, task: TaskId, request: u64) -> bool {
+    pub(crate) fn is_in_flight(&self, value: ValueId, request: u64) -> bool {
         self.gathers
-            .get(&task)
+            .get(&value)
             .is_some_and(|gather| matches!(gather.stage, Stage::InFlight { request: asked, .. } if asked == request))
     }
 
     /// The peer is gone: gives all that was queued there or asked of it, idle. `None` when it was not known.
-    pub(crate) fn peer_left(&mut self, peer: WorkerId) -> Option<Vec<TaskId>> {
+    pub(crate) fn peer_left(&mut self, peer: WorkerId) -> Option<Vec<ValueId>> {
         let state = self.peers.remove(&peer)?;
         self.turn.retain(|&id| id != peer);
         let mut left = match state.request {
             Some(request) => self.close_request(request, FetchProblem::Unreachable),
             None => Vec::new(),
         };
-        for (_, _, task) in state.queue {
-            self.failed(task, FetchProblem::Unreachable);
-            left.push(task);
+        for (_, _, value) in state.queue {
+            self.failed(value, FetchProblem::Unreachable);
+            left.push(value);
         }
         Some(left)
     }
@@ -284,14 +348,18 @@ impl Fetcher {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.requests.values().map(|request| request.deadline).min()
+        let rested = self.resting.first().map(|&(until, _)| until);
+        self.requests.values().map(|request| request.deadline).chain(rested).min()
     }
 
     /// Forgets all wishes and requests.
     pub(crate) fn clear(&mut self) {
         self.gathers.clear();
+        self.version += 1;
         self.requests.clear();
         self.turn.clear();
+        self.resting.clear();
+        (self.wanted_bytes, self.in_flight_bytes) = (0, 0);
         for peer in self.peers.values_mut() {
             *peer = PeerState::default();
         }
@@ -300,6 +368,15 @@ impl Fetcher {
     /// How many values are wanted or in flight.
     pub(crate) fn gathers(&self) -> usize {
         self.gathers.len()
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The sizes of all of them.
+    pub(crate) fn wanted_bytes(&self) -> u64 {
+        self.wanted_bytes
     }
 
     /// How often queued attempts name values that are not here.
@@ -312,8 +389,8 @@ impl Fetcher {
         let mut queued = 0;
         for (id, peer) in &self.peers {
             let mut nbytes = 0;
-            for (urgency, serial, task) in &peer.queue {
-                let gather = self.gathers.get(task).expect("a queue names gathers that exist");
+            for (urgency, serial, value) in &peer.queue {
+                let gather = self.gathers.get(value).expect("a queue names gathers that exist");
                 assert_eq!((gather.stage, gather.urgency, gather.serial), (Stage::Queued(*id), *urgency, *serial));
                 nbytes += gather.nbytes;
             }
@@ -325,19 +402,26 @@ impl Fetcher {
                 assert_eq!(self.requests[&request].peer, *id);
             }
         }
+        let in_flight: u64 = self.requests.values().map(|request| request.nbytes).sum();
+        assert_eq!(in_flight, self.in_flight_bytes, "bytes in flight");
+        assert_eq!(self.gathers.values().map(|gather| gather.nbytes).sum::<u64>(), self.wanted_bytes, "bytes wanted");
         for (id, request) in &self.requests {
             assert_eq!(self.peers[&request.peer].request, Some(*id), "a peer has one request at a time");
         }
         let mut gathers: Vec<_> = self.gathers.iter().collect();
-        gathers.sort_by_key(|(task, _)| **task);
-        for (task, gather) in gathers {
+        gathers.sort_by_key(|(value, _)| **value);
+        for (value, gather) in gathers {
             match gather.stage {
-                Stage::Idle => panic!("{task:?} is wanted and nobody is asked"),
+                Stage::Idle => panic!("{value:?} is wanted and nobody is asked"),
                 Stage::Queued(_) => {
                     queued -= 1;
-                    assert!(gather.interest > 0 || gather.acquire, "{task:?} is queued and nobody wants it");
+                    assert!(gather.interest > 0 || gather.acquire, "{value:?} is queued and nobody wants it");
                 }
-                Stage::InFlight { request, .. } => assert!(self.requests[&request].tasks.contains(task)),
+                Stage::InFlight { request, .. } => assert!(self.requests[&request].values.contains(value)),
+                Stage::Resting { until } => {
+                    assert!(gather.interest > 0 || gather.acquire, "{value:?} rests and nobody wants it");
+                    assert!(self.resting.contains(&(until, *value)), "{value:?} rests for ever");
+                }
             }
         }
         assert_eq!(queued, 0, "every queued gather stands in one queue");

@@ -5,7 +5,7 @@
 //! first, and only those that did not come back meanwhile.
 
 use crate::api::Action;
-use kask_types::{BlobId, TaskId, WorkerId};
+use kask_types::{BlobId, TaskId, ValueId, WorkerId};
 use kask_wire::WorkerToScheduler;
 use kask_wire::worker::{FetchProblem, Finished};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     actions: VecDeque<Action>,
-    drops: Vec<TaskId>,
+    drops: Vec<ValueId>,
     messages: VecDeque<WorkerToScheduler>,
     closing: Option<Arc<str>>,
 }
@@ -29,8 +29,28 @@ impl Outbox {
     }
 
     /// Nobody wants this value, unless it is held (again) when the actions are drained.
-    pub(crate) fn drop_value(&mut self, task: TaskId) {
-        self.drops.push(task);
+    pub(crate) fn drop_value(&mut self, value: ValueId) {
+        self.drops.push(value);
+    }
+
+    pub(crate) fn spill(&mut self, tasks: Vec<TaskId>) {
+        self.actions.push_back(Action::Spill(tasks));
+    }
+
+    pub(crate) fn evict(&mut self, task: TaskId) {
+        if let Some(Action::Evict(tasks)) = self.actions.back_mut() {
+            tasks.push(task);
+        } else {
+            self.actions.push_back(Action::Evict(vec![task]));
+        }
+    }
+
+    pub(crate) fn unspill(&mut self, task: TaskId) {
+        if let Some(Action::Unspill(tasks)) = self.actions.back_mut() {
+            tasks.push(task);
+        } else {
+            self.actions.push_back(Action::Unspill(vec![task]));
+        }
     }
 
     pub(crate) fn drop_blob(&mut self, blob: BlobId) {
@@ -70,10 +90,10 @@ impl Outbox {
         self.closing = Some(reason);
     }
 
-    pub(crate) fn pop(&mut self, is_held: impl Fn(TaskId) -> bool) -> Option<Action> {
+    pub(crate) fn pop(&mut self, is_held: impl Fn(ValueId) -> bool) -> Option<Action> {
         if !self.drops.is_empty() {
             let mut gone = std::mem::take(&mut self.drops);
-            gone.retain(|&task| !is_held(task));
+            gone.retain(|&value| !is_held(value));
             if !gone.is_empty() {
                 return Some(Action::Drop(gone));
             }

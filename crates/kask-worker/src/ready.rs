@@ -1,4 +1,4 @@
-//! Attempts that could run, in the order in which they should.
+//! Attempts that could go on, in the order in which they should: to run, or to be admitted.
 //!
 //! Attempts that need resources wait in a line of their own for each distinct need, so that one whose resources are
 //! taken never holds up the others. A line that is empty does not exist.
@@ -59,6 +59,11 @@ impl ReadyQueue {
     pub(crate) fn first(&self, free: &Resources) -> Option<Place> {
         let demanding = self.demanding.iter().filter(|line| free.covers(&line.needed));
         demanding.filter_map(|line| line.places.first()).chain(self.plain.first()).min().copied()
+    }
+
+    /// All of them: those that need no resources in order, then line by line.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Place> {
+        self.plain.iter().chain(self.demanding.iter().flat_map(|line| &line.places)).copied()
     }
 
     pub(crate) fn contains(&self, place: Place, needed: Option<&Arc<Resources>>) -> bool {

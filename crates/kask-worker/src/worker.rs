@@ -4,18 +4,23 @@
 //! *closed*. Every event is handled completely before the next: at the end of [`Worker::handle`] all attempts that can
 //! be handed out are, and all requests that can be sent are.
 
+use crate::admission::{Acquires, Next, Remembered};
 use crate::api::{Action, Config, Event, ProtocolError};
 use crate::attempts::Attempts;
 use crate::blobs::Blobs;
 use crate::families::Families;
 use crate::fetcher::Fetcher;
-use crate::inputs::Held;
+use crate::memory::Memory;
 use crate::outbox::Outbox;
+use crate::pressure::Standing;
+use crate::spill::StaleAnswers;
+use crate::values::Values;
 use hashbrown::HashMap;
 use kask_types::{BlobId, Payload, Resources, TaskId, Tick, WorkerId};
 use kask_wire::worker::{FetchProblem, WorkerMetrics};
 use kask_wire::{SchedulerToWorker, WorkerToScheduler};
 use rustc_hash::FxBuildHasher;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One worker. See the crate's documentation.
@@ -27,9 +32,22 @@ pub struct Worker {
     heartbeat_ms: u64,
     next_heartbeat: Option<Tick>,
     pub(crate) attempts: Attempts,
-    pub(crate) held: HashMap<TaskId, Held, FxBuildHasher>,
-    pub(crate) held_bytes: u64,
+    pub(crate) values: Values,
     pub(crate) fetched_bytes: u64,
+    pub(crate) memory: Memory,
+    /// Attempts, by slot and serial number, that wait for values that are being read back; some may be gone.
+    pub(crate) unspilling: HashMap<TaskId, Vec<(u32, u64)>, FxBuildHasher>,
+    /// Values that were chosen to leave memory and can, in the order in which they will; some may have changed.
+    pub(crate) evictable: VecDeque<TaskId>,
+    /// How much there was to choose from when that was too little.
+    pub(crate) fruitless: Option<u64>,
+    pub(crate) stale: StaleAnswers,
+    pub(crate) acquires: Acquires,
+    pub(crate) next: Next,
+    pub(crate) remembered: Option<Remembered>,
+    pub(crate) standing: Standing,
+    /// Values found on disk, to be told once registered.
+    pub(crate) to_report: Vec<(TaskId, u64)>,
     pub(crate) fetcher: Fetcher,
     pub(crate) free_resources: Resources,
     pub(crate) families: Families,
@@ -51,15 +69,24 @@ impl Worker {
     pub fn new(config: Config) -> Worker {
         Worker {
             free_resources: config.resources.clone(),
+            memory: Memory::new(config.memory),
+            values: Values::new(config.memory.limit_bytes > 0),
             config,
             phase: Phase::New,
             id: None,
             heartbeat_ms: 0,
             next_heartbeat: None,
             attempts: Attempts::default(),
-            held: HashMap::default(),
-            held_bytes: 0,
             fetched_bytes: 0,
+            unspilling: HashMap::default(),
+            evictable: VecDeque::new(),
+            fruitless: None,
+            stale: StaleAnswers::default(),
+            acquires: Acquires::default(),
+            next: Next::default(),
+            remembered: None,
+            standing: Standing::default(),
+            to_report: Vec::new(),
             fetcher: Fetcher::default(),
             families: Families::default(),
             blobs: Blobs::default(),
@@ -76,22 +103,44 @@ impl Worker {
         self.id.expect("nothing is asked of a worker before it is registered")
     }
 
-    /// Attempts that the runners have, that could run, that wait for inputs; bytes of values held.
+    /// Attempts that the runners have, that could run, that wait for room or inputs; bytes of values in memory.
     pub fn metrics(&self) -> (u32, u32, u32, u64) {
-        let (out, ready, waiting) = (self.attempts.handed_out, self.attempts.ready.len(), self.attempts.waiting);
-        (out as u32, ready as u32, waiting as u32, self.held_bytes)
+        let waiting = self.attempts.waiting + self.attempts.parked.len();
+        let (out, ready) = (self.attempts.handed_out, self.attempts.ready.len());
+        (out as u32, ready as u32, waiting as u32, self.values.weights().resident)
     }
 
-    /// Whether this worker holds a task's value.
+    /// Bytes of values on disk alone, and bytes set aside for what is being fetched, read back or made.
+    pub fn memory_metrics(&self) -> (u64, u64) {
+        (self.values.weights().on_disk_alone, self.reserved_bytes())
+    }
+
+    /// Attempts for which there was room and that will end if they are let: neither parked nor seceded.
+    pub fn admitted(&self) -> usize {
+        self.attempts.active()
+    }
+
+    /// What values, and what is set aside, may take of the memory at the moment; 0 where there is no limit.
+    pub fn budget_bytes(&self) -> u64 {
+        self.memory.budget()
+    }
+
+    /// Whether this worker holds a task's value, in memory or on disk.
     pub fn holds(&self, task: TaskId) -> bool {
-        self.held.contains_key(&task)
+        self.values.contains(task)
     }
 
-    /// How many values are held, how many attempts are here, how many values are being fetched or wanted, how many
-    /// functions and constants are kept: all 0 on a worker of which nothing is wanted.
+    /// Whether this worker holds a task's value in memory.
+    pub fn holds_in_memory(&self, task: TaskId) -> bool {
+        self.values.get(task).is_some_and(|held| held.residence.in_memory())
+    }
+
+    /// How many values and parts are held, how many attempts are here, how many values are being fetched or wanted, how
+    /// many functions and constants are kept: all 0 on a worker of which nothing is wanted.
     pub fn inventory(&self) -> (usize, usize, usize, usize) {
-        let (out, ready, waiting) = (self.attempts.handed_out, self.attempts.ready.len(), self.attempts.waiting);
-        (self.held.len(), out + ready + waiting, self.fetcher.gathers(), self.blobs.len())
+        let (out, ready, waiting, _) = self.metrics();
+        let wanted = self.fetcher.gathers() + self.acquires.len();
+        (self.values.len(), (out + ready + waiting) as usize, wanted, self.blobs.len())
     }
 
     /// Takes note of an event.
@@ -115,6 +164,10 @@ impl Worker {
             }
             Event::Seceded { task, attempt } => self.seceded(task, attempt, false),
             Event::Rejoined { task, attempt } => self.seceded(task, attempt, true),
+            Event::Spilled(answers) => self.spilled(now, answers),
+            Event::Unspilled(answers) => self.unspilled(answers),
+            Event::Adopted(found) => self.adopted(found),
+            Event::Memory { process_bytes } => self.memory.measured(process_bytes, self.values.weights().resident),
             Event::Tick => {}
         }
         self.follow_up(now);
@@ -124,6 +177,9 @@ impl Worker {
         while let Some(request) = self.fetcher.overdue(now) {
             self.close_request(request, FetchProblem::Unreachable);
         }
+        while let Some(value) = self.fetcher.rested(now) {
+            self.ask_others(value);
+        }
         self.beat(now);
         if let Phase::Closing { reason } = &self.phase {
             if self.attempts.handed_out == 0 {
@@ -131,9 +187,12 @@ impl Worker {
             }
             return;
         }
+        if self.id.is_some() {
+            self.admit(now);
+        }
         if !self.fetcher.is_idle() {
             while let Some(new) = self.fetcher.next_request(now, &self.config) {
-                self.outbox.act(Action::Fetch { request: new.request, peer: new.peer, tasks: new.tasks });
+                self.outbox.act(Action::Fetch { request: new.request, peer: new.peer, values: new.values });
             }
         }
         self.dispatch();
@@ -143,9 +202,18 @@ impl Worker {
         if self.next_heartbeat.is_some_and(|due| due <= now) {
             self.next_heartbeat = Some(now.after_ms(self.heartbeat_ms));
             let (executing, ready, waiting, managed_bytes) = self.metrics();
-            let fetched_bytes = self.fetched_bytes;
-            let metrics =
-                WorkerMetrics { managed_bytes, executing, ready, waiting, fetched_bytes, ..WorkerMetrics::default() };
+            let (spilled_bytes, reserved_bytes) = self.memory_metrics();
+            let metrics = WorkerMetrics {
+                managed_bytes,
+                spilled_bytes,
+                reserved_bytes,
+                unmanaged_bytes: self.memory.unmanaged(),
+                executing,
+                ready,
+                waiting,
+                fetched_bytes: self.fetched_bytes,
+                ..WorkerMetrics::default()
+            };
             self.outbox.say(WorkerToScheduler::Heartbeat(metrics));
         }
     }
@@ -170,6 +238,10 @@ impl Worker {
                 self.id = Some(worker);
                 self.heartbeat_ms = heartbeat_ms.max(1);
                 self.next_heartbeat = Some(now.after_ms(self.heartbeat_ms));
+                let adopted = std::mem::take(&mut self.to_report);
+                if !adopted.is_empty() {
+                    self.outbox.say(WorkerToScheduler::Adopted(adopted));
+                }
             }
             SchedulerToWorker::Blobs(blobs) => self.keep_blobs(blobs),
             SchedulerToWorker::DropBlobs(blobs) => {
@@ -224,12 +296,16 @@ impl Worker {
 
     /// The next thing to do; `None` when all is done for now.
     pub fn poll_action(&mut self) -> Option<Action> {
-        let held = &self.held;
-        self.outbox.pop(|task| held.contains_key(&task))
+        let values = &self.values;
+        self.outbox.pop(|value| values.has(value))
     }
 
     /// When the next [`Event::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Option<Tick> {
-        [self.next_heartbeat, self.fetcher.next_deadline()].into_iter().flatten().min()
+        if matches!(self.phase, Phase::Closed) {
+            return None;
+        }
+        let memory = [self.memory.next_deadline(), self.standing.next_deadline()];
+        [self.next_heartbeat, self.fetcher.next_deadline()].into_iter().chain(memory).flatten().min()
     }
 }

@@ -30,7 +30,7 @@ fn results_of_one_drain_travel_in_one_message() {
     rig.hears(Say::Compute((0..3).map(|i| compute(task(i), vec![])).collect()));
     let ends = (0..3).map(|i| {
         rig.running.remove(&(task(i), Attempt(1)));
-        rig.store.insert(task(i));
+        rig.store.insert(task(i), 1);
         let outcome = Outcome::Value { nbytes: 1 };
         kask_worker::TaskDone { task: task(i), attempt: Attempt(1), outcome, duration_ns: 1, started_us: 1, runner: i }
     });
@@ -234,8 +234,7 @@ fn a_peer_that_is_silent_for_too_long_is_given_up() {
 #[test]
 fn a_value_freed_under_a_queued_attempt_is_fetched_again_and_under_a_running_one_is_not() {
     let mut rig = Rig::with_peers(1);
-    rig.store.insert(task(9));
-    rig.event(Event::Stored { task: task(9), nbytes: 5 });
+    rig.stores(task(9), 5);
     rig.hears(Say::Compute((0..3).map(|i| compute(task(i), vec![input(task(9), &[0, 1])])).collect()));
     assert_eq!(rig.started(), [task(0), task(1)]);
     rig.hears(Say::Free(vec![task(9)]));

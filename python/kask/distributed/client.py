@@ -159,13 +159,14 @@ class Client(ClientWork, ClientData, ClientInfo):
         return Engine.connect(address, timeout=self._timeout, name=self.name, **security.connection_arguments())
 
     def _open_embedded(self) -> Engine:
-        from kask.engine.embedded import default_nthreads
+        from kask.engine.embedded import start_embedded
 
         options = dict(self._cluster_options)
-        nthreads = options.pop("threads_per_worker", None) or default_nthreads()
+        nthreads = options.pop("threads_per_worker", None)
+        memory_limit = options.pop("memory_limit", None)
         resources = options.pop("resources", None)
-        refuse_unknown("Client('embedded')", options, [*_OPTIONS, "threads_per_worker", "resources"])
-        return Engine.embedded(nthreads, name=self.name, resources=dict(resources) if resources else None)
+        refuse_unknown("Client('embedded')", options, [*_OPTIONS, "threads_per_worker", "memory_limit", "resources"])
+        return start_embedded(nthreads, memory_limit, name=self.name, resources=dict(resources) if resources else None)
 
     @property
     def usable(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from kask import config
 from kask.engine import Engine
 from kask.engine.exits import abandon, close_at_exit, on_fork
+from kask.engine.local import memory_limit_bytes, spill_options
 from kask.system import cpu_count
 
 _lock = threading.Lock()
@@ -19,12 +21,23 @@ def default_nthreads() -> int:
     return config.get("embedded.nthreads") or cpu_count()
 
 
+def start_embedded(nthreads: int | None = None, memory_limit: str | int | float | None = None, **options: Any) -> Engine:
+    """A new embedded engine; what is ``None`` comes from the settings."""
+    limit = config.get("embedded.memory_limit") if memory_limit is None else memory_limit
+    return Engine.embedded(
+        nthreads or default_nthreads(),
+        memory_limit=memory_limit_bytes(limit, processes=False),
+        spill=spill_options(),
+        **options,
+    )
+
+
 def embedded_engine() -> Engine:
     """The process's embedded engine, started at first use."""
     global _embedded
     with _lock:
         if _embedded is None or _embedded.closed:
-            _embedded = Engine.embedded(default_nthreads())
+            _embedded = start_embedded()
             close_at_exit(_Closer(_embedded))
         return _embedded
 

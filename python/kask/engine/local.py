@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kask import config
-from kask.engine import Cluster
-from kask.system import cpu_count, memory_total_bytes
+from kask.engine import Cluster, auto_memory_limit
+from kask.engine import memory_limit_bytes as total_memory
+from kask.system import cpu_count
 
 
 def workers_and_threads(
@@ -41,27 +43,41 @@ def workers_and_threads(
     return n_workers, threads
 
 
-def memory_limit_bytes(limit: str | int | float | None, n_workers: int, threads: int) -> int:
-    """Bytes that one worker may use; 0 is no limit. ``"auto"`` is a fair share, and a number up to 1 a share of the machine.
+def memory_limit_bytes(limit: str | int | float | None, n_workers: int = 1, processes: bool = True) -> int:
+    """Bytes that one worker may use; 0 is no limit. ``"auto"`` is an equal part of what there is, a number below 1 or a
+    percentage a share of it.
 
     Examples
     --------
-    >>> memory_limit_bytes("4GiB", 2, 1), memory_limit_bytes(0, 2, 1)
+    >>> memory_limit_bytes("4GiB", 2), memory_limit_bytes(0, 2)
     (4294967296, 0)
+    >>> memory_limit_bytes("50%") == memory_limit_bytes(0.5)
+    True
     """
-    from kask.units import parse_bytes
+    from kask.settings import TABLE
 
     if limit is None:
         return 0
+    try:
+        limit = TABLE["cluster.memory_limit"].parse(limit)
+    except ValueError as error:
+        raise ValueError(f"memory_limit={limit!r}: {error}") from None
     if limit == "auto":
-        share = min(1.0, threads / cpu_count()) if n_workers > 1 else 1.0
-        return int(memory_total_bytes() * share)
-    if isinstance(limit, float) and 0 < limit <= 1:
-        return int(memory_total_bytes() * limit)
-    limit = parse_bytes(limit)
-    if limit < 0:
-        raise ValueError(f"memory_limit= must be 'auto', 0 (no limit) or a size, got {limit!r}")
-    return limit
+        return auto_memory_limit(n_workers, processes)
+    return int(total_memory() * limit) if isinstance(limit, float) else int(limit)
+
+
+def spill_options(local_directory: str | None = None) -> dict[str, Any]:
+    """What the settings say of moving results to disk, for ``Cluster.start`` and ``Engine.embedded``."""
+    reserve = config.get("memory.spill_reserve")
+    directory = config.get("memory.spill_directory") or local_directory or config.get("cluster.local_directory")
+    return {
+        "target": config.get("memory.target"),
+        "directory": directory or None,
+        "limit": config.get("memory.spill_limit"),
+        "reserve": None if reserve == "auto" else reserve,
+        "compression": config.get("memory.spill_compression"),
+    }
 
 
 def start_cluster(
@@ -84,7 +100,8 @@ def start_cluster(
     return Cluster.start(
         n_workers=workers,
         threads_per_worker=threads,
-        memory_limit=memory_limit_bytes(limit, workers, threads),
+        memory_limit=memory_limit_bytes(limit, workers, processes),
+        spill=spill_options(local_directory),
         python=sys.executable,
         local_directory=local_directory or config.get("cluster.local_directory") or None,
         resources=dict(resources) if resources else None,

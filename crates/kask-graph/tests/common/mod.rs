@@ -3,7 +3,7 @@
 
 use kask_graph::{
     BlockInput, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis, KeyLists, Known,
-    Layer, LayerKind, MapLayer, TreeReduceLayer, Wanted, expand,
+    Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,17 +24,38 @@ pub fn blockwise(token: u128, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
     layer(token, LayerKind::Blockwise(kind))
 }
 
-pub fn tree(token: u128, input: u128, grid: &[u32], offset: u32, split_every: &[(u32, u32)]) -> Layer {
+pub fn tree(token: u128, input: u128, grid: &[u32], split_every: &[(u32, u32)]) -> Layer {
     let kind = TreeReduceLayer {
         combine: BlobId::of(b"combine"),
         aggregate: BlobId::of(b"aggregate"),
         template: Payload::empty(),
         input: LayerToken(input),
         input_grid: Grid::from_slice(grid),
-        input_offset: offset,
         split_every: split_every.to_vec(),
     };
     layer(token, LayerKind::TreeReduce(kind))
+}
+
+/// A shuffle with so many outputs in each group.
+pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: &[u32]) -> Layer {
+    let stage = |name: &str| ShuffleStage { function: BlobId::of(name.as_bytes()), template: Payload::empty() };
+    let sums = groups.iter().scan(0u32, |sum, &size| {
+        *sum = sum.wrapping_add(size);
+        Some(*sum)
+    });
+    let kind = ShuffleLayer {
+        split: stage("split"),
+        merge: stage("merge"),
+        take: stage("take"),
+        split_prefix: "f-split".into(),
+        merge_prefix: "f-merge".into(),
+        input: LayerToken(input),
+        input_grid: Grid::from_slice(grid),
+        outputs: Grid::from_slice(outputs),
+        group_ends: sums.collect(),
+        wants_position: false,
+    };
+    layer(token, LayerKind::Shuffle(kind))
 }
 
 pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
@@ -120,8 +141,9 @@ pub fn naive_inputs(graph: &Graph) -> BTreeMap<Key, Vec<Key>> {
         match &layer.kind {
             LayerKind::Map(map) => naive_listed(&map.keys, &map.inputs, &mut all),
             LayerKind::Explicit(explicit) => naive_listed(&explicit.keys, &explicit.inputs, &mut all),
-            LayerKind::Blockwise(blockwise) => naive_blocks(graph, layer.token, blockwise, &mut all),
+            LayerKind::Blockwise(blockwise) => naive_blocks(layer.token, blockwise, &mut all),
             LayerKind::TreeReduce(tree) => naive_tree(layer.token, tree, &mut all),
+            LayerKind::Shuffle(shuffle) => naive_shuffle(layer.token, shuffle, &mut all),
         }
     }
     all
@@ -133,15 +155,10 @@ fn naive_listed(keys: &[Key], inputs: &KeyLists, all: &mut BTreeMap<Key, Vec<Key
     }
 }
 
-fn naive_blocks(graph: &Graph, token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Key, Vec<Key>>) {
+fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Key, Vec<Key>>) {
     for (index, out) in positions(&layer.grid).iter().enumerate() {
         let mut read = Vec::new();
         for input in &layer.inputs {
-            let offset =
-                graph.layers.iter().find(|other| other.token == input.layer).map_or(0, |other| match &other.kind {
-                    LayerKind::TreeReduce(_) => other.len() - positions(&input.grid).len() as u32,
-                    _ => 0,
-                });
             for (block, at) in positions(&input.grid).iter().enumerate() {
                 let is_read = input.axes.iter().enumerate().all(|(i, axis)| match *axis {
                     InputAxis::Out(axis) => at[i] == out[axis as usize] || input.grid[i] == 1,
@@ -153,7 +170,7 @@ fn naive_blocks(graph: &Graph, token: LayerToken, layer: &BlockwiseLayer, all: &
                     InputAxis::All => true,
                 });
                 if is_read {
-                    read.push(Key::block(input.layer, offset + block as u32));
+                    read.push(Key::block(input.layer, block as u32));
                 }
             }
         }
@@ -167,25 +184,47 @@ fn naive_tree(token: LayerToken, layer: &TreeReduceLayer, all: &mut BTreeMap<Key
     let mut below: Vec<(Vec<u32>, Key)> = positions(&layer.input_grid)
         .into_iter()
         .enumerate()
-        .map(|(block, at)| (at, Key::block(layer.input, layer.input_offset + block as u32)))
+        .map(|(block, at)| (at, Key::block(layer.input, block as u32)))
         .collect();
-    let mut nodes = 0;
+    let axes = 0..layer.input_grid.len();
+    let results = axes.map(|axis| if split(axis) > 1 { 1 } else { layer.input_grid[axis] }).product();
+    let mut inner: u32 = results;
     loop {
         let up = |at: &[u32]| at.iter().enumerate().map(|(axis, &p)| p / split(axis)).collect::<Vec<u32>>();
+        let is_result = |at: &[u32]| layer.split_every.iter().all(|&(axis, _)| at[axis as usize] == 0);
         let parents: BTreeSet<Vec<u32>> = below.iter().map(|(at, _)| up(at)).collect();
+        let is_last = parents.iter().all(|at| is_result(at));
+        let first = if is_last { 0 } else { inner };
         let mut level = Vec::new();
-        for parent in parents {
+        for (node, parent) in (first..).zip(parents) {
             let read = below.iter().filter(|(at, _)| up(at) == parent).map(|(_, key)| *key).collect();
-            let key = Key::block(token, nodes);
-            nodes += 1;
+            let key = Key::block(token, node);
             all.insert(key, read);
             level.push((parent, key));
         }
-        let is_last = level.iter().all(|(at, _)| layer.split_every.iter().all(|&(axis, _)| at[axis as usize] == 0));
         if is_last {
+            assert_eq!(level.len() as u32, results);
             return;
         }
+        inner += level.len() as u32;
         below = level;
+    }
+}
+
+fn naive_shuffle(token: LayerToken, layer: &ShuffleLayer, all: &mut BTreeMap<Key, Vec<Key>>) {
+    let (takes, groups) = (positions(&layer.outputs).len() as u32, layer.group_ends.len() as u32);
+    let inputs = positions(&layer.input_grid).len() as u32;
+    let key = |index: u32| Key::block(token, index);
+    let splits: Vec<Key> = (0..inputs).map(|input| key(takes + groups + input)).collect();
+    for (input, &split) in (0..).zip(&splits) {
+        all.insert(split, vec![Key::block(layer.input, input)]);
+    }
+    for group in 0..groups {
+        all.insert(key(takes + group), splits.clone());
+    }
+    for take in 0..takes {
+        let group = layer.group_ends.iter().filter(|&&end| end <= take).count() as u32;
+        all.insert(key(take), vec![key(takes + group)]);
     }
 }
 

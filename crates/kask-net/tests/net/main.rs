@@ -2,6 +2,8 @@
 
 mod handshake;
 mod reactor;
+mod share;
+mod share_peer;
 mod tls;
 mod transport;
 
@@ -42,7 +44,7 @@ async fn joined(place: &Address, security: &Security) -> (Connection, Connection
 }
 
 fn numbered(request: u64) -> DataRequest {
-    DataRequest::Get { request, tasks: vec![TaskId { slot: 1, generation: 2 }] }
+    DataRequest::Get { request, values: vec![TaskId { slot: 1, generation: 2 }.into()] }
 }
 
 fn number_of(message: DataRequest) -> u64 {

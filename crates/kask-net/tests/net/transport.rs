@@ -2,8 +2,9 @@
 
 use crate::*;
 use bytes::Bytes;
+use kask_net::connection::QUEUED_PEER_BYTES;
 use kask_net::{NetError, SendError};
-use kask_types::{Payload, WorkerId};
+use kask_types::{Payload, ValueId, WorkerId};
 use kask_wire::codec::CodecError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,11 +76,11 @@ fn large_heads_cross() {
     run(async {
         let (left, mut right) = Connection::pair().expect("a pair");
         for count in [10usize, 2_000, 20_000, 2_000_000] {
-            let tasks: Vec<TaskId> = (0..count as u32).map(|slot| TaskId { slot, generation: 1 }).collect();
-            left.sender.send(&DataRequest::Get { request: 1, tasks: tasks.clone() }).expect("sent");
+            let values: Vec<ValueId> = (0..count as u32).map(|slot| TaskId { slot, generation: 1 }.into()).collect();
+            left.sender.send(&DataRequest::Get { request: 1, values: values.clone() }).expect("sent");
             let message = right.receiver.recv().await.expect("received");
-            let Some(DataRequest::Get { tasks: got, .. }) = message else { panic!("another message") };
-            assert!(got == tasks, "{count} tasks came out different");
+            let Some(DataRequest::Get { values: got, .. }) = message else { panic!("another message") };
+            assert!(got == values, "{count} values came out different");
         }
     });
 }
@@ -155,8 +156,13 @@ fn what_has_arrived_is_taken_without_waiting() {
 fn a_slow_reader_fills_the_queue_and_draining_waits_for_it() {
     run(async {
         let (left, mut right) = Connection::pair().expect("a pair");
-        left.sender.send(&put(1, &pattern(BIG, 1))).expect("sent");
+        let bytes = pattern(BIG, 1);
+        left.sender.send(&put(1, &bytes)).expect("sent");
         assert!(left.sender.queued_bytes() > BIG / 2, "the socket cannot have taken all of it");
+        assert!(left.sender.has_room());
+        let more = QUEUED_PEER_BYTES / BIG;
+        (0..more).for_each(|_| left.sender.send(&put(1, &bytes)).expect("sent"));
+        assert!(!left.sender.has_room());
         let drained = Arc::new(AtomicBool::new(false));
         let waiting = tokio::spawn({
             let (sender, drained) = (left.sender.clone(), drained.clone());
@@ -169,9 +175,12 @@ fn a_slow_reader_fills_the_queue_and_draining_waits_for_it() {
             tokio::task::yield_now().await;
         }
         assert!(!drained.load(Ordering::SeqCst), "nobody has read yet");
-        right.receiver.recv::<DataRequest>().await.expect("received").expect("a message");
+        for _ in 0..=more {
+            right.receiver.recv::<DataRequest>().await.expect("received").expect("a message");
+        }
         waiting.await.expect("no panic");
         assert_eq!(left.sender.queued_bytes(), 0);
+        assert!(left.sender.has_room());
     });
 }
 

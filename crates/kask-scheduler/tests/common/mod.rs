@@ -19,7 +19,7 @@ use kask_types::{
     RaisedError, Resources, TaskId, Tick, WorkerId,
 };
 use kask_wire::client::{ClientInfo, Query, Reply, TaskStatus};
-use kask_wire::worker::{ComputeTask, FetchProblem, Finished, WorkerInfo};
+use kask_wire::worker::{ComputeTask, FetchProblem, Finished, Pressure, WorkerInfo, WorkerMetrics};
 use kask_wire::{ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler, WorkerToScheduler};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,6 +95,12 @@ pub struct Cluster {
     /// Reasons of disconnections, oldest first.
     pub cut_off: Vec<String>,
     pub is_shut_down: bool,
+    /// How long tasks are said to take.
+    pub duration_ns: u64,
+    /// How large results are said to be.
+    pub nbytes: u64,
+    /// What workers that join say of their memory.
+    pub memory_limit_bytes: u64,
     next_id: u32,
 }
 
@@ -112,6 +118,9 @@ impl Cluster {
             told_supervisors: Vec::new(),
             cut_off: Vec::new(),
             is_shut_down: false,
+            duration_ns: 1_000_000,
+            nbytes: 100,
+            memory_limit_bytes: 0,
             next_id: 0,
         }
     }
@@ -187,7 +196,7 @@ impl Cluster {
             host: "host".into(),
             pid: id.0,
             nthreads,
-            memory_limit_bytes: 0,
+            memory_limit_bytes: self.memory_limit_bytes,
             resources,
             versions: vec![],
             in_process: false,
@@ -335,6 +344,23 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("{name} is not on {}", fake.name)).clone()
     }
 
+    /// Gives the named attempt back for want of room.
+    pub fn hand_back(&mut self, worker: WorkerId, name: &str) {
+        let ComputeTask { task, attempt, .. } = self.attempt(worker, name);
+        self.workers.get_mut(&worker).expect("alive").drop_attempt(task, attempt);
+        self.say(worker, WorkerToScheduler::HandedBack(vec![(task, attempt)]));
+    }
+
+    pub fn pressure(&mut self, worker: WorkerId, pressure: Pressure) {
+        self.say(worker, WorkerToScheduler::Pressure(pressure));
+    }
+
+    /// The worker says that it has written values to its disk.
+    pub fn spilled(&mut self, worker: WorkerId) {
+        let metrics = WorkerMetrics { spilled_bytes: 1, ..WorkerMetrics::default() };
+        self.say(worker, WorkerToScheduler::Heartbeat(metrics));
+    }
+
     /// Names of the attempts on a worker.
     pub fn on(&self, worker: WorkerId) -> BTreeSet<String> {
         self.workers[&worker].queue.iter().map(|task| task.name.to_string()).collect()
@@ -381,7 +407,7 @@ impl Cluster {
         if fake.drop_attempt(task, attempt) {
             fake.held.insert(task);
         }
-        let (nbytes, duration_ns, started_us, runner) = (100, 1_000_000, 0, 0);
+        let (nbytes, duration_ns, started_us, runner) = (self.nbytes, self.duration_ns, 0, 0);
         let result = Finished { task, attempt, nbytes, duration_ns, started_us, runner };
         self.say(worker, WorkerToScheduler::Finished(vec![result]));
     }
@@ -398,8 +424,16 @@ impl Cluster {
 
     /// Runs everything that is on any worker until nothing is left to run.
     pub fn run_all(&mut self) {
+        self.run_all_until(|_| false);
+    }
+
+    /// The same, or until `enough`.
+    pub fn run_all_until(&mut self, enough: impl Fn(&Cluster) -> bool) {
         for _ in 0..100_000 {
             self.settle();
+            if enough(self) {
+                return;
+            }
             let next = self.workers.iter().find_map(|(&id, fake)| Some((id, fake.queue.first()?.clone())));
             let Some((worker, task)) = next else { return };
             if self.gather(worker, &task) {

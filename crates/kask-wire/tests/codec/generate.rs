@@ -1,15 +1,18 @@
 //! Messages of every family, small and odd.
 
 use bytes::Bytes;
-use kask_graph::{BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, Slot, Slots, Wanted};
+use kask_graph::{
+    BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots,
+    Wanted,
+};
 use kask_types::payload::Segment;
 use kask_types::{
     Annotations, Attempt, BlobId, Certificate, ClientId, DeathCause, Failure, Incarnation, Items, Key, LayerToken,
-    Payload, RaisedError, Resources, TaskId, TaskName, WorkerId,
+    Payload, RaisedError, Resources, TaskId, TaskName, ValueId, WorkerId,
 };
 use kask_wire::client::{ClientInfo, KeyInMemory};
 use kask_wire::data;
-use kask_wire::worker::{FetchProblem, Finished, Input, Priority, WorkerMetrics};
+use kask_wire::worker::{FetchProblem, Finished, Input, Pressure, Priority, WorkerMetrics};
 use kask_wire::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -39,6 +42,19 @@ fn task() -> impl Strategy<Value = TaskId> {
     any::<(u32, u32)>().prop_map(|(slot, generation)| TaskId { slot, generation })
 }
 
+fn value_id() -> impl Strategy<Value = ValueId> {
+    (task(), any::<Option<u32>>()).prop_map(|(task, part)| ValueId { task, part })
+}
+
+fn problem() -> impl Strategy<Value = FetchProblem> {
+    prop_oneof![
+        Just(FetchProblem::NotThere),
+        Just(FetchProblem::Unreachable),
+        Just(FetchProblem::Undecodable),
+        Just(FetchProblem::Busy),
+    ]
+}
+
 fn resources() -> Resources {
     Resources::new([("GPU", 1.5)]).expect("a good amount")
 }
@@ -64,6 +80,7 @@ fn failure() -> impl Strategy<Value = Failure> {
         raised,
         (text(), vec(certificate(), 0..4)).prop_map(|(task, deaths)| Failure::KilledWorker { task, deaths }),
         text().prop_map(|reason| Failure::Cancelled { reason }),
+        (text(), text()).prop_map(|(task, reason)| Failure::OutOfMemory { task, reason }),
     ]
 }
 
@@ -80,10 +97,34 @@ fn layer() -> impl Strategy<Value = Layer> {
         let function = BlobId(blob);
         LayerKind::Blockwise(BlockwiseLayer { function, template, grid, inputs, items: None, wants_position: true })
     });
-    (any::<u128>(), text(), prop_oneof![map, block]).prop_map(|(token, prefix, kind)| {
-        let annotations = Annotations { retries: 2, priority: -1, workers: None, resources: resources() };
-        Layer { token: LayerToken(token), prefix, annotations, kind }
-    })
+    let stage =
+        || (any::<u128>(), payload()).prop_map(|(blob, template)| ShuffleStage { function: BlobId(blob), template });
+    let shuffle = ([stage(), stage(), stage()], text(), vec(any::<u32>(), 0..5), any::<bool>()).prop_map(
+        |([split, merge, take], split_prefix, numbers, wants_position)| {
+            let outputs: kask_graph::Grid = numbers.iter().copied().collect();
+            let (merge_prefix, input, input_grid) = (split_prefix.clone(), LayerToken(7), outputs.clone());
+            LayerKind::Shuffle(ShuffleLayer {
+                split,
+                merge,
+                take,
+                split_prefix,
+                merge_prefix,
+                input,
+                input_grid,
+                outputs,
+                group_ends: numbers,
+                wants_position,
+            })
+        },
+    );
+    let kind = prop_oneof![map, block, shuffle];
+    (any::<u128>(), text(), kind, any::<(u64, u64)>()).prop_map(
+        |(token, prefix, kind, (memory_bytes, result_bytes))| {
+            let (retries, priority, workers, resources) = (2, -1, None, resources());
+            let annotations = Annotations { retries, priority, workers, resources, memory_bytes, result_bytes };
+            Layer { token: LayerToken(token), prefix, annotations, kind }
+        },
+    )
 }
 
 pub fn client_to_scheduler() -> impl Strategy<Value = ClientToScheduler> {
@@ -100,6 +141,7 @@ pub fn client_to_scheduler() -> impl Strategy<Value = ClientToScheduler> {
         vec((any::<u128>().prop_map(BlobId), payload()), 0..3).prop_map(ClientToScheduler::Blobs),
         (any::<u64>(), option::of(vec(key(), 0..3)))
             .prop_map(|(request, keys)| ClientToScheduler::Ask { request, query: Query::WhoHas(keys) }),
+        vec((key(), any::<u32>().prop_map(WorkerId)), 0..4).prop_map(ClientToScheduler::Missing),
     ]
 }
 
@@ -120,13 +162,14 @@ pub fn scheduler_to_client() -> impl Strategy<Value = SchedulerToClient> {
 }
 
 fn compute() -> impl Strategy<Value = ComputeTask> {
-    let input = (task(), vec(any::<u32>(), 0..5)).prop_map(|(task, all)| Input {
+    let input = (value_id(), vec(any::<u32>(), 0..5)).prop_map(|(ValueId { task, part }, all)| Input {
         task,
+        part,
         nbytes: 9,
         holders: all.into_iter().map(WorkerId).collect(),
     });
-    (task(), any::<(u32, u128)>(), text(), payload(), vec(input, 0..3)).prop_map(
-        |(task, (number, blob), prefix, args, inputs)| ComputeTask {
+    (task(), any::<(u32, u128, u64)>(), text(), payload(), vec(input, 0..3)).prop_map(
+        |(task, (number, blob, memory_bytes), prefix, args, inputs)| ComputeTask {
             task,
             attempt: Attempt(number),
             name: TaskName::Hashed { prefix, key: Key(blob) },
@@ -138,6 +181,7 @@ fn compute() -> impl Strategy<Value = ComputeTask> {
             inputs,
             priority: Priority { user: -3, graph: number, order: 7 },
             resources: Some(Arc::new(resources())),
+            memory_bytes,
         },
     )
 }
@@ -154,6 +198,9 @@ pub fn scheduler_to_worker() -> impl Strategy<Value = SchedulerToWorker> {
 pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
     let metrics = any::<(u64, u32)>().prop_map(|(memory_bytes, ready)| WorkerMetrics {
         memory_bytes,
+        spilled_bytes: memory_bytes / 2,
+        reserved_bytes: 1,
+        unmanaged_bytes: memory_bytes / 3,
         ready,
         ..Default::default()
     });
@@ -175,15 +222,18 @@ pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
         metrics.prop_map(WorkerToScheduler::Heartbeat),
         vec(finished, 0..5).prop_map(WorkerToScheduler::Finished),
         failed,
-        vec(task().prop_map(|task| (task, WorkerId(1), FetchProblem::Undecodable)), 0..4)
-            .prop_map(WorkerToScheduler::Missing),
+        vec((task(), any::<u32>().prop_map(WorkerId), problem()), 0..4).prop_map(WorkerToScheduler::Missing),
+        prop_oneof![Just(Pressure::Comfortable), Just(Pressure::Tight), Just(Pressure::Full)]
+            .prop_map(WorkerToScheduler::Pressure),
+        vec((task(), any::<u32>().prop_map(Attempt)), 0..4).prop_map(WorkerToScheduler::HandedBack),
+        vec((task(), any::<u64>()), 0..4).prop_map(WorkerToScheduler::Adopted),
         certificate().prop_map(WorkerToScheduler::Closing),
     ]
 }
 
 pub fn data_request() -> impl Strategy<Value = DataRequest> {
     prop_oneof![
-        (any::<u64>(), vec(task(), 0..5)).prop_map(|(request, tasks)| DataRequest::Get { request, tasks }),
+        (any::<u64>(), vec(value_id(), 0..5)).prop_map(|(request, values)| DataRequest::Get { request, values }),
         (any::<u64>(), vec((task(), payload(), any::<u64>()), 0..3)).prop_map(|(request, values)| DataRequest::Put {
             request,
             worker: WorkerId(3),
@@ -197,12 +247,10 @@ pub fn data_reply() -> impl Strategy<Value = DataReply> {
         payload().prop_map(data::Value::Here),
         Just(data::Value::NotThere),
         failure().prop_map(data::Value::Failed),
+        Just(data::Value::Busy),
     ];
-    (any::<u64>(), vec((task(), value), 0..4), any::<bool>()).prop_map(|(request, values, last)| DataReply::Values {
-        request,
-        values,
-        last,
-    })
+    (any::<u64>(), vec((value_id(), value), 0..4), any::<bool>())
+        .prop_map(|(request, values, last)| DataReply::Values { request, values, last })
 }
 
 pub fn supervisor_to_scheduler() -> impl Strategy<Value = SupervisorToScheduler> {

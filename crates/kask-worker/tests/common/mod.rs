@@ -1,17 +1,21 @@
-//! A worker core with a pretended shell: a store, runners, and messages that all go through the codec.
+//! A worker core with a pretended shell: a store, a disk, runners, and messages that all go through the codec.
 //!
 //! The rig obeys actions as a shell does and asserts what every shell relies on: inputs and functions are there when an
-//! attempt runs, and the store never holds more or less than the core believes.
+//! attempt runs, and store and disk never hold more or less than the core believes. The disk answers when the test says so.
 
 // Each test file uses its own part of the vocabulary.
 #![allow(dead_code)]
 
+pub mod play;
+
 use kask_graph::Slots;
-use kask_types::{Attempt, BlobId, Failure, Incarnation, Payload, Resources, TaskId, TaskName, Tick, WorkerId};
+use kask_types::{
+    Attempt, BlobId, Failure, Incarnation, Payload, Resources, TaskId, TaskName, Tick, ValueId, WorkerId,
+};
 use kask_wire::worker::{FetchProblem, Finished, Input, Peer, Priority};
 use kask_wire::{ComputeTask, SchedulerToWorker, WorkerToScheduler};
-use kask_worker::{Action, Config, Event, Outcome, TaskDone, Worker};
-use std::collections::{BTreeMap, BTreeSet};
+use kask_worker::{Action, Config, Event, MemoryConfig, Outcome, SpillProblem, TaskDone, Worker};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub const ME: WorkerId = WorkerId(0);
@@ -25,7 +29,17 @@ pub fn blob(n: u128) -> BlobId {
 }
 
 pub fn input(of: TaskId, holders: &[u32]) -> Input {
-    Input { task: of, nbytes: 100, holders: holders.iter().map(|&id| WorkerId(id)).collect() }
+    Input { task: of, part: None, nbytes: 100, holders: holders.iter().map(|&id| WorkerId(id)).collect() }
+}
+
+/// One part of a value, which peers have.
+pub fn part(of: TaskId, part: u32, nbytes: u64, holders: &[u32]) -> Input {
+    Input { part: Some(part), nbytes, ..input(of, holders) }
+}
+
+/// A budget of exactly so many bytes.
+pub fn budget(nbytes: u64) -> MemoryConfig {
+    MemoryConfig { limit_bytes: 2 * nbytes, target_milli: 500, ..MemoryConfig::default() }
 }
 
 /// Attempt 1 at a task that calls nothing.
@@ -42,6 +56,7 @@ pub fn compute(of: TaskId, inputs: Vec<Input>) -> ComputeTask {
         inputs,
         priority: Priority { order: of.slot, ..Priority::default() },
         resources: None,
+        memory_bytes: 0,
     }
 }
 
@@ -57,23 +72,48 @@ pub fn failure() -> Failure {
 
 pub struct Rig {
     pub worker: Worker,
+    pub worker_threads: u32,
     pub now: Tick,
-    pub store: BTreeSet<TaskId>,
+    /// Whole values in memory, and their sizes.
+    pub store: BTreeMap<TaskId, u64>,
+    pub parts: BTreeMap<ValueId, u64>,
+    pub disk: BTreeMap<TaskId, u64>,
+    /// What the disk has been asked to write and to read and has not answered, in order, and whether the value is still wanted.
+    pub writes: VecDeque<(TaskId, bool)>,
+    pub reads: VecDeque<(TaskId, bool)>,
+    pub written_bytes: u64,
+    pub read_bytes: u64,
     pub blobs: BTreeSet<BlobId>,
     pub running: BTreeMap<(TaskId, Attempt), ComputeTask>,
-    pub requests: BTreeMap<u64, (WorkerId, Vec<TaskId>)>,
+    pub requests: BTreeMap<u64, (WorkerId, Vec<ValueId>)>,
     pub asked_at: BTreeMap<u64, Tick>,
     pub said: Vec<WorkerToScheduler>,
     pub ran: Vec<TaskId>,
     pub closed: Option<Arc<str>>,
+    /// The tables are compared after so many events.
+    pub check_every: u64,
+    events: u64,
 }
 
 impl Rig {
     pub fn new(config: Config) -> Rig {
-        let mut rig = Rig {
+        let mut rig = Rig::unregistered(config);
+        rig.hears(SchedulerToWorker::Registered { worker: ME, heartbeat_ms: 1000 });
+        rig
+    }
+
+    pub fn unregistered(config: Config) -> Rig {
+        Rig {
+            worker_threads: config.nthreads,
             worker: Worker::new(config),
             now: Tick(0),
-            store: BTreeSet::new(),
+            store: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            writes: VecDeque::new(),
+            reads: VecDeque::new(),
+            written_bytes: 0,
+            read_bytes: 0,
             blobs: BTreeSet::new(),
             running: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -81,8 +121,15 @@ impl Rig {
             said: Vec::new(),
             ran: Vec::new(),
             closed: None,
-        };
-        rig.hears(SchedulerToWorker::Registered { worker: ME, heartbeat_ms: 1000 });
+            check_every: 1,
+            events: 0,
+        }
+    }
+
+    /// One runner, a budget of so many bytes, and two peers.
+    pub fn with_budget(nbytes: u64) -> Rig {
+        let mut rig = Rig::new(Config { memory: budget(nbytes), ..Config::default() });
+        (1..=2).for_each(|id| rig.peer_joins(id));
         rig
     }
 
@@ -120,11 +167,31 @@ impl Rig {
         while let Some(action) = self.worker.poll_action() {
             self.obey(action);
         }
-        self.worker.check();
-        for &task in &self.store {
-            assert!(self.worker.holds(task), "{task:?} lies in the store and the core has forgotten it");
+        self.events += 1;
+        if self.events.is_multiple_of(self.check_every) {
+            self.worker.check();
+            self.compare();
         }
-        assert_eq!(self.worker.inventory().0, self.store.len(), "the core believes in values that are not there");
+    }
+
+    /// What the core believes to be in memory and on disk is there, and nothing else.
+    fn compare(&self) {
+        for task in self.store.keys() {
+            assert!(self.worker.holds_in_memory(*task), "{task:?} lies in the store and the core has forgotten it");
+        }
+        let alone_on_disk = || self.disk.iter().filter(|(task, _)| !self.store.contains_key(task));
+        for (task, _) in alone_on_disk() {
+            assert!(self.worker.holds(*task) && !self.worker.holds_in_memory(*task), "{task:?} is on disk alone");
+        }
+        let held = self.store.len() + alone_on_disk().count() + self.parts.len();
+        assert_eq!(self.worker.inventory().0, held, "the core believes in values that are not there");
+        let bytes = self.store.values().chain(self.parts.values()).sum::<u64>();
+        assert_eq!(self.worker.metrics().3, bytes, "bytes in memory");
+        assert_eq!(
+            self.worker.memory_metrics().0,
+            alone_on_disk().map(|(_, bytes)| bytes).sum::<u64>(),
+            "bytes on disk"
+        );
         assert_eq!(self.worker.inventory().3, self.blobs.len(), "functions kept");
     }
 
@@ -132,7 +199,15 @@ impl Rig {
         match action {
             Action::Run(compute) => {
                 for input in &compute.inputs {
-                    assert!(self.store.contains(&input.task), "{:?} runs without {:?}", compute.task, input.task);
+                    let is_here = match input.part {
+                        None => self.store.contains_key(&input.task),
+                        Some(_) => {
+                            let part = ValueId { task: input.task, part: input.part };
+                            let whole = self.store.contains_key(&input.task) || self.disk.contains_key(&input.task);
+                            whole || self.parts.contains_key(&part)
+                        }
+                    };
+                    assert!(is_here, "{:?} runs without {:?}", compute.task, input.task);
                 }
                 if let Some(function) = compute.function {
                     assert!(self.blobs.contains(&function), "{:?} runs without its function", compute.task);
@@ -140,19 +215,38 @@ impl Rig {
                 self.ran.push(compute.task);
                 assert!(self.running.insert((compute.task, compute.attempt), compute).is_none(), "it runs already");
             }
-            Action::Fetch { request, peer, tasks } => {
-                assert!(!tasks.is_empty() && peer != ME);
+            Action::Fetch { request, peer, values } => {
+                assert!(!values.is_empty() && peer != ME);
                 let former = self.requests.iter().find(|(_, (other, _))| *other == peer).map(|(&former, _)| former);
                 if let Some(former) = former {
                     assert!(self.now.since_ns(self.asked_at[&former]) >= 60_000_000_000, "two requests to {peer:?}");
                     self.requests.remove(&former);
                 }
                 self.asked_at.insert(request, self.now);
-                self.requests.insert(request, (peer, tasks));
+                self.requests.insert(request, (peer, values));
             }
-            Action::Drop(tasks) => tasks.iter().for_each(|task| {
-                self.store.remove(task);
-            }),
+            Action::Drop(values) => values.iter().for_each(|value| self.throw_away(*value)),
+            Action::Spill(tasks) => {
+                for task in tasks {
+                    assert!(self.store.contains_key(&task), "{task:?} is to be written and is not in memory");
+                    assert!(!self.disk.contains_key(&task), "{task:?} is written again");
+                    self.writes.push_back((task, true));
+                }
+            }
+            Action::Evict(tasks) => {
+                for task in tasks {
+                    assert!(self.disk.contains_key(&task), "{task:?} leaves memory and is not on disk");
+                    assert!(self.store.remove(&task).is_some(), "{task:?} leaves memory and is not there");
+                    let named = |of: &ComputeTask| of.inputs.iter().any(|i| i.task == task && i.part.is_none());
+                    assert!(!self.running.values().any(named), "{task:?} leaves memory under a running task");
+                }
+            }
+            Action::Unspill(tasks) => {
+                for task in tasks {
+                    assert!(self.disk.contains_key(&task), "{task:?} is to be read and is not on disk");
+                    self.reads.push_back((task, true));
+                }
+            }
             Action::KeepBlobs(blobs) => self.blobs.extend(blobs.iter().map(|(id, _)| *id)),
             Action::DropBlobs(blobs) => {
                 for id in blobs {
@@ -169,9 +263,105 @@ impl Rig {
         }
     }
 
+    fn throw_away(&mut self, value: ValueId) {
+        if value.part.is_some() {
+            self.parts.remove(&value);
+            return;
+        }
+        self.store.remove(&value.task);
+        self.disk.remove(&value.task);
+        let pending = self.writes.iter_mut().chain(&mut self.reads);
+        pending.filter(|(task, _)| *task == value.task).for_each(|(_, wanted)| *wanted = false);
+    }
+
+    /// A value comes to the store. What counts is its size, not that of its copy on disk.
+    pub fn puts(&mut self, of: TaskId, nbytes: u64) {
+        self.store.insert(of, nbytes);
+        self.disk.entry(of).and_modify(|on_disk| *on_disk = nbytes);
+    }
+
+    /// A client puts a value here.
+    pub fn stores(&mut self, of: TaskId, nbytes: u64) {
+        self.puts(of, nbytes);
+        self.event(Event::Stored { task: of, nbytes });
+    }
+
+    /// The disk answers the oldest write. `false` when there is none.
+    pub fn writes_one(&mut self, answer: Result<(), SpillProblem>) -> bool {
+        let Some((task, wanted)) = self.writes.pop_front() else { return false };
+        if answer.is_ok() && wanted {
+            let nbytes = self.store[&task];
+            self.disk.insert(task, nbytes);
+            self.written_bytes += nbytes;
+        }
+        self.event(Event::Spilled(vec![(task, answer.map(|()| 7))]));
+        true
+    }
+
+    /// The disk answers some write, the oldest of its value.
+    pub fn writes_some(&mut self, which: usize, answer: Result<(), SpillProblem>) {
+        if !self.writes.is_empty() {
+            let task = self.writes[which % self.writes.len()].0;
+            let at = self.writes.iter().position(|(other, _)| *other == task).expect("it was found above");
+            let moved = self.writes.remove(at).expect("it was found above");
+            self.writes.push_front(moved);
+            self.writes_one(answer);
+        }
+    }
+
+    /// The disk answers some read, the oldest of its value.
+    pub fn reads_some(&mut self, which: usize, answer: Result<(), SpillProblem>) {
+        if !self.reads.is_empty() {
+            let task = self.reads[which % self.reads.len()].0;
+            let at = self.reads.iter().position(|(other, _)| *other == task).expect("it was found above");
+            let moved = self.reads.remove(at).expect("it was found above");
+            self.reads.push_front(moved);
+            self.reads_one(answer);
+        }
+    }
+
+    pub fn writes_all(&mut self) {
+        while self.writes_one(Ok(())) {}
+    }
+
+    /// The disk answers the oldest read. `false` when there is none.
+    pub fn reads_one(&mut self, answer: Result<(), SpillProblem>) -> bool {
+        let Some((task, wanted)) = self.reads.pop_front() else { return false };
+        if answer.is_ok() && wanted {
+            let nbytes = self.disk[&task];
+            self.store.insert(task, nbytes);
+            self.read_bytes += nbytes;
+        }
+        self.event(Event::Unspilled(vec![(task, answer)]));
+        true
+    }
+
+    pub fn reads_all(&mut self) {
+        while self.reads_one(Ok(())) {}
+    }
+
+    /// Time passes; the worker is told when it asked to be.
+    pub fn waits(&mut self, ms: u64) {
+        let until = self.now.after_ms(ms);
+        while let Some(due) = self.worker.next_deadline().filter(|due| *due <= until) {
+            self.now = due.max(self.now);
+            self.event(Event::Tick);
+            assert!(self.worker.next_deadline().is_none_or(|next| next > due), "a deadline that does not pass");
+        }
+        self.now = until;
+        self.event(Event::Tick);
+    }
+
     /// Everything said since the last time.
     pub fn heard(&mut self) -> Vec<WorkerToScheduler> {
         std::mem::take(&mut self.said)
+    }
+
+    /// The same, without heartbeats and how the worker stands for memory.
+    pub fn heard_of_tasks(&mut self) -> Vec<WorkerToScheduler> {
+        let mut heard = self.heard();
+        heard.retain(|said| !matches!(said, WorkerToScheduler::Heartbeat(_) | WorkerToScheduler::Pressure(_)));
+        heard
     }
 
     /// The tasks handed to the runners since the last time.
@@ -182,8 +372,8 @@ impl Rig {
     pub fn done(&mut self, of: TaskId, attempt: u32, outcome: Outcome) {
         let attempt = Attempt(attempt);
         self.running.remove(&(of, attempt)).expect("the test ends what runs");
-        if let Outcome::Value { .. } = outcome {
-            self.store.insert(of);
+        if let Outcome::Value { nbytes } = outcome {
+            self.puts(of, nbytes);
         }
         let done = TaskDone { task: of, attempt, outcome, duration_ns: 1000, started_us: 5, runner: 0 };
         self.event(Event::TaskDone(done));
@@ -193,8 +383,17 @@ impl Rig {
         self.done(of, attempt, Outcome::Value { nbytes: 8 });
     }
 
+    pub fn gives_bytes(&mut self, of: TaskId, nbytes: u64) {
+        self.done(of, 1, Outcome::Value { nbytes });
+    }
+
     /// The peer answers the only request in flight to it.
-    pub fn answers(&mut self, peer: u32, results: &[(TaskId, Result<u64, FetchProblem>)], last: bool) {
+    pub fn answers<V: Into<ValueId> + Copy>(
+        &mut self,
+        peer: u32,
+        results: &[(V, Result<u64, FetchProblem>)],
+        last: bool,
+    ) {
         let asked = self.requests.iter().find(|(_, (id, _))| *id == WorkerId(peer));
         let (&request, _) = asked.expect("a request to the peer is in flight");
         if last {
@@ -203,19 +402,27 @@ impl Rig {
         self.answers_late(request, peer, results, last);
     }
 
-    pub fn answers_late(
+    pub fn answers_late<V: Into<ValueId> + Copy>(
         &mut self,
         request: u64,
         peer: u32,
-        results: &[(TaskId, Result<u64, FetchProblem>)],
+        results: &[(V, Result<u64, FetchProblem>)],
         last: bool,
     ) {
-        for (task, result) in results {
-            if result.is_ok() {
-                self.store.insert(*task);
+        let results: Vec<_> = results.iter().map(|&(value, result)| (value.into(), result)).collect();
+        for (value, result) in &results {
+            match (result, value.part) {
+                (Ok(nbytes), None) => {
+                    self.puts(value.task, *nbytes);
+                }
+                // A part that is here already stays.
+                (Ok(nbytes), Some(_)) => {
+                    self.parts.entry(*value).or_insert(*nbytes);
+                }
+                (Err(_), _) => {}
             }
         }
-        self.event(Event::Fetched { request, peer: WorkerId(peer), results: results.to_vec(), last });
+        self.event(Event::Fetched { request, peer: WorkerId(peer), results, last });
     }
 }
 

@@ -1,0 +1,90 @@
+//! Tells a worker with a memory limit what its process takes.
+//!
+//! What counts is what its supervisor counts, its own memory and its arena, and besides the values that it has mapped from
+//! disk: those take none of its own memory, but are among the values that the worker sets against what it is told here.
+//! Several workers may live in one process: each is told what its own values take, and an equal share of what no worker's
+//! values take.
+
+use crate::host::WorkerHost;
+use crate::procfs::own_memory_bytes;
+use crate::spill::mapped_bytes;
+use kask_net::reactor::drive;
+use kask_worker::Event;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tracing::warn;
+
+/// How often memory is looked at.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// What each worker's values take of this process's memory.
+static WORKERS: Mutex<Vec<Weak<AtomicU64>>> = Mutex::new(Vec::new());
+
+/// What one worker's values take.
+pub(crate) struct Managed(Arc<AtomicU64>);
+
+impl Managed {
+    /// Counts a worker in.
+    pub(crate) fn new() -> Managed {
+        let bytes = Arc::new(AtomicU64::new(0));
+        let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.push(Arc::downgrade(&bytes));
+        Managed(bytes)
+    }
+
+    pub(crate) fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// This worker's share of what the process takes.
+    fn share_of(&self, process_bytes: u64) -> u64 {
+        let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<u64> =
+            workers.iter().filter_map(Weak::upgrade).map(|bytes| bytes.load(Ordering::Relaxed)).collect();
+        share(process_bytes, self.0.load(Ordering::Relaxed), &all)
+    }
+}
+
+fn share(process_bytes: u64, mine: u64, all: &[u64]) -> u64 {
+    let unmanaged = process_bytes.saturating_sub(all.iter().sum());
+    match all.len() as u64 {
+        0 | 1 => process_bytes,
+        workers => mine.min(process_bytes) + unmanaged / workers,
+    }
+}
+
+/// Watches until the worker has ended.
+pub(crate) fn start(host: &Arc<WorkerHost>) {
+    let watched = Arc::downgrade(host);
+    let body = move || {
+        while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
+            let process_bytes = host.managed.share_of(own_memory_bytes() + mapped_bytes());
+            host.post(Event::Memory { process_bytes });
+            drive(host);
+            std::thread::sleep(PERIOD);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name(format!("kask-{}-memory", host.name())).spawn(body) {
+        warn!(%error, "the worker's memory is not watched");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_worker_alone_answers_for_all_of_the_process() {
+        assert_eq!(share(100, 60, &[60]), 100);
+    }
+
+    #[test]
+    fn workers_share_what_is_no_value() {
+        assert_eq!(share(100, 60, &[60, 20]), 70);
+        assert_eq!(share(100, 20, &[60, 20]), 30);
+        // Values that are shared between them are counted twice.
+        assert_eq!(share(100, 80, &[80, 80]), 80);
+    }
+}

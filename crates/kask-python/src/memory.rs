@@ -1,0 +1,50 @@
+//! How much memory there is, and what workers may use of it.
+
+use kask_executor::memory_limits::{self, MemoryLimits};
+use kask_executor::memory_settings::{MemoryOptions, SpillCompression};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+
+/// Bytes that this process may use; 0 when it cannot be told.
+#[pyfunction]
+pub fn memory_limit_bytes() -> u64 {
+    MemoryLimits::of_this_process().limit().map_or(0, |limit| limit.bytes)
+}
+
+/// What `memory_limit="auto"` gives each of `workers`.
+#[pyfunction]
+pub fn auto_memory_limit(workers: usize, processes: bool) -> u64 {
+    memory_limits::auto_limit_bytes(workers, processes)
+}
+
+/// What Python says of spilling: a dict with these entries.
+#[derive(FromPyObject, Default)]
+#[pyo3(from_item_all)]
+pub struct Spill {
+    target: f64,
+    directory: Option<PathBuf>,
+    limit: u64,
+    reserve: Option<u64>,
+    compression: Option<String>,
+}
+
+impl Spill {
+    /// As the engine says it, together with the limit of each worker.
+    pub fn with_limit(self, limit_bytes: u64) -> PyResult<MemoryOptions> {
+        if !(0.0..1.0).contains(&self.target) {
+            let problem = format!("memory.target is a share above 0 and below 1, not {}", self.target);
+            return Err(PyValueError::new_err(problem));
+        }
+        let compression = self.compression.as_deref().map(str::parse::<SpillCompression>).transpose();
+        let spill_compression = compression.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(MemoryOptions {
+            limit_bytes,
+            target: self.target,
+            spill_directory: self.directory,
+            spill_max_bytes: self.limit,
+            spill_reserve_bytes: self.reserve,
+            spill_compression: spill_compression.unwrap_or_default(),
+        })
+    }
+}

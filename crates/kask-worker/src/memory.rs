@@ -1,0 +1,226 @@
+//! The budget: how much values may take, and how much is taken.
+//!
+//! What counts as *taken* is what values in memory weigh, what is on its way into memory (from peers or from disk), and what was
+//! promised to admitted attempts for their results. The budget is a share of the limit, less where the process takes
+//! memory that is no value. Nothing is brought to memory or started for which there is no room (`admission`); room is made by
+//! giving values up (`victims`); what is answered when they are written and read is in `spill`, what the scheduler is told
+//! in `pressure`.
+
+use crate::api::MemoryConfig;
+use crate::worker::Worker;
+use kask_types::Tick;
+
+/// After a write failed, the disk is tried again when so much time has passed.
+const DISK_REST_MS: u64 = 5_000;
+
+/// After something was removed from a full disk, it is tried again so soon.
+const DISK_FREED_MS: u64 = 100;
+
+/// What the whole process may take beyond which it is likely to be killed, in thousandths of the limit.
+const CEILING_MILLI: u64 = 950;
+
+/// What the process may take, values and all else, in thousandths of the limit.
+const PROCESS_MILLI: u64 = 900;
+
+#[derive(Debug)]
+pub(crate) struct Memory {
+    config: MemoryConfig,
+    /// Set aside for results and for the parts that attempts read of values here.
+    pub(crate) promised: u64,
+    /// What the process takes, as far as is known.
+    process_bytes: u64,
+    /// The smoothed part of it that is no value.
+    unmanaged: u64,
+    disk: Disk,
+    /// Something was removed from the disk since it was last looked at.
+    disk_freed: bool,
+}
+
+/// How the disk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    /// There is none.
+    Absent,
+    /// It takes what it is given.
+    Usable,
+    /// It was full, or failed; it will be tried again.
+    Full { retry: Tick },
+    /// It was, and whether it still is will be found out with one value.
+    Doubtful,
+}
+
+impl Memory {
+    pub(crate) fn new(config: MemoryConfig) -> Memory {
+        let disk = if config.can_spill { Disk::Usable } else { Disk::Absent };
+        Memory { config, promised: 0, process_bytes: 0, unmanaged: 0, disk, disk_freed: false }
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.config.limit_bytes > 0
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.config.limit_bytes
+    }
+
+    pub(crate) fn unmanaged(&self) -> u64 {
+        self.unmanaged
+    }
+
+    fn share(&self, milli: u64) -> u64 {
+        (u128::from(self.config.limit_bytes) * u128::from(milli) / 1000) as u64
+    }
+
+    /// What may be taken.
+    pub(crate) fn budget(&self) -> u64 {
+        let target = self.share(self.config.target_milli.into());
+        let left = self.share(PROCESS_MILLI).saturating_sub(self.unmanaged);
+        target.min(left).max(self.config.limit_bytes / 10)
+    }
+
+    /// What may be taken when nothing else helps.
+    pub(crate) fn ceiling(&self) -> u64 {
+        self.share(CEILING_MILLI).saturating_sub(self.unmanaged).max(self.budget())
+    }
+
+    /// Values are chosen to go in lots of this size at least, and so much room is kept ready.
+    pub(crate) fn lot(&self) -> u64 {
+        self.budget() / 10
+    }
+
+    /// A measurement came.
+    pub(crate) fn measured(&mut self, process_bytes: u64, resident: u64) {
+        self.process_bytes = process_bytes;
+        let unmanaged = process_bytes.saturating_sub(resident);
+        self.unmanaged = self.unmanaged - self.unmanaged / 4 + unmanaged / 4;
+    }
+
+    /// What left memory since the last measurement is not waited for.
+    pub(crate) fn evicted(&mut self, nbytes: u64) {
+        self.process_bytes = self.process_bytes.saturating_sub(nbytes);
+    }
+
+    /// By how much the process takes more than is good.
+    pub(crate) fn overweight(&self) -> u64 {
+        self.process_bytes.saturating_sub(self.share(self.config.pause_milli.into()))
+    }
+
+    pub(crate) fn disk_is_usable(&self) -> bool {
+        self.disk == Disk::Usable
+    }
+
+    /// Whether a value may be given to the disk, and if so, whether only one.
+    pub(crate) fn disk_takes(&self) -> Option<DiskTakes> {
+        match self.disk {
+            Disk::Usable => Some(DiskTakes::Many),
+            Disk::Doubtful => Some(DiskTakes::One),
+            Disk::Absent | Disk::Full { .. } => None,
+        }
+    }
+
+    pub(crate) fn disk_took(&mut self) {
+        self.disk = Disk::Usable;
+    }
+
+    pub(crate) fn disk_failed(&mut self, now: Tick) {
+        self.disk = Disk::Full { retry: now.after_ms(DISK_REST_MS) };
+        self.disk_freed = false;
+    }
+
+    pub(crate) fn left_disk(&mut self, was_there: bool) {
+        self.disk_freed |= was_there;
+    }
+
+    /// Looks whether a full disk may be tried again; `true` when it has just become so.
+    pub(crate) fn look_at_disk(&mut self, now: Tick) -> bool {
+        let Disk::Full { retry } = self.disk else { return false };
+        let retry = if std::mem::take(&mut self.disk_freed) { retry.min(now.after_ms(DISK_FREED_MS)) } else { retry };
+        self.disk = if retry <= now { Disk::Doubtful } else { Disk::Full { retry } };
+        retry <= now
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        match self.disk {
+            Disk::Full { retry } => Some(retry),
+            Disk::Absent | Disk::Usable | Disk::Doubtful => None,
+        }
+    }
+
+    /// What is in the way of writing, for people.
+    pub(crate) fn disk_trouble(&self) -> &'static str {
+        match self.disk {
+            Disk::Absent => "there is no disk to spill to",
+            Disk::Full { .. } | Disk::Doubtful => "the disk to spill to is full",
+            Disk::Usable => "they cannot be pickled",
+        }
+    }
+}
+
+/// How much may be given to the disk at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskTakes {
+    Many,
+    One,
+}
+
+impl Worker {
+    /// Bytes on their way to memory, or promised to attempts.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        let coming = self.fetcher.wanted_bytes() + self.values.weights().unspilling;
+        self.memory.promised.saturating_add(coming)
+    }
+
+    /// What is taken of the budget.
+    pub(crate) fn taken(&self) -> u64 {
+        self.values.weights().resident.saturating_add(self.reserved_bytes())
+    }
+
+    /// How much too little room there is for `more`.
+    pub(crate) fn shortage(&self, more: u64) -> u64 {
+        self.taken().saturating_add(more).saturating_sub(self.memory.budget())
+    }
+
+    /// Whether nothing new should be started beside what runs.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.memory.is_limited() && self.memory.overweight() > 0 && self.attempts.active() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(limit_bytes: u64) -> Memory {
+        Memory::new(MemoryConfig { limit_bytes, ..MemoryConfig::default() })
+    }
+
+    #[test]
+    fn what_the_process_takes_beside_values_comes_off_the_budget_but_never_all_of_it() {
+        let mut memory = memory(1000);
+        assert_eq!(memory.budget(), 600);
+        for _ in 0..50 {
+            memory.measured(500, 100);
+        }
+        assert!((500..=515).contains(&memory.budget()), "{}", memory.budget());
+        for _ in 0..50 {
+            memory.measured(5000, 100);
+        }
+        assert_eq!((memory.budget(), memory.overweight()), (100, 4150));
+    }
+
+    #[test]
+    fn a_full_disk_is_tried_again_after_a_while_or_when_something_was_removed() {
+        let mut memory = memory(1000);
+        memory.disk_failed(Tick(0));
+        assert!(!memory.look_at_disk(Tick::from_ms(4_999)) && memory.disk_takes().is_none());
+        assert!(memory.look_at_disk(Tick::from_ms(5_000)));
+        assert_eq!(memory.disk_takes(), Some(DiskTakes::One));
+        memory.disk_failed(Tick::from_ms(5_000));
+        memory.left_disk(true);
+        assert!(!memory.look_at_disk(Tick::from_ms(5_010)));
+        assert_eq!(memory.next_deadline(), Some(Tick::from_ms(5_110)));
+        assert!(memory.look_at_disk(Tick::from_ms(5_110)));
+        memory.disk_took();
+        assert_eq!(memory.disk_takes(), Some(DiskTakes::Many));
+    }
+}

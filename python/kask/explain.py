@@ -1,0 +1,246 @@
+"""``kask.explain``: what computing collections would take, told before anything runs.
+
+Rust expands and orders the graph, plays a run through and adds everything up; here it is only printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from kask.base import Work, engine_for
+from kask.units import format_bytes, parse_bytes
+
+__all__ = ["Explanation", "Family", "Need", "explain"]
+
+
+class Family(NamedTuple):
+    """The tasks of one family that would run: those of a layer, or of delayed calls of the same function."""
+
+    prefix: str
+    kind: str
+    tasks: int
+    edges: int
+    result_bytes: int
+    unknown: int
+
+
+class Need(NamedTuple):
+    """What one task needs in the memory of its worker."""
+
+    family: str
+    task: str
+    inputs: int
+    inputs_bytes: int
+    own_bytes: int
+    largest_bytes: int
+
+    @property
+    def needs_bytes(self) -> int:
+        """Inputs and the task itself together."""
+        return self.inputs_bytes + self.own_bytes
+
+
+class Explanation:
+    """What computing collections would take.
+
+    Attributes
+    ----------
+    families : list of Family
+        In the order in which their first tasks would run, with the number of tasks and of inputs, the bytes of all their results,
+        and how many of them have a result of unknown size.
+    tasks, edges : int
+        Tasks that would run, and inputs of all of them.
+    produced_bytes : int
+        All results together.
+    unknown : int
+        Tasks whose result has no known size; they count as nothing.
+    peak_bytes : int
+        The most that would be held at once.
+    peak_family : str or None
+        The family of the task that brings the peak.
+    peak_values : int
+        The most results that would be held at once, whatever their size.
+    largest : Need or None
+        The task that needs most.
+    verdict : {"fits", "spills", "cannot fit", "unknown"}
+        Whether it fits in the memory of the workers. "unknown" when there is no known size at all.
+    spilled_bytes : int
+        What is on disk at the peak.
+    runners, workers, limit_bytes : int
+        What it would run on; ``limit_bytes`` is the memory of a worker, 0 without a limit.
+    hint : str or None
+        What to do about it.
+    """
+
+    def __init__(self, found: Mapping[str, Any], runners: int, workers: int, limit_bytes: int) -> None:
+        self.families = [Family(*row) for row in found["layers"]]
+        self.tasks = sum(family.tasks for family in self.families)
+        self.edges = sum(family.edges for family in self.families)
+        self.produced_bytes: int = found["produced_bytes"]
+        self.unknown: int = found["unknown"]
+        self.peak_bytes: int = found["peak_bytes"]
+        self.peak_family: str | None = found["peak_family"]
+        self.peak_values: int = found["peak_values"]
+        self.largest = Need(**found["largest"]) if found["largest"] else None
+        self.verdict: str = found["verdict"] if self.largest else "unknown"
+        self.spilled_bytes: int = found["spilled_bytes"]
+        self.runners, self.workers, self.limit_bytes = runners, workers, limit_bytes
+        self.hint: str | None = None
+        if self.verdict == "cannot fit" and self.largest:
+            self.hint = _advice(self.largest, limit_bytes)
+        elif self.verdict == "unknown" and self.tasks:
+            self.hint = (
+                "say how large results are with kask.annotate(result_bytes='256MiB') or sizes={'family': '256MiB'}"
+            )
+
+    def __repr__(self) -> str:
+        head = ("family", "kind", "tasks", "edges", "each", "all")
+        rows = [head, *map(_cells, self.families)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "-" * max(map(len, lines)))
+        return "\n".join([*lines, "", *(f"{name}: {text}" for name, text in self._facts())])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("family", "kind", "tasks", "edges", "each", "all"))
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(family))}</tr>" for family in self.families
+        )
+        facts = "".join(f"<li><b>{escape(name)}</b>: {escape(text)}</li>" for name, text in self._facts())
+        return f"<table><tr>{head}</tr>{rows}</table><ul>{facts}</ul>"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("tasks", f"{self.tasks:,}, reading {self.edges:,} inputs")]
+        known = self.tasks - self.unknown
+        results = f"{format_bytes(self.produced_bytes)} in all" if known else "sizes are not known"
+        if known and self.unknown:
+            results += f", and {self.unknown:,} of {self.tasks:,} of unknown size"
+        facts.append(("results", f"{results}; at most {self.peak_values:,} held at once"))
+        if self.peak_family is not None:
+            facts.append(("peak", f"{format_bytes(self.peak_bytes)}, when a task of {self.peak_family!r} starts"))
+        if self.largest is not None:
+            facts.append(("largest task", _need_text(self.largest)))
+        facts.append(("verdict", self._verdict_text()))
+        if self.hint:
+            facts.append(("hint", self.hint))
+        return facts
+
+    def _verdict_text(self) -> str:
+        limit = f"{format_bytes(self.limit_bytes)} each" if self.limit_bytes else "no memory limit"
+        where = f"{_count(self.workers, 'worker')} with {_count(self.runners, 'runner')} and {limit}"
+        match self.verdict:
+            case "fits":
+                return f"fits in {where}"
+            case "spills":
+                return f"fits in {where} with {format_bytes(self.spilled_bytes)} on disk"
+            case "cannot fit":
+                return f"cannot fit in {where}, even with everything else on disk"
+        return f"unknown for {where}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _cells(family: Family) -> tuple[str, ...]:
+    known = family.tasks - family.unknown
+    each = format_bytes(family.result_bytes // known) if known else "?"
+    total = f"{format_bytes(family.result_bytes)}{' + ?' if family.unknown else ''}" if known else "?"
+    return (family.prefix, family.kind, f"{family.tasks:,}", f"{family.edges:,}", each, total)
+
+
+def _need_text(need: Need) -> str:
+    parts = f"{_count(need.inputs, 'input')} {format_bytes(need.inputs_bytes)}, itself {format_bytes(need.own_bytes)}"
+    return f"{format_bytes(need.needs_bytes)} for {need.family!r} ({parts})"
+
+
+def _advice(need: Need, limit_bytes: int) -> str:
+    share = limit_bytes / need.needs_bytes
+    if not need.largest_bytes:
+        return f"give workers a memory_limit of at least {format_bytes(need.needs_bytes)}"
+    smaller = f"chunks of at most {format_bytes(int(need.largest_bytes * share))} instead of {format_bytes(need.largest_bytes)}"
+    # Smaller chunks of the same data are more chunks: a task that reads many must also read no more of them.
+    fewer = f" (and no more than {need.inputs} of them for one task)" if need.inputs > 2 else ""
+    return f"{smaller}{fewer} would fit, or workers with a memory_limit of at least {format_bytes(need.needs_bytes)}"
+
+
+def cannot_fit(need: Mapping[str, Any], limit_bytes: int) -> tuple[str, str]:
+    """Message and hint of the error for a graph with a task that is larger than any worker. Called from Rust."""
+    largest = Need(**need)
+    parts = f"{format_bytes(largest.inputs_bytes)} for its {_count(largest.inputs, 'input')}, {format_bytes(largest.own_bytes)} for itself"
+    message = (
+        f"a task of {largest.family!r} needs {format_bytes(largest.needs_bytes)} ({parts}) and workers have {format_bytes(limit_bytes)}: "
+        "it cannot run even if everything else is on disk, so nothing was submitted"
+    )
+    return message, _advice(largest, limit_bytes)
+
+
+def _capacity(workers: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, int]:
+    """(runners, workers, memory of a worker) of an engine."""
+    limits: Sequence[int] = [worker["memory_limit"] for worker in workers.values()]
+    return (
+        sum(worker["nthreads"] for worker in workers.values()) or 1,
+        len(limits) or 1,
+        max(limits, default=0) if all(limits) else 0,
+    )
+
+
+def explain(
+    *args: Any,
+    traverse: bool = True,
+    scheduler: Any = None,
+    memory_limit: str | int | None = None,
+    sizes: Mapping[str, str | int] | None = None,
+) -> Explanation:
+    """Say what computing collections would take, and whether it fits, without running anything.
+
+    The order in which tasks would run is played through with as many runners as there are, every task taking as long as any other.
+
+    Parameters
+    ----------
+    *args : object
+        Collections, or containers with collections inside.
+    traverse : bool
+        Whether to look into containers.
+    scheduler : str or Client, optional
+        Where it would run, as for :func:`kask.compute`.
+    memory_limit : str or int, optional
+        Memory of each worker, such as ``"4GiB"``; by default what the workers have.
+    sizes : dict, optional
+        How large results are, by family, where the tasks are not annotated with ``result_bytes``: ``{"load": "256MiB"}``.
+
+    Returns
+    -------
+    Explanation
+        Prints as a table, also in notebooks.
+
+    Examples
+    --------
+    >>> import kask
+    >>> @kask.delayed(result_bytes="100MiB")
+    ... def load(i):
+    ...     return bytes(i)
+    >>> found = kask.explain([load(i) for i in range(20)], memory_limit="1GiB")
+    >>> found.verdict, found.tasks, found.peak_bytes // 2**20
+    ('spills', 20, 2000)
+    >>> kask.explain(load(1), memory_limit="60MiB").verdict
+    'cannot fit'
+    """
+    work = Work(args, traverse, None)
+    if not work.collections:
+        raise TypeError(f"there is no lazy collection in what explain() was given: {args!r:.200}")
+    runners, workers, limit_bytes = _capacity(engine_for(scheduler).scheduler_info()["workers"])
+    if memory_limit is not None:
+        limit_bytes = parse_bytes(memory_limit)
+    learned = {family: parse_bytes(size) for family, size in (sizes or {}).items()}
+    keys = [output for outputs in work.outputs for output in outputs if isinstance(output, str)]
+    found = work.builder.explain(keys, runners, workers, limit_bytes, learned)
+    return Explanation(found, runners, workers, limit_bytes)

@@ -1,0 +1,212 @@
+"""What computing would take, told before it runs, and the refusal of what can never fit."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import kask
+from kask.base import Work
+from kask.distributed import Client, LocalCluster
+from kask.engine import Engine, GraphBuilder, Hole, Options
+from kask.exceptions import OutOfMemoryError, UnknownKeywordError
+from kask.explain import Explanation
+
+MIB = 2**20
+
+
+@kask.delayed(result_bytes="10MiB")
+def load(i):
+    return i
+
+
+@kask.delayed
+def total(items):
+    return sum(items)
+
+
+def small():
+    return total([load(i) for i in range(8)])
+
+
+def test_families_in_the_order_in_which_they_run():
+    found = small().explain()
+    assert [(family.prefix, family.kind, family.tasks, family.edges) for family in found.families] == [
+        ("load", "tasks", 8, 0),
+        ("total", "tasks", 1, 8),
+    ]
+    assert [(family.result_bytes, family.unknown) for family in found.families] == [(80 * MIB, 0), (0, 1)]
+    assert (found.tasks, found.edges, found.produced_bytes, found.unknown) == (9, 8, 80 * MIB, 1)
+    assert (found.peak_bytes, found.peak_family, found.peak_values) == (80 * MIB, "load", 9)
+    assert found.largest is not None
+    assert (found.largest.family, found.largest.inputs, found.largest.inputs_bytes) == ("total", 8, 80 * MIB)
+    assert found.largest.own_bytes == 0
+
+
+def test_nothing_runs():
+    ran = []
+    kask.explain([kask.delayed(ran.append)(1)], {"other": kask.delayed(ran.append)(2)})
+    assert ran == []
+
+
+def test_verdicts():
+    assert small().explain(memory_limit=0).verdict == "fits"
+    assert small().explain(memory_limit="100MiB").verdict == "fits"
+    spills = kask.explain([load(i) for i in range(8)], memory_limit="30MiB")
+    assert (spills.verdict, spills.spilled_bytes) == ("spills", 50 * MIB)
+    cannot = small().explain(memory_limit="40MiB")
+    assert cannot.verdict == "cannot fit"
+    assert cannot.hint == (
+        "chunks of at most 5.00 MiB instead of 10.00 MiB (and no more than 8 of them for one task) would fit, "
+        "or workers with a memory_limit of at least 80.00 MiB"
+    )
+    unknown = total([1]).explain()
+    assert unknown.verdict == "unknown" and "result_bytes" in str(unknown.hint)
+
+
+def test_sizes_can_be_given_by_family():
+    found = kask.explain(total([kask.delayed(abs)(i) for i in range(4)]), sizes={"abs": "1MiB", "total": 5})
+    assert (found.produced_bytes, found.unknown) == (4 * MIB + 5, 0)
+    # What is annotated counts.
+    assert kask.explain(load(1), sizes={"load": 1}).produced_bytes == 10 * MIB
+
+
+def test_what_a_task_needs_while_it_runs():
+    with kask.annotate(memory_bytes="1GiB", result_bytes=1000):
+        sort = kask.delayed(sorted)([3, 1])
+    found = sort.explain(memory_limit="512MiB")
+    assert found.largest is not None and found.verdict == "cannot fit"
+    assert (found.largest.own_bytes, found.largest.largest_bytes) == (2**30, 1000)
+    # It needs no more than an annotation around it says, where it says nothing itself.
+    with kask.annotate(memory_bytes="2MiB", retries=3):
+        inside = kask.delayed(abs, result_bytes=7)(1)
+    options = inside._lowered().options
+    assert (options.memory_bytes, options.result_bytes, options.retries) == (2 * MIB, 7, 3)
+
+
+def test_calls_share_their_options():
+    first, second = load(1)._lowered(), load(2)._lowered()
+    assert first.options is second.options
+
+
+def test_it_prints():
+    found = kask.explain([small(), kask.delayed("<b>")], memory_limit="30MiB")
+    lines = repr(found).splitlines()
+    assert lines[0].split() == ["family", "kind", "tasks", "edges", "each", "all"]
+    assert [line.split() for line in lines if line.startswith("load")] == [
+        ["load", "tasks", "8", "0", "10.00", "MiB", "80.00", "MiB"]
+    ]
+    assert "verdict: cannot fit" in repr(found) and "hint: chunks of at most" in repr(found)
+    html = found._repr_html_()
+    assert html.count("<tr>") == 1 + len(found.families) and "<td>load</td>" in html
+
+
+def test_grids_trees_and_shuffles():
+    builder = GraphBuilder()
+    x, s, t = (f"{name}-{i:032x}" for i, name in enumerate(("x", "s", "t"), 1))
+    sized = Options(result_bytes=MIB)
+    builder.add_blockwise(x, abs, (Hole(0),), [10, 10], [], wants_position=True, options=sized)
+    builder.add_shuffle(s, abs, abs, abs, (Hole(0),), (Hole(0),), (Hole(0),), x, [10, 10], [50], 5, options=sized)
+    builder.add_tree_reduce(t, sum, sum, (Hole(0),), s, [50], {0: 10}, options=sized)
+    rows = builder.explain([f"('{t}', 0)"], 1, 1, 0)["layers"]
+    assert [row[:5] for row in rows] == [
+        ("x", "blockwise", 100, 0, 100 * MIB),
+        ("s-split", "shuffle", 100, 100, 50 * MIB // 100 * 100),
+        ("s-merge", "shuffle", 5, 500, 50 * MIB),
+        ("s", "shuffle", 50, 50, 50 * MIB),
+        ("t", "tree", 6, 55, 6 * MIB),
+    ]
+    one = builder.explain([f"('{s}', 0)"], 1, 1, 0)["layers"]
+    assert [row[2] for row in one] == [100, 100, 1, 1]
+
+
+def test_a_million_tasks_in_no_time():
+    builder = GraphBuilder()
+    x, y, s = (f"{name}-{i:032x}" for i, name in enumerate("xys", 1))
+    grid = [1000, 430]
+    sized = Options(result_bytes=MIB)
+    builder.add_blockwise(x, abs, (Hole(0),), grid, [], wants_position=True, options=sized)
+    builder.add_blockwise(y, abs, (Hole(0),), grid, [(x, grid, [0, 1])], options=sized)
+    builder.add_tree_reduce(s, sum, sum, (Hole(0),), y, grid, {0: 2, 1: 2}, options=sized)
+    start = time.perf_counter()
+    found = Explanation(builder.explain([f"('{s}', 0)"], 8, 1, 2**30), 8, 1, 2**30)
+    took = time.perf_counter() - start
+    assert found.tasks > 1_000_000 and found.verdict == "fits"
+    assert found.peak_values < 60
+    # It takes less than one second on two busy cores.
+    assert took < 10
+
+
+@pytest.fixture(scope="module")
+def limited():
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="256MiB", processes=True)
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_submitted(limited, tmp_path):
+    ran = tmp_path / "ran"
+    with kask.annotate(result_bytes="100MiB"):
+        parts = [kask.delayed(ran.write_text)(str(i)) for i in range(6)]
+        whole = kask.delayed(len)(parts)
+    assert whole.explain().verdict == "cannot fit"
+    before = limited._engine.counters()["submitted"]
+    for run in (whole.compute, lambda: kask.compute(whole, 1), lambda: limited.compute(whole), whole.persist):
+        with pytest.raises(
+            OutOfMemoryError, match=r"task of 'len' needs 700.00 MiB \(600.00 MiB for its 6 inputs"
+        ) as error:
+            run()
+        assert isinstance(error.value, MemoryError)
+        assert (
+            "chunks of at most 36.57 MiB instead of 100.00 MiB (and no more than 6 of them for one task) would fit"
+            in error.value.hint
+        )
+    assert limited._engine.counters()["submitted"] == before
+    assert not ran.exists()
+
+
+def test_what_fits_is_computed(limited):
+    with kask.annotate(result_bytes="100MiB"):
+        pair = kask.delayed(max)(kask.delayed(abs)(-3), 2)
+    assert pair.compute() == 3
+    assert kask.compute(load(4), result_bytes=5) == (4,)
+
+
+def test_a_limit_is_needed_to_refuse_anything():
+    with kask.annotate(result_bytes="100PiB"):
+        assert kask.delayed(abs)(-1).compute(scheduler="sync") == 1
+
+
+@pytest.mark.parametrize("value", [True, "many", -1, [1], "1 parsec", float("nan"), float("inf")])
+def test_sizes_that_are_none(value):
+    with pytest.raises((TypeError, ValueError), match=r"result_bytes= must be"):
+        kask.delayed(abs, result_bytes=value)
+    with pytest.raises((TypeError, ValueError), match=r"memory_bytes= must be"), kask.annotate(memory_bytes=value):
+        pass
+
+
+def test_misspelt_annotations_are_refused():
+    with pytest.raises(UnknownKeywordError), kask.annotate(result_byte=1):
+        pass
+    with pytest.raises(TypeError, match="no lazy collection"):
+        kask.explain(1, 2)
+
+
+def test_a_graph_with_a_cycle_is_said_to_have_one():
+    builder = GraphBuilder()
+    x, y = (f"{name}-{i:032x}" for i, name in enumerate("xy", 1))
+    builder.add_blockwise(x, abs, (Hole(0),), [2], [(y, [2], [0])])
+    builder.add_blockwise(y, abs, (Hole(0),), [2], [(x, [2], [0])])
+    with pytest.raises(ValueError, match="cycle"):
+        builder.explain([f"('{x}', 0)"], 1, 1, 0)
+
+
+def test_a_builder_can_be_submitted_after_it_was_explained():
+    engine = Engine.synchronous()
+    work = Work((small(),), True, None)
+    (keys,) = work.outputs
+    assert work.builder.explain(keys, 1, 1, 0)["layers"]
+    (future,) = engine.submit_graph(work.builder, keys)
+    assert future.result(timeout=10) == sum(range(8))
+    engine.close(timeout=2.0)
