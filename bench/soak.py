@@ -50,7 +50,9 @@ def soak(name: str, batches: int) -> bool:
         growth = after / before - 1
         failed |= growth > ALLOWED_GROWTH
         role = "client" if pid == os.getpid() else "worker"
-        print(f"  {role} {pid}: {before / 2**20:.1f} MiB after {early * BATCH:,} tasks, {after / 2**20:.1f} MiB at the end: {growth:+.2%}")
+        print(
+            f"  {role} {pid}: {before / 2**20:.1f} MiB after {early * BATCH:,} tasks, {after / 2**20:.1f} MiB at the end: {growth:+.2%}"
+        )
     return failed
 
 

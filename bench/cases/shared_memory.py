@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import contenders
 import numpy as np
+
+import contenders
 from measure import Case, Contender, Goal
 from work import filled, first_and_last
 

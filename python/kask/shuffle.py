@@ -143,7 +143,9 @@ def sort_range(
     rows = [row if len(names) > 1 else (row,) for row in boundaries]
     for row in rows:
         if not isinstance(row, tuple | list) or len(row) != len(names):
-            raise ValueError(f"with {len(names)} columns in by= each boundary is a tuple of as many values, got {row!r}")
+            raise ValueError(
+                f"with {len(names)} columns in by= each boundary is a tuple of as many values, got {row!r}"
+            )
     keys = [(name, not up, na_position == "first") for name, up in zip(names, directions)]
     outputs = len(rows) + 1
     split = _SplitByRange(keys, [tuple(row) for row in rows], outputs, _groups(outputs))
@@ -227,7 +229,9 @@ def _chunks(chunks: Sequence[Sequence[int]], what: str) -> tuple[tuple[int, ...]
     found = tuple(tuple(int(size) for size in sizes) for sizes in chunks)
     for axis, sizes in enumerate(found):
         if not sizes or min(sizes) < 0:
-            raise ValueError(f"{what}= must have at least one size (0 or more) for each axis, got {sizes} for axis {axis}")
+            raise ValueError(
+                f"{what}= must have at least one size (0 or more) for each axis, got {sizes} for axis {axis}"
+            )
     return found
 
 
@@ -257,9 +261,7 @@ def _shuffled(
     # One node that has all inputs, and one for each output that has only that: as many references as inputs and outputs.
     all_inputs = Node(layers, (blocks,), {}, f"{prefix}-all-{reads[-32:]}", f"{prefix}-all", current_options())
     return [
-        Delayed(
-            Node(layers, (all_inputs,), {}, f"{prefix}-{engine.block_key(name, place)}", prefix, current_options())
-        )
+        Delayed(Node(layers, (all_inputs,), {}, f"{prefix}-{engine.block_key(name, place)}", prefix, current_options()))
         for place in range(math.prod(outputs))
     ]
 
@@ -324,6 +326,17 @@ def _to_arrow(table: Any) -> Any:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: kind.encode()})
 
 
+def _stream(table: Any) -> Any:
+    """What the kernels read. The stream of a table without rows has no batches, and would lose the categories."""
+    import pyarrow
+
+    if table.num_rows:
+        return table
+    columns = [column.chunk(0) if column.num_chunks else pyarrow.array([], column.type) for column in table.columns]
+    batch = pyarrow.RecordBatch.from_arrays(columns, schema=table.schema)
+    return pyarrow.RecordBatchReader.from_batches(table.schema, [batch])
+
+
 def _from_arrow(table: Any) -> Any:
     """The table as what its inputs were."""
     metadata = dict(table.schema.metadata or {})
@@ -343,7 +356,7 @@ class _SplitTable(_Described):
         self.by, self.outputs, self.groups = by, outputs, groups
 
     def __call__(self, table: Any, position: tuple[int, ...]) -> engine.Parts:
-        return engine.split_table(_to_arrow(table), self.by, self.outputs, self.groups)
+        return engine.split_table(_stream(_to_arrow(table)), self.by, self.outputs, self.groups)
 
 
 class _SplitByRange(_Described):
@@ -353,7 +366,7 @@ class _SplitByRange(_Described):
     def __call__(self, table: Any, position: tuple[int, ...]) -> engine.Parts:
         table = _to_arrow(table)
         by = ("range", self.keys, self._boundaries(table))
-        return engine.split_table(table, by, self.outputs, self.groups)
+        return engine.split_table(_stream(table), by, self.outputs, self.groups)
 
     def _boundaries(self, table: Any) -> Any:
         """The boundaries as a table, of the types that the columns have."""
@@ -362,7 +375,9 @@ class _SplitByRange(_Described):
         columns = {}
         for place, (name, _, _) in enumerate(self.keys):
             if name not in table.schema.names:
-                raise KeyError(f"there is no column {name!r}; the table has the columns {', '.join(table.schema.names)}")
+                raise KeyError(
+                    f"there is no column {name!r}; the table has the columns {', '.join(table.schema.names)}"
+                )
             kind = table.schema.field(name).type
             if pyarrow.types.is_dictionary(kind):
                 kind = kind.value_type
@@ -396,22 +411,24 @@ def _sorted(table: Any, keys: list[tuple[str, bool, bool]]) -> Any:
     import pyarrow
     import pyarrow.compute
 
-    places = [f"key{place}" for place in range(len(keys))]
-    columns = []
-    for name, _, _ in keys:
+    columns: list[Any] = []
+    order: list[tuple[str, str]] = []
+    for name, descending, nulls_first in keys:
         column = table.column(name)
         if pyarrow.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if pyarrow.types.is_floating(column.type):
             # NaN counts as missing.
-            column = pyarrow.compute.if_else(pyarrow.compute.is_nan(column), pyarrow.scalar(None, column.type), column)
+            nothing = pyarrow.scalar(None, column.type)
+            column = pyarrow.compute.if_else(pyarrow.compute.is_nan(column), nothing, column)
+        if column.null_count:
+            # Whether there is a value is a key of its own, so that missing ones go to their end for each column.
+            order.append((f"key{len(columns)}", "ascending" if nulls_first else "descending"))
+            columns.append(column.is_valid())
+        order.append((f"key{len(columns)}", "descending" if descending else "ascending"))
         columns.append(column)
-    order = pyarrow.compute.sort_indices(
-        pyarrow.table(columns, names=places),
-        sort_keys=[(place, "descending" if down else "ascending") for place, (_, down, _) in zip(places, keys)],
-        null_placement="at_start" if keys[0][2] else "at_end",
-    )
-    return table.take(order)
+    by = pyarrow.table(columns, names=[f"key{place}" for place in range(len(columns))])
+    return table.take(pyarrow.compute.sort_indices(by, sort_keys=order))
 
 
 # -- tasks: blocks

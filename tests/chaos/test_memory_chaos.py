@@ -9,9 +9,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from traces import MIB, arena_bytes, close, holders, is_running, line, memory_files, start_script, until
 
 from kask.distributed import Client, LocalCluster
-from traces import MIB, arena_bytes, close, holders, is_running, line, memory_files, start_script, until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -115,7 +115,7 @@ def test_a_client_with_views_is_killed(cluster, tmp_path):
             close(script)
         pids = [worker["pid"] for worker in cluster.workers.values()]
         with Client(cluster) as client:
-            until(lambda: client.scheduler_info()["tasks"] == 0, "its tasks are forgotten")  # noqa: B023
+            until(lambda: client.scheduler_info()["tasks"] == 0, "its tasks are forgotten")
             # What it looked at is free again: four times 512 MiB are more than the workers may have.
             until(lambda: sum(map(arena_bytes, pids)) <= 2 * KEPT, "its views are taken back")  # noqa: B023
         mine = arenas - {inode for pid in pids for inode in memory_files(pid)}
@@ -173,7 +173,10 @@ with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1 GiB") as cl
 
 def test_next_to_no_shared_memory_file_system():
     """256 MiB from worker to worker and to the client, where /dev/shm has 1 MiB."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode
+    ):
         pytest.skip("file systems cannot be mounted for one process alone")
     mount = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$@"'
     script = start_script(NO_SHARED_MEMORY, prefix=("unshare", "-m", "sh", "-c", mount, "sh"))

@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from traces import MIB, until
 
 import kask
 from kask.distributed import Client, LocalCluster
-from traces import MIB, until
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -108,7 +108,9 @@ def test_a_worker_is_added(cluster, expected):
         assert len(cluster.workers) == 3
         assert client.counters()["recomputed"] == 0
         # The new one took part.
-        work = {worker["name"]: worker["metrics"]["fetched_bytes"] for worker in client.scheduler_info()["workers"].values()}
+        work = {
+            worker["name"]: worker["metrics"]["fetched_bytes"] for worker in client.scheduler_info()["workers"].values()
+        }
         assert min(work.values()) > 0, work
 
 

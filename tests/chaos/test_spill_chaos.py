@@ -12,12 +12,26 @@ import time
 from pathlib import Path
 
 import pytest
+from traces import (
+    MIB,
+    block,
+    block_sum,
+    close,
+    files,
+    holders,
+    is_running,
+    line,
+    memory_files,
+    spilled,
+    start_script,
+    sums,
+    until,
+)
 
 import kask
 from kask import config
 from kask.distributed import Client, LocalCluster, wait
 from kask.exceptions import OutOfMemoryError
-from traces import MIB, block, block_sum, close, files, holders, is_running, line, memory_files, spilled, start_script, sums, until
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -89,14 +103,18 @@ class TestFullDisk:
             blocks = [kask.delayed(block)(seed) for seed in range(BLOCKS)]
             total = kask.delayed(sum)([kask.delayed(block_sum)(one) for one in blocks])
             with pytest.raises(OutOfMemoryError, match="has no room"):
-                client.compute(kask.delayed(sum)([kask.delayed(above)(one, total) for one in blocks])).result(timeout=60)
+                client.compute(kask.delayed(sum)([kask.delayed(above)(one, total) for one in blocks])).result(
+                    timeout=60
+                )
             assert client.submit(block_sum, client.submit(block, 3)).result(timeout=30) == sums(4)[3]
             assert [worker["deaths"] for worker in cluster.workers.values()] == [0]
 
     def test_a_worker_with_a_roomy_disk_takes_the_values(self, tiny_disk, tmp_path):
         scheduler_file, roomy = tmp_path / "scheduler.json", tmp_path / "roomy"
         processes = [
-            command_line("scheduler", "--port", 0, "--scheduler-file", scheduler_file, "--token-file", tmp_path / "token")
+            command_line(
+                "scheduler", "--port", 0, "--scheduler-file", scheduler_file, "--token-file", tmp_path / "token"
+            )
         ]
         try:
             until(scheduler_file.exists, "the scheduler's file", 30)
@@ -125,7 +143,9 @@ class TestFullDisk:
 
 def command_line(*arguments):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen([sys.executable, "-m", "kask", *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-m", "kask", *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment
+    )
 
 
 def flip(path):
@@ -314,4 +334,6 @@ class TestValuesThatCannotBeWritten:
         assert [worker["deaths"] for worker in cluster.workers.values()] == [0]
         kept = [future for future in stubborn if future.status == "finished"]
         assert len(kept) >= 6
-        assert client.gather(client.map(number_of, kept)) == [i for i, f in enumerate(stubborn) if f.status == "finished"]
+        assert client.gather(client.map(number_of, kept)) == [
+            i for i, f in enumerate(stubborn) if f.status == "finished"
+        ]

@@ -132,7 +132,8 @@ fn value(head: &'static [u8], buffer: Bytes) -> Content {
 
 /// Spills values, forgets that the kernel may remember them, and reads them back.
 fn spill(path: &Path, source: &Bytes, total: usize, value_bytes: usize, threads: usize) -> (f64, f64) {
-    let folder = SpillDir::open(path, "bench", Incarnation(1), SpillOptions::default()).expect("the folder can be used");
+    let folder =
+        SpillDir::open(path, "bench", Incarnation(1), SpillOptions::default()).expect("the folder can be used");
     let count = total / value_bytes;
     let places = SOURCE / value_bytes;
     let started = Instant::now();
@@ -169,7 +170,8 @@ fn on_threads<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
 /// Many small values.
 fn small(path: &Path) {
     const COUNT: usize = 100_000;
-    let folder = SpillDir::open(path, "bench", Incarnation(1), SpillOptions::default()).expect("the folder can be used");
+    let folder =
+        SpillDir::open(path, "bench", Incarnation(1), SpillOptions::default()).expect("the folder can be used");
     let values: Vec<_> =
         (0..COUNT).map(|index| (task(index), value(&[1; 100], Bytes::from_static(&[7; 900])))).collect();
     let started = Instant::now();

@@ -1,13 +1,14 @@
 //! Tells a worker with a memory limit what its process takes.
 //!
-//! What counts is what its supervisor counts, its own memory and its arena, and besides the values that it has mapped from
-//! disk: those take none of its own memory, but are among the values that the worker sets against what it is told here.
+//! What counts is what its supervisor counts, its own memory and its arena, and besides the values that its workers
+//! have mapped from disk: those take none of its own memory, but are among the values that the worker sets against what
+//! it is told here.
 //! Several workers may live in one process: each is told what its own values take, and an equal share of what no worker's
 //! values take.
 
 use crate::host::WorkerHost;
 use crate::procfs::own_memory_bytes;
-use crate::spill::mapped_bytes;
+use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};

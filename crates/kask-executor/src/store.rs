@@ -47,10 +47,38 @@ enum Entry {
 /// The copies of a value: one at least.
 struct Copies {
     memory: Option<Value>,
+    /// What of the copy in memory is a mapped file.
+    mapped: Mapped,
     disk: Option<Arc<Spilled>>,
     nbytes: u64,
     /// Which of all values that were ever held this is: a task's value may go and come again.
     serial: u32,
+}
+
+/// Bytes of values of this process's workers that are mapped files.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How much of the values that workers of this process hold in memory are mapped files: memory that is not counted as the
+/// process's own. What others have read is not counted.
+pub(crate) fn mapped_bytes() -> u64 {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+/// Bytes that are counted as long as this lives.
+#[derive(Default)]
+struct Mapped(u64);
+
+impl Mapped {
+    fn new(bytes: u64) -> Mapped {
+        MAPPED.fetch_add(bytes, Ordering::Relaxed);
+        Mapped(bytes)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        MAPPED.fetch_sub(self.0, Ordering::Relaxed);
+    }
 }
 
 /// A value that is to be written to disk, as it was when that was decided.
@@ -83,10 +111,12 @@ impl Store {
         let replaced = match (value, values.entries.get_mut(&id)) {
             (Stored::Value(value), Some(Entry::Value(copies))) => {
                 copies.nbytes = nbytes;
+                copies.mapped = Mapped::default();
                 (copies.memory.replace(value), None)
             }
             (Stored::Value(value), Some(Entry::Unsendable(_)) | None) => {
-                let copies = Copies { memory: Some(value), disk: None, nbytes, serial: values.serial() };
+                let mapped = Mapped::default();
+                let copies = Copies { memory: Some(value), mapped, disk: None, nbytes, serial: values.serial() };
                 (None, values.entries.insert(id, Entry::Value(copies)))
             }
             // A copy that is here is better than a failure to get another one.
@@ -104,7 +134,7 @@ impl Store {
     pub(crate) fn adopt(&self, spilled: Arc<Spilled>) {
         let mut values = self.values.lock();
         let (nbytes, serial) = (spilled.nbytes(), values.serial());
-        let copies = Copies { memory: None, nbytes, serial, disk: Some(spilled.clone()) };
+        let copies = Copies { memory: None, mapped: Mapped::default(), disk: Some(spilled.clone()), nbytes, serial };
         values.entries.insert(spilled.task().into(), Entry::Value(copies));
     }
 
@@ -189,6 +219,7 @@ impl Store {
             && copies.disk.as_ref().is_some_and(|disk| Arc::ptr_eq(disk, spilled))
         {
             copies.memory = Some(value);
+            copies.mapped = Mapped::new(spilled.mapped_bytes());
         }
     }
 
@@ -214,7 +245,10 @@ impl Store {
         let evicted: Vec<Value> = {
             let mut values = self.values.lock();
             let memory_of = |task: &TaskId| match values.entries.get_mut(&(*task).into()) {
-                Some(Entry::Value(copies)) if copies.disk.is_some() => copies.memory.take(),
+                Some(Entry::Value(copies)) if copies.disk.is_some() => {
+                    copies.mapped = Mapped::default();
+                    copies.memory.take()
+                }
                 Some(Entry::Value(_) | Entry::Unsendable(_)) | None => None,
             };
             tasks.iter().filter_map(memory_of).collect()

@@ -5,7 +5,7 @@
 //! this thread had a core.
 
 use arrow_array::{Float64Array, Int64Array, RecordBatch, StringArray};
-use kask_kernels::{Grouping, PartitionBy, Table, assign, merge, split};
+use kask_kernels::{Grouping, PART_ALIGNMENT, PartitionBy, SplitPlan, Table, assign, merge, split};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ fn run(tables: &[Table], bytes: usize, outputs: u32, groups: u32) {
     println!("{outputs} outputs in {groups} groups");
     let grouping = Grouping::even(outputs, groups).expect("valid");
     let by = PartitionBy::Hash { columns: vec!["day".to_owned(), "customer".to_owned()] };
-    let (mut assigning, mut splitting) = (Duration::ZERO, Duration::ZERO);
-    let mut splits = Vec::new();
+    let (mut assigning, mut splitting, mut again) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let (mut splits, mut used) = (Vec::new(), Vec::new());
     for table in tables {
         let start = on_core();
         let assignment = assign(table, &by, outputs).expect("keys");
@@ -62,6 +62,14 @@ fn run(tables: &[Table], bytes: usize, outputs: u32, groups: u32) {
         let start = on_core();
         splits.push(split(table, &assignment, &grouping).expect("fits"));
         splitting += on_core() - start;
+        let plan = SplitPlan::new(table, &assignment, &grouping).expect("fits");
+        used.resize(used.len().max(plan.nbytes() + PART_ALIGNMENT), 1);
+        drop(plan);
+        let start = on_core();
+        let plan = SplitPlan::new(table, &assignment, &grouping).expect("fits");
+        let first = used.as_ptr().align_offset(PART_ALIGNMENT);
+        plan.write(&mut used[first..first + plan.nbytes()]);
+        again += on_core() - start;
     }
     let start = on_core();
     let mut rows = 0;
@@ -74,6 +82,7 @@ fn run(tables: &[Table], bytes: usize, outputs: u32, groups: u32) {
     assert_eq!(rows, tables.iter().map(Table::num_rows).sum::<usize>());
     report("hash", bytes, assigning);
     report("split", bytes, splitting);
+    report("split into used memory", bytes, again);
     report("merge", bytes, merging);
     report("all", bytes, assigning + splitting + merging);
 }

@@ -56,6 +56,9 @@ impl Layout {
 
     /// Whether no byte belongs to two elements, as far as strides tell: each is larger than all within it.
     fn is_disjoint(&self) -> bool {
+        if self.shape.contains(&0) {
+            return true;
+        }
         let mut axes: Vec<(usize, usize)> =
             self.strides.iter().map(|stride| stride.unsigned_abs()).zip(self.shape.iter().copied()).collect();
         axes.retain(|&(_, len)| len > 1);

@@ -214,6 +214,7 @@ fn impossible_blocks_are_refused() {
     assert!(Block::new(&bytes, 4, 0, &[usize::MAX, usize::MAX], &[isize::MAX, isize::MAX]).is_err());
     assert!(BlockMut::new(&mut bytes, 4, 0, &[4], &[0]).is_err(), "elements that share bytes cannot be written");
     assert!(BlockMut::new(&mut bytes, 4, 0, &[4], &[2]).is_err());
+    assert!(BlockMut::new(&mut [], 4, 0, &[2, 0], &[0, 4]).is_ok(), "no element overlaps another");
     let block = Block::contiguous(&[0; 16], 4, &[4]).expect("fits");
     let mut target = BlockMut::contiguous(&mut bytes, 4, &[4]).expect("fits");
     assert!(copy_box(&block, &[3], &mut target, &[0], &[2]).is_err());

@@ -163,9 +163,7 @@ pub fn raisable(py: Python<'_>, failure: &Failure) -> Raisable {
         }
         Failure::Cancelled { reason } => Raisable::from((py, new(py, "CancelledError", reason, None))),
         Failure::Lost { .. } => Raisable::from((py, new(py, "FutureLostError", &failure.to_string(), None))),
-        Failure::OutOfMemory { .. } => {
-            Raisable::from((py, new(py, "OutOfMemoryError", &failure.to_string(), None)))
-        }
+        Failure::OutOfMemory { .. } => Raisable::from((py, new(py, "OutOfMemoryError", &failure.to_string(), None))),
         Failure::Unrunnable { reason } => Raisable::from((py, unrunnable(py, reason))),
     }
 }

@@ -110,8 +110,7 @@ impl Options {
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, Parts)> {
-        let Annotations { retries, priority, workers, resources, memory_bytes, result_bytes } =
-            &*slf.get().annotations;
+        let Annotations { retries, priority, workers, resources, memory_bytes, result_bytes } = &*slf.get().annotations;
         let names = workers.as_ref().map(|workers| workers.workers.iter().map(|name| name.to_string()).collect());
         let others = slf.get().allow_other_workers();
         let amounts = resources.iter().map(|(name, amount)| (name.to_owned(), amount)).collect();

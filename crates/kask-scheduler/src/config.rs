@@ -61,7 +61,7 @@ impl Default for Config {
             heartbeat_timeout_ms: 30_000,
             heartbeat_interval_ms: 1_000,
             allowed_deaths: 3,
-            allowed_memory_deaths: 10,
+            allowed_memory_deaths: 5,
             allowed_fetch_failures: 5,
             certificate_wait_ms: 500,
             steal_lease_ms: 2_000,

@@ -154,7 +154,8 @@ impl Scheduler {
         missing: Vec<(TaskId, WorkerId, FetchProblem)>,
     ) {
         let current = self.tasks.current(task).filter(|&slot| self.is_current(slot, attempt, from));
-        let problem = missing.iter().find(|(_, _, problem)| *problem != FetchProblem::NotThere).copied();
+        let first = |of: FetchProblem| missing.iter().find(|(_, _, problem)| *problem == of).copied();
+        let problem = first(FetchProblem::Undecodable).or_else(|| first(FetchProblem::Unreachable));
         let patient = current.is_none_or(|slot| {
             let failures = self.tasks.rare(slot).map_or(0, |rare| rare.fetch_failures);
             failures + 1 < self.config.allowed_fetch_failures
@@ -214,9 +215,9 @@ impl Scheduler {
         if let Some((input, holder, problem)) = problem {
             let rare = self.tasks.rare_mut(slot);
             rare.fetch_failures += 1;
-            let tries = rare.fetch_failures;
             if problem == FetchProblem::Undecodable {
-                if tries >= self.config.allowed_fetch_failures {
+                rare.undecodable += 1;
+                if rare.undecodable >= self.config.allowed_fetch_failures {
                     let failure = self.undecodable(slot, input, holder);
                     return self.fail(slot, &Arc::new(failure));
                 }

@@ -153,8 +153,10 @@ pub(crate) struct Rare {
     pub(crate) deaths: Vec<Death>,
     /// Retries used up.
     pub(crate) retries: u32,
-    /// Times in a row that an input could not be decoded.
+    /// Times that an input could not be fetched from a holder that has it, or may have.
     pub(crate) fetch_failures: u32,
+    /// Those of them in which it could not be decoded.
+    pub(crate) undecodable: u32,
     /// What the task is taken to need since a worker ran out of memory under it; 0 when none did.
     pub(crate) memory_bytes: u64,
     /// Times that a worker with nothing else to do gave it back for want of room.

@@ -120,10 +120,11 @@ impl Scheduler {
         current.generation == task.generation && attempt > current.attempt
     }
 
-    /// A result of an attempt that is over is thrown away, unless the worker has the value for another reason.
+    /// A result of an attempt that is over is thrown away, unless the worker has the value for another reason. It was
+    /// told to when the attempt was ended; what it holds of a value that is in memory may have come since.
     fn answer_stale_result(&mut self, from: WorkerIx, task: TaskId, current: Option<Slot>) {
         let keep = current.is_some_and(|slot| match self.tasks[slot].state {
-            State::Memory { holders, .. } => self.tasks.holders.contains(holders, from.0),
+            State::Memory { .. } => true,
             State::Processing { worker, .. } => worker == from,
             State::Vacant
             | State::Released
@@ -135,7 +136,7 @@ impl Scheduler {
             | State::Erred(_) => false,
         });
         if !keep {
-            self.out.free(self.workers[from].id, task);
+            self.free_on(from, task);
         }
     }
 

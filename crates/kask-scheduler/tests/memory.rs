@@ -6,7 +6,7 @@ use common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, ke
 use kask_graph::{BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, ShuffleLayer, ShuffleStage, Wanted};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, DeathCause, Failure, Key, LayerToken, Payload, TaskId, WorkerId, WorkerRestriction};
-use kask_wire::client::Reply;
+use kask_wire::client::{Query, Reply};
 use kask_wire::worker::Pressure;
 use kask_wire::{ClientToScheduler, SupervisorToScheduler, WorkerToScheduler};
 use std::collections::BTreeSet;
@@ -515,6 +515,31 @@ fn what_a_new_worker_was_told_to_free_is_not_believed_to_be_there() {
     cluster.run_all();
     assert_eq!(task_id(&cluster, client, "a"), a);
     assert!(cluster.workers[&second].held.contains(&a), "the books say what is there");
+}
+
+#[test]
+fn a_late_result_does_not_free_the_copy_that_came_meanwhile() {
+    let mut cluster = Cluster::new();
+    let client = cluster.client();
+    let first = supervised(&mut cluster, "w");
+    cluster.submit(client, roots(&["a"]), &["a"]);
+    cluster.run_all();
+    let a = task_id(&cluster, client, "a");
+    dies_and_restarts(&mut cluster, first, true);
+    let other = cluster.worker("other", 1);
+    cluster.settle();
+    let attempt = cluster.attempt(other, "a");
+    cluster.workers.get_mut(&other).expect("alive").started.insert((a, attempt.attempt));
+    comes_back(&mut cluster, "w", &[a]);
+    cluster.settle();
+    // The attempt ends, its result is thrown away, and a copy is there just before the scheduler has answered.
+    cluster.finish_attempt(other, a, attempt.attempt);
+    cluster.workers.get_mut(&other).expect("alive").held.insert(a);
+    cluster.say(other, WorkerToScheduler::Holding(vec![(a, 100)]));
+    cluster.settle();
+    let Reply::WhoHas(known) = cluster.ask(client, Query::WhoHas(Some(keys(&["a"])))) else { panic!() };
+    assert_eq!(known[0].2.len(), 2);
+    assert!(cluster.workers[&other].held.contains(&a), "the books say so");
 }
 
 #[test]

@@ -88,11 +88,10 @@ fn main() {
         nbytes: 8,
         holders: [WorkerId(0)].into_iter().collect(),
     };
-    let _ = &shared;
-    match std::env::args().nth(1).as_deref() {
-        Some("a") => measure("a", 0, 20_000, 1, |_| Vec::new()),
-        Some("b") => measure("b", 0, 50_000, 1000, |_| Vec::new()),
-        Some("c") => measure("c", 0, 50_000, 1000, |_| vec![shared.clone()]),
-        _ => measure("d", 4 << 30, 50_000, 1000, |_| vec![shared.clone()]),
-    }
+    measure("1,000,000 tasks without inputs, by 1,000", 0, 1_000_000, 1000, |_| Vec::new());
+    measure("1,000,000 tasks without inputs, at once", 0, 1_000_000, 1_000_000, |_| Vec::new());
+    measure("200,000 tasks without inputs, one by one", 0, 200_000, 1, |_| Vec::new());
+    measure("1,000,000 tasks with one input, by 1,000", 0, 1_000_000, 1000, |_| vec![shared.clone()]);
+    measure("1,000,000 with one input, memory limit", 4 << 30, 1_000_000, 1000, |_| vec![shared.clone()]);
+    measure("200,000 one by one, memory limit", 4 << 30, 200_000, 1, |_| Vec::new());
 }

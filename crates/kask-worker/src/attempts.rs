@@ -34,11 +34,11 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum State {
     /// There is no room for it yet. It is tied to nothing.
-    Parked { compute: ComputeTask },
+    Parked { compute: Box<ComputeTask> },
     /// So many of its inputs (counted as often as they occur) are not in memory here.
-    Waiting { compute: ComputeTask, ties: Ties, missing: u32 },
+    Waiting { compute: Box<ComputeTask>, ties: Ties, missing: u32 },
     /// It could run.
-    Ready { compute: ComputeTask, ties: Ties },
+    Ready { compute: Box<ComputeTask>, ties: Ties },
     /// The runners have it.
     HandedOut(HandedOut),
 }
@@ -161,6 +161,7 @@ impl Attempts {
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         let (task, attempt, priority, function) = (compute.task, compute.attempt, compute.priority, compute.function);
         let resources = compute.resources.clone().filter(|resources| !resources.is_empty());
+        let compute = Box::new(compute);
         let state = match admitted {
             Some(ties) => {
                 self.waiting += 1;
@@ -245,7 +246,7 @@ impl Attempts {
         };
         self.handed_out += 1;
         self.count(share_ns);
-        compute
+        *compute
     }
 
     pub(crate) fn count(&mut self, share_ns: u64) {

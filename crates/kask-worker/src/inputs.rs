@@ -101,7 +101,9 @@ impl Worker {
         self.outbox.drop_value(task.into());
         self.expect_no_answer(task, held.residence);
         self.memory.left_disk(held.residence.on_disk());
-        self.unspilling.remove(&task);
+        if held.residence == Residence::Unspilling {
+            self.unspilling.remove(&task);
+        }
         if held.pins > 0 || held.readers > 0 {
             self.wait_again(task, held.residence.in_memory());
         }

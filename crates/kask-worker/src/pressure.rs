@@ -3,7 +3,7 @@
 //! *Tight*: values have to leave memory for more work. *Full*: there is no room, and none can be made since values cannot be
 //! written. A full worker hands back what it has not admitted, each task once. What is sent again all the same stays: the
 //! scheduler has no better place for it. If nothing runs here and there is no room for it in ten seconds either, it fails;
-//! those that come after it fail at once while nothing is let go of.
+//! those that come after it wait for a moment only while nothing is let go of.
 
 use crate::admission::Blocked;
 use crate::worker::Worker;
@@ -23,15 +23,17 @@ const REMEMBERED: usize = 65_536;
 /// An attempt that has no room and nothing to wait for fails after this time.
 const STUCK_MS: u64 = 10_000;
 
+/// The same for one that comes after another that failed, when nothing has been let go of since.
+const HOPELESS_MS: u64 = 100;
+
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     level: Level,
     /// Since when there has been no room and no way to make any.
     short_since: Option<Tick>,
-    /// Since when an attempt has had no room and nothing to wait for.
-    stuck_since: Option<Tick>,
-    /// What was in the way when an attempt last failed for want of room: while it is no less, the next that has none fails
-    /// at once. One after another they come, and each would wait in vain.
+    /// When the attempt fails that has no room and nothing to wait for.
+    stuck_until: Option<Tick>,
+    /// What was in the way when an attempt last failed for want of room.
     failed_with: Option<u64>,
     /// Tasks that were handed back.
     handed_back: HashSet<TaskId, FxBuildHasher>,
@@ -64,8 +66,7 @@ impl Standing {
             Level::Comfortable | Level::Tight => self.short_since.map(|since| since.after_ms(FULL_AFTER_MS)),
             Level::Full { .. } => None,
         };
-        let stuck = self.stuck_since.map(|since| since.after_ms(STUCK_MS));
-        full.into_iter().chain(stuck).min()
+        full.into_iter().chain(self.stuck_until).min()
     }
 }
 
@@ -85,9 +86,8 @@ impl Worker {
         let stuck = blocked.and_then(|blocked| blocked.stuck);
         let is_over = self.shortage(0) > 0;
         let is_short = stuck.is_some() || (!self.memory.disk_is_usable() && (blocked.is_some() || is_over));
-        let since = |on: bool, since: Option<Tick>| on.then(|| since.unwrap_or(now));
-        self.standing.short_since = since(is_short, self.standing.short_since);
-        self.standing.stuck_since = since(stuck.is_some(), self.standing.stuck_since);
+        self.standing.short_since = is_short.then(|| self.standing.short_since.unwrap_or(now));
+        self.standing.stuck_until = blocked.and_then(|blocked| self.stuck_until(now, blocked));
         let at_once = stuck.is_some() || is_over;
         let need = blocked.map_or(0, |blocked| blocked.need);
         let level = self.level(now, at_once, need, blocked.is_some());
@@ -96,14 +96,21 @@ impl Worker {
         }
         self.standing.level = level;
         self.hand_back();
-        let stuck = stuck.filter(|&slot| {
-            let too_long = |since: Tick| since.after_ms(STUCK_MS) <= now;
-            let in_vain = |bytes: u64| bytes <= self.bytes_in_the_way();
-            let is_over =
-                self.standing.stuck_since.is_some_and(too_long) || self.standing.failed_with.is_some_and(in_vain);
-            is_over && self.attempts.is_taken(slot)
-        });
+        let is_over = self.standing.stuck_until.is_some_and(|until| until <= now);
+        let stuck = stuck.filter(|&slot| is_over && self.attempts.is_taken(slot));
         stuck.inspect(|&slot| self.fail_for_memory(slot, need)).is_some()
+    }
+
+    fn stuck_until(&self, now: Tick, blocked: Blocked) -> Option<Tick> {
+        let before = self.standing.stuck_until;
+        if blocked.stuck.is_none() {
+            // A full disk is tried again every so often, which is no sign of room: what waited goes on waiting.
+            let is_trial = !self.memory.disk_is_usable() && self.attempts.active() == 0;
+            return before.filter(|_| is_trial).map(|until| until.max(now.after_ms(HOPELESS_MS)));
+        }
+        let is_hopeless = self.standing.failed_with.is_some_and(|bytes| bytes <= self.bytes_in_the_way());
+        let patience_ms = if is_hopeless { HOPELESS_MS } else { STUCK_MS };
+        before.or_else(|| Some(now.after_ms(patience_ms)))
     }
 
     fn level(&self, now: Tick, at_once: bool, need: u64, is_blocked: bool) -> Level {
@@ -157,6 +164,7 @@ impl Worker {
     fn fail_for_memory(&mut self, slot: u32, need: u64) {
         let in_the_way = self.bytes_in_the_way();
         self.standing.failed_with = Some(in_the_way);
+        self.standing.stuck_until = None;
         let entry = self.remove_attempt(slot);
         let name = &entry.queued().expect("what is stuck was never admitted").name;
         let mut reason = format!("it needs {} of memory, and the worker's limit is ", mebibytes(need));

@@ -125,6 +125,7 @@ impl Worker {
                     let me = self.me();
                     self.outbox.missing([(task, me, FetchProblem::NotThere)]);
                     // The answer that was due has come.
+                    self.unspilling.remove(&task);
                     self.values.change(task, |held| held.residence = Residence::Disk);
                     self.lose(task);
                 }

@@ -21,7 +21,9 @@ def default_nthreads() -> int:
     return config.get("embedded.nthreads") or cpu_count()
 
 
-def start_embedded(nthreads: int | None = None, memory_limit: str | int | float | None = None, **options: Any) -> Engine:
+def start_embedded(
+    nthreads: int | None = None, memory_limit: str | int | float | None = None, **options: Any
+) -> Engine:
     """A new embedded engine; what is ``None`` comes from the settings."""
     limit = config.get("embedded.memory_limit") if memory_limit is None else memory_limit
     return Engine.embedded(

@@ -104,6 +104,12 @@ impl Spilled {
     pub fn parts(&self) -> Option<u32> {
         self.parts
     }
+
+    /// How much of a file is mapped when it is read back: nothing when it is small or compressed, and is copied.
+    pub fn mapped_bytes(&self) -> u64 {
+        let is_mapped = self.disk_bytes >= super::read::MAP_MIN_BYTES && self.disk_bytes >= self.nbytes;
+        if is_mapped { self.nbytes } else { 0 }
+    }
 }
 
 /// A spill folder in use.

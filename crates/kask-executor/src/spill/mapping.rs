@@ -8,25 +8,14 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What files and memory are aligned to.
 pub(super) const PAGE: usize = 4096;
-
-/// Bytes of files that are mapped in this process.
-static MAPPED: AtomicU64 = AtomicU64::new(0);
-
-/// How many bytes of spill files are mapped in this process: values that were read back and are not given up yet. They are
-/// memory of the process that is not counted as its own.
-pub fn mapped_bytes() -> u64 {
-    MAPPED.load(Ordering::Relaxed)
-}
 
 /// Private, writable memory: a mapped file or a zeroed buffer.
 pub(super) struct Mapping {
     start: NonNull<u8>,
     len: usize,
-    is_file: bool,
 }
 
 // SAFETY: the memory belongs to this value alone, as that of a `Box<[u8]>` does.
@@ -42,8 +31,7 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses an address that nothing else uses; the mapping is private, and ends with this value.
         let start = unsafe { mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE, file, offset) }?;
-        MAPPED.fetch_add(len as u64, Ordering::Relaxed);
-        Ok(Mapping::new(start, len, true))
+        Ok(Mapping::new(start, len))
     }
 
     /// Zeroed memory of its own.
@@ -52,13 +40,13 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: as above, without a file.
         let start = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
-        let mapping = Mapping::new(start, len, false);
+        let mapping = Mapping::new(start, len);
         mapping.advise(Advice::LinuxHugepage);
         Ok(mapping)
     }
 
-    fn new(start: *mut c_void, len: usize, is_file: bool) -> Mapping {
-        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len, is_file }
+    fn new(start: *mut c_void, len: usize) -> Mapping {
+        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len }
     }
 
     /// Tells the kernel that the memory will be read from start to end.
@@ -101,9 +89,6 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by this value, and no reference to it outlives it.
         let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), self.len) };
-        if self.is_file {
-            MAPPED.fetch_sub(self.len as u64, Ordering::Relaxed);
-        }
     }
 }
 

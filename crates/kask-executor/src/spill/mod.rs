@@ -31,5 +31,4 @@ mod writer;
 pub use compression::Compression;
 pub use error::{FullCause, SpillError};
 pub use folder::{Content, SpillDir, SpillOptions, Spilled};
-pub use mapping::mapped_bytes;
 pub use stats::SpillStats;

@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 /// Smaller ranges are read, larger ones mapped.
-const MAP_MIN_BYTES: u64 = 64 << 10;
+pub(super) const MAP_MIN_BYTES: u64 = 64 << 10;
 
 /// Why a value could not be read.
 enum ReadError {

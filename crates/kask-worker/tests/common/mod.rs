@@ -270,6 +270,10 @@ impl Rig {
         }
         self.store.remove(&value.task);
         self.disk.remove(&value.task);
+        // What runs holds on to it; a value that comes again under this name is another one.
+        for running in self.running.values_mut() {
+            running.inputs.retain(|input| input.task != value.task || input.part.is_some());
+        }
         let pending = self.writes.iter_mut().chain(&mut self.reads);
         pending.filter(|(task, _)| *task == value.task).for_each(|(_, wanted)| *wanted = false);
     }
