@@ -54,7 +54,7 @@ fn run(tables: &[Table], bytes: usize, outputs: u32, groups: u32) {
     let grouping = Grouping::even(outputs, groups).expect("valid");
     let by = PartitionBy::Hash { columns: vec!["day".to_owned(), "customer".to_owned()] };
     let (mut assigning, mut splitting, mut again) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    let (mut splits, mut used) = (Vec::new(), Vec::new());
+    let (mut splits, mut used) = (Vec::new(), Vec::<u8>::new());
     for table in tables {
         let start = on_core();
         let assignment = assign(table, &by, outputs).expect("keys");
