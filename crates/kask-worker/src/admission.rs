@@ -214,7 +214,8 @@ impl Worker {
         Need {
             bytes: to_bring + result,
             result,
-            firm: to_bring + if said > 0 { said.min(MOST_BYTES) } else { result },
+            // A mere guess is no reason to refuse.
+            firm: to_bring + if said > 0 { said.min(MOST_BYTES) } else { learned.unwrap_or(0).min(MOST_BYTES) },
             is_known: learned.is_some() || said > 0,
         }
     }
