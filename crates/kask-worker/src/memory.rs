@@ -16,10 +16,8 @@ const DISK_REST_MS: u64 = 5_000;
 /// After something was removed from a full disk, it is tried again so soon.
 const DISK_FREED_MS: u64 = 100;
 
-/// What the whole process may take beyond which it is likely to be killed, in thousandths of the limit.
-const CEILING_MILLI: u64 = 950;
-
-/// What the process may take, values and all else, in thousandths of the limit.
+/// What the process may take, values and all else, in thousandths of the limit. It is ended when it stays above 950 of
+/// them, and what it takes beside its values (buffers for compression, say) varies by more than is measured.
 const PROCESS_MILLI: u64 = 900;
 
 #[derive(Debug)]
@@ -80,7 +78,7 @@ impl Memory {
 
     /// What may be taken when nothing else helps.
     pub(crate) fn ceiling(&self) -> u64 {
-        self.share(CEILING_MILLI).saturating_sub(self.unmanaged).max(self.budget())
+        self.share(PROCESS_MILLI).saturating_sub(self.unmanaged).max(self.budget())
     }
 
     /// Values are chosen to go in lots of this size at least, and so much room is kept ready.
