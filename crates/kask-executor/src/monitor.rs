@@ -1,8 +1,8 @@
 //! Tells a worker with a memory limit what its process takes.
 //!
 //! What counts is what its supervisor counts, its own memory and its arena, and besides the values that its workers
-//! have mapped from disk: those take none of its own memory, but are among the values that the worker sets against what
-//! it is told here.
+//! have mapped from disk or from other processes: those take none of its own memory, but are among the values that the
+//! worker sets against what it is told here.
 //! Several workers may live in one process: each is told what its own values take, and an equal share of what no worker's
 //! values take.
 
@@ -10,6 +10,7 @@ use crate::host::WorkerHost;
 use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
+use kask_net::share::kept_bytes;
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -62,6 +63,7 @@ pub(crate) fn start(host: &Arc<WorkerHost>) {
     let body = move || {
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
             let process_bytes = host.managed.share_of(own_memory_bytes() + mapped_bytes());
+            host.post(Event::Lent { kept_bytes: kept_bytes() });
             host.post(Event::Memory { process_bytes });
             drive(host);
             std::thread::sleep(PERIOD);

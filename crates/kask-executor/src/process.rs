@@ -25,6 +25,10 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::debug;
 
+/// Share of the memory limit that other processes may have views of. What they view stays in memory even if the worker needs
+/// the room; with a third there is room to work in the rest, beside what any process takes.
+const LENT_SHARE: u64 = 3;
+
 /// The worker ended as it should.
 pub const EXIT_OK: i32 = 0;
 /// The scheduler could not be reached.
@@ -161,6 +165,9 @@ pub fn start(
         serde_json::from_str(config).map_err(|error| ProcessError::Config(error.to_string()))?;
     if let Some(fd) = config.arena_fd {
         inherited::take_arena(fd, config.memory_limit_bytes);
+    }
+    if config.memory_limit_bytes > 0 {
+        kask_net::share::set_lent_max_bytes(config.memory_limit_bytes / LENT_SHARE);
     }
     let incarnation = u128::from_str_radix(&config.incarnation, 16)
         .map(Incarnation)

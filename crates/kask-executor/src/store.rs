@@ -6,6 +6,7 @@
 
 use crate::runtime::Value;
 use crate::spill::{Content, Spilled};
+use kask_net::share;
 use kask_types::{Failure, Payload, Segment, TaskId, ValueId};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -47,7 +48,7 @@ enum Entry {
 /// The copies of a value: one at least.
 struct Copies {
     memory: Option<Value>,
-    /// What of the copy in memory is a mapped file.
+    /// What of the copy in memory is not this process's own.
     mapped: Mapped,
     disk: Option<Arc<Spilled>>,
     nbytes: u64,
@@ -55,11 +56,11 @@ struct Copies {
     serial: u32,
 }
 
-/// Bytes of values of this process's workers that are mapped files.
+/// Bytes of values of this process's workers that are mapped files, or other processes' memory.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How much of the values that workers of this process hold in memory are mapped files: memory that is not counted as the
-/// process's own. What others have read is not counted.
+/// How much of the values that workers of this process hold in memory are mapped files or views of other processes' memory:
+/// what is not counted as the process's own. What others have read is not counted.
 pub(crate) fn mapped_bytes() -> u64 {
     MAPPED.load(Ordering::Relaxed)
 }
@@ -107,15 +108,18 @@ impl Store {
     /// Holds a value of `nbytes` in memory. What is on disk of the same value stays there.
     pub fn insert(&self, id: impl Into<ValueId>, value: Stored, nbytes: u64) {
         let id = id.into();
+        let mapped = match &value {
+            Stored::Value(value) => Mapped::new(value.foreign_bytes()),
+            Stored::Unsendable(_) => Mapped::default(),
+        };
         let mut values = self.values.lock();
         let replaced = match (value, values.entries.get_mut(&id)) {
             (Stored::Value(value), Some(Entry::Value(copies))) => {
                 copies.nbytes = nbytes;
-                copies.mapped = Mapped::default();
+                copies.mapped = mapped;
                 (copies.memory.replace(value), None)
             }
             (Stored::Value(value), Some(Entry::Unsendable(_)) | None) => {
-                let mapped = Mapped::default();
                 let copies = Copies { memory: Some(value), mapped, disk: None, nbytes, serial: values.serial() };
                 (None, values.entries.insert(id, Entry::Value(copies)))
             }
@@ -253,7 +257,7 @@ impl Store {
             };
             tasks.iter().filter_map(memory_of).collect()
         };
-        drop(evicted);
+        evicted.iter().for_each(Value::give_up);
     }
 
     /// Throws values away. What is left of them on disk is given back, to be removed.
@@ -267,6 +271,11 @@ impl Store {
             Entry::Value(copies) => copies.disk.take(),
             Entry::Unsendable(_) => None,
         };
+        for entry in &removed {
+            if let Entry::Value(Copies { memory: Some(value), .. }) = entry {
+                value.give_up();
+            }
+        }
         removed.iter_mut().filter_map(on_disk).collect()
     }
 
@@ -322,6 +331,30 @@ impl Value {
             Content::Whole(payload) => Value::Encoded { payload, object: Default::default(), writable: true },
             Content::Parts(parts) => Value::Parts(parts),
         }
+    }
+
+    /// It is about to be let go of: what other processes view of it stays in memory for them.
+    fn give_up(&self) {
+        self.large_segments().for_each(share::give_up);
+    }
+
+    /// Bytes of it that are another process's memory.
+    fn foreign_bytes(&self) -> u64 {
+        self.large_segments().filter(|segment| share::is_foreign(segment)).map(|segment| segment.len() as u64).sum()
+    }
+
+    /// The pieces of it that may be shared between processes, as far as they are known.
+    fn large_segments(&self) -> impl Iterator<Item = &[u8]> {
+        let payloads = match self {
+            Value::Object { object, encoded } => std::slice::from_ref(encoded.as_ref().unwrap_or(object)),
+            Value::Encoded { payload, .. } => std::slice::from_ref(payload),
+            Value::Parts(parts) => parts,
+        };
+        let encoded = payloads.iter().filter_map(|payload| match payload {
+            Payload::Bytes { head, buffers } => Some(std::iter::once(head).chain(buffers)),
+            Payload::Local(_) => None,
+        });
+        encoded.flatten().map(|segment| &segment.0[..]).filter(|segment| segment.len() >= share::SHARED_MIN_BYTES)
     }
 
     /// As it can be handed to somebody in this process.

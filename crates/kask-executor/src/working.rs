@@ -113,12 +113,16 @@ impl Working {
             }
             Action::Drop(values) => {
                 let on_disk = self.store.remove(&values);
+                self.tell_of_lent();
                 if !on_disk.is_empty() {
                     self.with_host(|host| host.disk.remove(host, on_disk));
                 }
             }
             Action::Spill(tasks) => self.spill(&tasks),
-            Action::Evict(tasks) => self.store.evict(&tasks),
+            Action::Evict(tasks) => {
+                self.store.evict(&tasks);
+                self.tell_of_lent();
+            }
             Action::Unspill(tasks) => self.with_host(|host| {
                 for task in tasks {
                     host.disk.read(host, For::Itself, Box::new(move |host| host.unspill(task)));
@@ -157,6 +161,14 @@ impl Working {
         // When there is none, the worker is being dropped, and nothing matters any more.
         if let Some(host) = self.host.upgrade() {
             act(&host);
+        }
+    }
+
+    /// Tells the core of memory that is not free although values were given up. Whoever drives handles it next.
+    fn tell_of_lent(&self) {
+        let kept_bytes = kask_net::share::kept_bytes();
+        if kept_bytes > 0 {
+            self.with_host(|host| host.post(Event::Lent { kept_bytes }));
         }
     }
 

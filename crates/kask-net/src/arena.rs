@@ -288,6 +288,17 @@ impl Arena {
         (bytes.len() <= self.mapping.len() - offset).then_some((offset as u64, bytes.len() as u64))
     }
 
+    /// The allocation in which some bytes lie: offset and length.
+    pub(crate) fn allocation_of(&self, bytes: &[u8]) -> Option<(u64, u64)> {
+        let (offset, _) = self.locate(bytes)?;
+        if !self.is_usable() {
+            return None;
+        }
+        let pages = self.state.lock().containing(self.page_of(offset as usize))?;
+        let (offset, len) = self.bytes_of(pages);
+        Some((offset as u64, len as u64))
+    }
+
     /// How much is used.
     pub fn usage(&self) -> Usage {
         let capacity_bytes = self.mapping.len() as u64;

@@ -13,6 +13,7 @@
 use crate::arena::Arena;
 use crate::assemble::{control_header, frame_header};
 use crate::sender::{CLOSED_HERE, Next, SendError};
+use crate::share::lent::{Lease, may_copy};
 use crate::share::neighbour::Neighbour;
 use crate::share::{Control, SHARED_MIN_BYTES, ShareError, reference};
 use bytes::Bytes;
@@ -180,7 +181,7 @@ impl Outbox {
         let must_wait = match &self.lender {
             Lender::Streams | Lender::MayAsk(_) => false,
             Lender::Asked(_) => large >= ARENA_WORTH_BYTES,
-            Lender::Lends(loan) => foreign_bytes(loan.arena, &frame) > COPY_INLINE_BYTES,
+            Lender::Lends(loan) => may_copy() && foreign_bytes(loan.arena, &frame) > COPY_INLINE_BYTES,
         };
         if must_wait || self.is_holding() {
             self.held_bytes.add(frame.nbytes() as usize);
@@ -188,7 +189,7 @@ impl Outbox {
             return Departure::Held { introduction };
         }
         let frame = match &self.lender {
-            Lender::Lends(loan) if large > 0 => copy_to(loan.arena, frame),
+            Lender::Lends(loan) if large > 0 && may_copy() => copy_to(loan.arena, frame),
             Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) | Lender::Lends(_) => frame,
         };
         Departure::Now { outgoing: self.lend(frame), introduction }
@@ -247,8 +248,8 @@ impl Outbox {
             return None;
         };
         let arena = match &self.lender {
-            Lender::Lends(loan) => Some(loan.arena),
-            Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) => None,
+            Lender::Lends(loan) if may_copy() => Some(loan.arena),
+            Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) | Lender::Lends(_) => None,
         };
         Some((frame, arena))
     }
@@ -263,14 +264,16 @@ impl Outbox {
         self.push(outgoing, 0)
     }
 
-    /// Replaces large segments that lie in the arena by references.
+    /// Replaces large segments that lie in the arena by references, as far as more may be lent.
     fn lend(&self, mut frame: Frame) -> Outgoing {
         let mut header = frame_header(&frame);
         let Lender::Lends(loan) = &self.lender else { return Outgoing { header, frame } };
         for (index, segment) in frame.segments.iter_mut().enumerate() {
             if segment.len() >= SHARED_MIN_BYTES
                 && let Some((offset, _)) = loan.arena.locate(segment)
-                && let Some(lease) = loan.neighbour.lend(loan.connection, segment.clone())
+                && let Some((start, len)) = loan.arena.allocation_of(segment)
+                && let Some(counted) = Lease::new(start, len)
+                && let Some(lease) = loan.neighbour.lend(loan.connection, segment.clone(), counted)
             {
                 crate::assemble::mark_reference(&mut header, index);
                 *segment = reference(offset, lease);

@@ -7,6 +7,9 @@
 //! last clone of its view is dropped. Nothing of this shows above the connection: messages and segments are what they
 //! were.
 //!
+//! A process with a memory limit lends only what lies in its arena already, and only up to a bound (`lent.rs`); the rest
+//! is streamed.
+//!
 //! Who keeps what:
 //! - the owner keeps lent bytes until the lease is given back or the other *process* has ended (`neighbour.rs`);
 //! - the receiver keeps its mapping for as long as it has views, also when the owner is gone (`foreign.rs`);
@@ -21,10 +24,12 @@
 //! The sending side's part is in `outbox.rs`, the receiving side's in `assemble.rs` and `receiver.rs`.
 
 pub(crate) mod foreign;
+pub(crate) mod lent;
 pub(crate) mod neighbour;
 mod process;
 
 pub use foreign::is_foreign;
+pub use lent::{give_up, kept_bytes, set_lent_max_bytes};
 pub use neighbour::lent_bytes;
 
 use crate::arena::Place;

@@ -122,7 +122,7 @@ fn cluster_error(py: Python<'_>, problem: &ClusterError) -> PyErr {
         }
         ClusterError::Slow { .. } => PyTimeoutError::new_err(problem.to_string()),
         ClusterError::Wait(problem) => errors::from_wait(py, problem),
-        ClusterError::Random(_) | ClusterError::Worker { .. } => {
+        ClusterError::Incarnation(_) | ClusterError::Worker { .. } => {
             errors::new(py, "ClusterError", &problem.to_string(), None)
         }
     }

@@ -10,10 +10,10 @@ use kask_executor::scratch::Scratch;
 use kask_executor::supervisor::PlaceInfo;
 use kask_executor::{LocalWorkers, Supervisor, SupervisorOptions, WorkerHost, WorkerOptions};
 use kask_net::data_plane::DataPlane;
-use kask_net::{Address, DataPool, LocalDir, Security, runtime as network};
+use kask_net::{Address, DataPool, LocalDir, Security, new_incarnation, runtime as network};
 use kask_scheduler::Config;
 use kask_server::{SchedulerHost, ServeError};
-use kask_types::{Incarnation, Resources};
+use kask_types::Resources;
 use kask_wire::client::ClientInfo;
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -40,8 +40,8 @@ pub enum ClusterError {
     #[error(transparent)]
     Wait(#[from] WaitError),
     /// No random numbers.
-    #[error("the operating system gave no random numbers: {0}")]
-    Random(String),
+    #[error(transparent)]
+    Incarnation(#[from] kask_net::IncarnationError),
     /// Workers do not start.
     #[error("worker {name} did not start: {problem}")]
     Worker {
@@ -114,13 +114,6 @@ enum Workers {
 struct Hosts {
     hosts: Vec<Arc<WorkerHost>>,
     next: usize,
-}
-
-/// A random identity.
-pub fn new_incarnation() -> Result<Incarnation, ClusterError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| ClusterError::Random(error.to_string()))?;
-    Ok(Incarnation(u128::from_le_bytes(bytes)))
 }
 
 impl LocalCluster {

@@ -121,6 +121,12 @@ pub enum Event {
         /// Bytes.
         process_bytes: u64,
     },
+    /// How much memory of values that were given up is not free, since other processes view it. Comes before each
+    /// measurement, and at once when values were given up ([`Action::Evict`], [`Action::Drop`]).
+    Lent {
+        /// Bytes.
+        kept_bytes: u64,
+    },
     /// Time passed.
     Tick,
 }

@@ -27,8 +27,10 @@ pub(crate) struct Memory {
     pub(crate) promised: u64,
     /// What the process takes, as far as is known.
     process_bytes: u64,
-    /// The smoothed part of it that is no value.
-    unmanaged: u64,
+    /// What is kept for other processes of values that are not here any more.
+    lent: u64,
+    /// The smoothed rest: neither value nor lent.
+    other: u64,
     disk: Disk,
     /// Something was removed from the disk since it was last looked at.
     disk_freed: bool,
@@ -50,7 +52,7 @@ enum Disk {
 impl Memory {
     pub(crate) fn new(config: MemoryConfig) -> Memory {
         let disk = if config.can_spill { Disk::Usable } else { Disk::Absent };
-        Memory { config, promised: 0, process_bytes: 0, unmanaged: 0, disk, disk_freed: false }
+        Memory { config, promised: 0, process_bytes: 0, lent: 0, other: 0, disk, disk_freed: false }
     }
 
     pub(crate) fn is_limited(&self) -> bool {
@@ -61,8 +63,9 @@ impl Memory {
         self.config.limit_bytes
     }
 
+    /// What the process takes that is no value.
     pub(crate) fn unmanaged(&self) -> u64 {
-        self.unmanaged
+        self.other.saturating_add(self.lent)
     }
 
     fn share(&self, milli: u64) -> u64 {
@@ -72,13 +75,13 @@ impl Memory {
     /// What may be taken.
     pub(crate) fn budget(&self) -> u64 {
         let target = self.share(self.config.target_milli.into());
-        let left = self.share(PROCESS_MILLI).saturating_sub(self.unmanaged);
+        let left = self.share(PROCESS_MILLI).saturating_sub(self.unmanaged());
         target.min(left).max(self.config.limit_bytes / 10)
     }
 
     /// What may be taken when nothing else helps.
     pub(crate) fn ceiling(&self) -> u64 {
-        self.share(PROCESS_MILLI).saturating_sub(self.unmanaged).max(self.budget())
+        self.share(PROCESS_MILLI).saturating_sub(self.unmanaged()).max(self.budget())
     }
 
     /// Values are chosen to go in lots of this size at least, and so much room is kept ready.
@@ -89,13 +92,19 @@ impl Memory {
     /// A measurement came.
     pub(crate) fn measured(&mut self, process_bytes: u64, resident: u64) {
         self.process_bytes = process_bytes;
-        let unmanaged = process_bytes.saturating_sub(resident);
-        self.unmanaged = self.unmanaged - self.unmanaged / 4 + unmanaged / 4;
+        let other = process_bytes.saturating_sub(resident).saturating_sub(self.lent);
+        self.other = self.other - self.other / 4 + other / 4;
     }
 
     /// What left memory since the last measurement is not waited for.
     pub(crate) fn evicted(&mut self, nbytes: u64) {
         self.process_bytes = self.process_bytes.saturating_sub(nbytes);
+    }
+
+    /// So much memory is kept for other processes. It counts at once and not as measurements find it, so that nothing is
+    /// put in the place of values that have gone and whose memory has not.
+    pub(crate) fn lent(&mut self, kept_bytes: u64) {
+        self.lent = kept_bytes;
     }
 
     /// By how much the process takes more than is good.
@@ -204,6 +213,20 @@ mod tests {
             memory.measured(5000, 100);
         }
         assert_eq!((memory.budget(), memory.overweight()), (100, 4150));
+    }
+
+    #[test]
+    fn lent_memory_comes_off_the_budget_at_once_and_until_it_is_given_back() {
+        let mut memory = memory(1000);
+        (0..50).for_each(|_| memory.measured(700, 600));
+        assert_eq!(memory.budget(), 600);
+        for _ in 0..50 {
+            memory.lent(300);
+            assert!((500..=510).contains(&memory.budget()), "{}", memory.budget());
+            memory.measured(900, 500);
+        }
+        memory.lent(0);
+        assert_eq!(memory.budget(), 600);
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Worker {
             Event::Unspilled(answers) => self.unspilled(answers),
             Event::Adopted(found) => self.adopted(found),
             Event::Memory { process_bytes } => self.memory.measured(process_bytes, self.values.weights().resident),
+            Event::Lent { kept_bytes } => self.memory.lent(kept_bytes),
             Event::Tick => {}
         }
         self.follow_up(now);

@@ -33,6 +33,7 @@ enum Op {
     Written { which: usize, how: u8 },
     Read { which: usize, how: u8 },
     Measured(u64),
+    Lent(u64),
 }
 
 /// An input: its slot, which part of it, and its holders.
@@ -65,6 +66,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (any::<usize>(), 0u8..12).prop_map(|(which, how)| Op::Written { which, how }),
         3 => (any::<usize>(), 0u8..8).prop_map(|(which, how)| Op::Read { which, how }),
         1 => (0u64..6_500).prop_map(Op::Measured),
+        1 => (0u64..3_000).prop_map(Op::Lent),
     ]
 }
 
@@ -177,6 +179,7 @@ impl World {
                 self.rig.reads_some(which, problems.get(usize::from(how)).map_or(Ok(()), |&problem| Err(problem)));
             }
             Op::Measured(process_bytes) => self.rig.event(Event::Memory { process_bytes }),
+            Op::Lent(kept_bytes) => self.rig.event(Event::Lent { kept_bytes }),
         }
         self.seen.parts += self.rig.parts.len();
         self.listen();
@@ -292,6 +295,7 @@ impl World {
                 break;
             } else {
                 // A disk that is tried again, a peer that is busy, room that is waited for.
+                self.rig.event(Event::Lent { kept_bytes: 0 });
                 self.rig.event(Event::Memory { process_bytes: 0 });
                 self.rig.waits(300);
             }

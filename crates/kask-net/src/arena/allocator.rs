@@ -9,7 +9,7 @@
 //!
 //! Start with [`Allocator::take_warm`] and [`Allocator::take_cold`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A range of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ const ALIGNED_TRIES: usize = 16;
 pub(crate) struct Allocator {
     warm: Spans,
     cold: Spans,
-    taken: HashMap<u32, u32>,
+    taken: BTreeMap<u32, u32>,
     /// Which of the taken ranges may lack memory: where they begin.
     promised: HashSet<u32>,
     taken_pages: u64,
@@ -55,7 +55,7 @@ impl Allocator {
         Allocator {
             warm: Spans::default(),
             cold,
-            taken: HashMap::new(),
+            taken: BTreeMap::new(),
             promised: HashSet::new(),
             taken_pages: 0,
             clock: 0,
@@ -132,6 +132,12 @@ impl Allocator {
     /// How many pages were taken from `start` on.
     pub(crate) fn size_of(&self, start: u32) -> Option<u32> {
         self.taken.get(&start).copied()
+    }
+
+    /// What was taken that `page` is part of.
+    pub(crate) fn containing(&self, page: u32) -> Option<Pages> {
+        let (start, count) = self.taken.range(..=page).next_back()?;
+        (page - start < *count).then_some(Pages { start: *start, count: *count })
     }
 
     /// Warm pages beyond `retained`, the longest unused first; they are underway then, and the caller punches them and

@@ -11,6 +11,7 @@
 
 use super::Control;
 use super::foreign::PeerArena;
+use super::lent::Lease;
 use super::process::{Peer, has_ended, peer_of, watch};
 use crate::arena::Place;
 use crate::sender::Shared;
@@ -71,6 +72,7 @@ struct State {
 struct Lent {
     connection: u64,
     bytes: Bytes,
+    _counted: Lease,
 }
 
 /// What the process has not been told yet.
@@ -120,7 +122,7 @@ impl Neighbour {
 
     /// Keeps bytes for the process until it gives the lease back; numbers rise. `None` when the process has ended, or
     /// does not listen on that connection any more.
-    pub(crate) fn lend(&self, connection: u64, bytes: Bytes) -> Option<u64> {
+    pub(crate) fn lend(&self, connection: u64, bytes: Bytes, counted: Lease) -> Option<u64> {
         let mut state = self.state.lock();
         if state.has_ended || !state.open.contains(&connection) {
             drop(state);
@@ -129,7 +131,7 @@ impl Neighbour {
         state.next_lease += 1;
         let lease = state.next_lease;
         state.lent_bytes += bytes.len() as u64;
-        state.lent.insert(lease, Lent { connection, bytes });
+        state.lent.insert(lease, Lent { connection, bytes, _counted: counted });
         Some(lease)
     }
 

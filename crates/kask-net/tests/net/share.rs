@@ -1,6 +1,6 @@
 //! Shared memory between two processes: what travels by reference, and what becomes of it when one of them is killed.
 
-use crate::share_peer::{ELSEWHERE, FORGET, IN_ARENA, REPORT, Report, Server, content, pattern};
+use crate::share_peer::{ELSEWHERE, FORGET, HELD, IN_ARENA, REPORT, Report, Server, content, pattern};
 use crate::*;
 use bytes::Bytes;
 use kask_net::{NetError, share};
@@ -64,6 +64,70 @@ fn a_large_value_is_seen_not_copied_and_given_back() {
         }
         let small = get(&mut connection, IN_ARENA, share::SHARED_MIN_BYTES as u32 - 1).await;
         assert!(!share::is_foreign(&small) && !share::is_foreign(&[]));
+    });
+}
+
+#[test]
+fn what_is_lent_is_bounded_and_leases_given_back_make_room_again() {
+    const MIB: u32 = 1 << 20;
+    run(async {
+        let server = Server::start_with(Some(u64::from(10 * MIB)));
+        let mut connection = server.connect().await;
+        let mut views = Vec::new();
+        for round in 0..3 {
+            for expected in [true, true, false, false] {
+                let bytes = get(&mut connection, IN_ARENA, 4 * MIB).await;
+                assert!(bytes == pattern(4 << 20, IN_ARENA as u8), "the contents differ");
+                assert_eq!(share::is_foreign(&bytes), expected, "round {round}");
+                views.push(bytes);
+            }
+            let report = report(&mut connection).await;
+            assert_eq!(
+                (report.lent, report.allocated),
+                (u64::from(8 * MIB), u64::from(8 * MIB)),
+                "nothing else is kept"
+            );
+            // What is small enough still has room.
+            assert!(share::is_foreign(&get(&mut connection, IN_ARENA, 2 * MIB).await));
+            views.clear();
+            until(&mut connection, "the leases are given back", |report| report.lent == 0).await;
+        }
+    });
+}
+
+#[test]
+fn a_process_with_a_bound_copies_nothing_to_lend_it() {
+    run(async {
+        let server = Server::start_with(Some(u64::from(LARGE)));
+        let mut connection = server.connect().await;
+        let shared = get(&mut connection, IN_ARENA, 2 << 20).await;
+        let streamed = get(&mut connection, ELSEWHERE, 2 << 20).await;
+        assert_eq!((share::is_foreign(&shared), share::is_foreign(&streamed)), (true, false));
+        assert!(streamed == pattern(2 << 20, ELSEWHERE as u8), "the contents differ");
+        assert_eq!(report(&mut connection).await.allocated, 2 << 20);
+    });
+}
+
+#[test]
+fn memory_that_is_lent_twice_counts_once_and_is_kept_when_its_owner_gives_it_up() {
+    run(async {
+        let server = Server::start_with(Some(5 << 20));
+        let mut connection = server.connect().await;
+        let mut other = server.connect().await;
+        let mut views = Vec::new();
+        for _ in 0..3 {
+            views.push(get(&mut connection, HELD, 3 << 20).await);
+            views.push(get(&mut other, HELD, 3 << 20).await);
+        }
+        assert!(views.iter().all(|view| share::is_foreign(view)));
+        assert_eq!(report(&mut connection).await.kept, 0, "its owner has it as well");
+        get(&mut connection, FORGET, 0).await;
+        assert_eq!(report(&mut connection).await.kept, 3 << 20);
+        views.truncate(1);
+        until(&mut connection, "leases are given back", |report| report.lent == 3 << 20).await;
+        assert_eq!(report(&mut connection).await.kept, 3 << 20);
+        views.clear();
+        until(&mut connection, "it is free", |report| (report.kept, report.allocated) == (0, 0)).await;
     });
 }
 

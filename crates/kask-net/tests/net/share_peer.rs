@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 const SOCKET: &str = "KASK_TEST_SHARE_SOCKET";
+const LENT_MAX: &str = "KASK_TEST_SHARE_LENT_MAX";
 
 /// A value in the server's arena.
 pub(crate) const IN_ARENA: u32 = 1;
@@ -24,6 +25,8 @@ pub(crate) const ELSEWHERE: u32 = 2;
 pub(crate) const REPORT: u32 = 3;
 /// Lets go of what it holds.
 pub(crate) const FORGET: u32 = 4;
+/// A value in the server's arena of which it holds the one copy.
+pub(crate) const HELD: u32 = 5;
 
 /// The server's process, killed when dropped.
 pub(crate) struct Server {
@@ -41,6 +44,11 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) fn start() -> Server {
+        Server::start_with(None)
+    }
+
+    /// One that lends at most so many bytes.
+    pub(crate) fn start_with(lent_max: Option<u64>) -> Server {
         let (dir, _) = crate::local();
         let token = Token::create_file(dir.token_file()).or_else(|_| Token::read_file(dir.token_file()));
         let security = Security { token: Some(token.expect("a token")), tls: None };
@@ -48,6 +56,7 @@ impl Server {
         let child = Command::new("/proc/self/exe")
             .args(["--exact", "share_peer::serve_until_killed", "--ignored", "--nocapture"])
             .env(SOCKET, place.to_string())
+            .envs(lent_max.map(|bytes| (LENT_MAX, bytes.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -75,6 +84,7 @@ pub(crate) struct Report {
     pub(crate) descriptors: u64,
     pub(crate) maps: u64,
     pub(crate) allocated: u64,
+    pub(crate) kept: u64,
 }
 
 impl Report {
@@ -88,18 +98,19 @@ impl Report {
             descriptors: count("/proc/self/fd"),
             maps: maps.lines().filter(|line| line.contains("kask-arena")).count() as u64,
             allocated: Arena::global().map_or(0, |arena| arena.usage().allocated_bytes),
+            kept: share::kept_bytes(),
         }
     }
 
     fn to_bytes(self) -> Bytes {
-        let numbers = [self.lent, self.foreign, self.descriptors, self.maps, self.allocated];
+        let numbers = [self.lent, self.foreign, self.descriptors, self.maps, self.allocated, self.kept];
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into()
     }
 
     pub(crate) fn of_bytes(bytes: &[u8]) -> Report {
         let mut numbers = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
         let mut next = || numbers.next().expect("a number");
-        Report { lent: next(), foreign: next(), descriptors: next(), maps: next(), allocated: next() }
+        Report { lent: next(), foreign: next(), descriptors: next(), maps: next(), allocated: next(), kept: next() }
     }
 }
 
@@ -116,6 +127,9 @@ fn serve_until_killed() {
     let Address::Unix(path) = &place else { panic!("a Unix address") };
     let token = path.parent().unwrap_or(Path::new("/")).join("token");
     let security = Security { token: Some(Token::read_file(token).expect("a token")), tls: None };
+    if let Ok(bytes) = std::env::var(LENT_MAX) {
+        share::set_lent_max_bytes(bytes.parse().expect("a number"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut listener = Listener::bind(&place, &security, THERE).expect("bound");
@@ -157,10 +171,20 @@ fn answer(id: ValueId, held: &Mutex<Vec<Bytes>>) -> Payload {
             let arena = Arena::global_or_create().expect("an arena");
             arena.put(&[&pattern(generation as usize, IN_ARENA as u8)]).expect("memory")
         }
+        HELD => {
+            let mut held = held.lock();
+            if held.is_empty() {
+                let arena = Arena::global_or_create().expect("an arena");
+                held.push(arena.put(&[&pattern(generation as usize, HELD as u8)]).expect("memory"));
+            }
+            held[0].clone()
+        }
         ELSEWHERE => pattern(generation as usize, ELSEWHERE as u8).into(),
         REPORT => Report::here(&held.lock()).to_bytes(),
         FORGET => {
-            held.lock().clear();
+            let mut held = held.lock();
+            held.iter().for_each(|bytes| share::give_up(bytes));
+            held.clear();
             Bytes::new()
         }
         other => panic!("{other} is nothing that can be asked for"),
