@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,13 +85,34 @@ class TestAClientKeepsFourTimesTheLimit:
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)
-def test_a_worker_takes_many_inputs_from_another(cluster):
+def test_workers_take_inputs_from_each_other(cluster):
+    """Each of the tasks takes as much from the other worker as there is room for."""
     lender, borrower = sorted(cluster.workers)
     with Client(cluster) as client, MemoryWatch(lambda: worker_pids(cluster), 0.01) as watch:
         futures = client.map(noise, range(BLOCKS), workers=[lender])
         wait(futures)
-        groups = [futures[start : start + 5] for start in range(0, BLOCKS, 5)]
+        groups = [futures[start : start + 8] for start in range(0, BLOCKS, 8)]
         totals = [client.submit(sums, group, workers=[borrower]) for group in groups]
         got = [number for total in totals for number in total.result()]
         assert got == sums(map(noise, range(BLOCKS)))
         check_that_nobody_suffered(cluster, client, watch)
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_a_task_of_a_larger_worker_takes_four_times_the_limit(cluster, tmp_path):
+    (lender,) = cluster.workers
+    file = tmp_path / "scheduler.json"
+    cluster.write_scheduler_file(file)
+    command = ["worker", "--name", "roomy", "--nthreads", "1", "--memory-limit", "4GiB", "--scheduler-file"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    roomy = subprocess.Popen([sys.executable, "-m", "kask", *command, file], stdout=subprocess.PIPE, env=environment)
+    try:
+        with Client(cluster) as client, MemoryWatch(lambda: worker_pids(cluster), 0.01) as watch:
+            client.wait_for_workers(2, timeout=60)
+            futures = client.map(noise, range(BLOCKS), workers=[lender])
+            wait(futures)
+            assert client.submit(sums, futures, workers=["roomy"]).result() == sums(map(noise, range(BLOCKS)))
+            check_that_nobody_suffered(cluster, client, watch)
+    finally:
+        roomy.terminate()
+        roomy.communicate(timeout=30)

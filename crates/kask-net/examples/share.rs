@@ -1,4 +1,5 @@
-//! What shared memory costs: taking and filling it, and passing 1 GiB from one process to another.
+//! What shared memory costs: taking and filling it, and passing 1 GiB from one process to another, where it lies in the
+//! arena, where it has to be copied there first, and where a bound on what is lent has it streamed.
 //!
 //! `cargo run --release -p kask-net --example share`
 
@@ -16,6 +17,10 @@ use std::time::{Duration, Instant};
 const GIB: usize = 1 << 30;
 const SMALL: usize = 64 << 10;
 const ROUNDS: usize = 5;
+const IN_ARENA: u32 = 1;
+const COPIED: u32 = 2;
+const STREAMED: u32 = 3;
+const PLACES: [(&str, u32); 3] = [("in the arena", IN_ARENA), ("copied there", COPIED), ("streamed", STREAMED)];
 
 type Failure = Box<dyn Error>;
 
@@ -103,17 +108,23 @@ async fn serve(dir: &Path, address: &Address) -> Result<(), Failure> {
     let mut listener = Listener::bind(address, &security, Incarnation(1))?;
     let arena = Arena::global_or_create().ok_or("no shared memory here")?;
     arena.set_retained_max(u64::MAX);
-    let value = arena.put(&[&vec![7u8; GIB]]).ok_or("no memory")?;
+    let elsewhere = Bytes::from(vec![7u8; GIB]);
+    let in_arena = arena.put(&[&elsewhere]).ok_or("no memory")?;
     let (sender, mut receiver) = listener.accept().await?.connection.split();
     while let Some(DataRequest::Get { request, values }) = receiver.recv::<DataRequest>().await? {
+        let place = values.first().map_or(IN_ARENA, |id| id.task.slot);
+        if place == STREAMED {
+            kask_net::share::set_lent_max_bytes(0);
+        }
+        let value = if place == IN_ARENA { &in_arena } else { &elsewhere };
         let values = values.into_iter().map(|id| (id, Value::Here(Payload::from_bytes(value.clone())))).collect();
         sender.send(&DataReply::Values { request, values, last: true })?;
     }
     Ok(())
 }
 
-async fn fetch(connection: &mut Connection) -> Result<Bytes, Failure> {
-    let value = TaskId { slot: 1, generation: 0 }.into();
+async fn fetch(connection: &mut Connection, place: u32) -> Result<Bytes, Failure> {
+    let value = TaskId { slot: place, generation: 0 }.into();
     connection.sender.send(&DataRequest::Get { request: 1, values: vec![value] })?;
     let reply = connection.receiver.recv::<DataReply>().await?.ok_or("the server hung up")?;
     let DataReply::Values { mut values, .. } = reply else { return Err("another reply".into()) };
@@ -143,15 +154,15 @@ async fn passing() -> Result<(), Failure> {
     let patience = Duration::from_secs(30);
     let mut connection = connect_retrying(&address, &security, Role::Data, Incarnation(2), patience).await?;
     let expected = sum(&vec![7u8; GIB]);
-    for round in 0..ROUNDS {
+    for (round, (name, place)) in PLACES.iter().flat_map(|place| (0..ROUNDS).map(move |round| (round, place))) {
         let start = Instant::now();
-        let bytes = fetch(&mut connection).await?;
+        let bytes = fetch(&mut connection, *place).await?;
         let passed = start.elapsed();
         let is_shared = kask_net::share::is_foreign(&bytes);
         assert_eq!(black_box(sum(&bytes)), expected);
         let read = start.elapsed() - passed;
         println!(
-            "1 GiB from process to process, round {round}: {:.3} ms (shared: {is_shared}), reading it: {:.0} ms",
+            "1 GiB from process to process, {name}, round {round}: {:.3} ms (shared: {is_shared}), reading it: {:.0} ms",
             passed.as_secs_f64() * 1e3,
             read.as_secs_f64() * 1e3
         );
