@@ -70,7 +70,9 @@ pub(crate) struct Lease {
 impl Lease {
     /// Counts a lease in; `None` when that would be too much.
     pub(crate) fn new(offset: u64, len: u64) -> Option<Lease> {
-        LENT.lock().add(offset, len, MOST.load(Ordering::Relaxed)).then_some(Lease { offset })
+        let is_counted = LENT.lock().add(offset, len, MOST.load(Ordering::Relaxed));
+        // Made only then: dropping one takes the lock, and counts it out.
+        is_counted.then(|| Lease { offset })
     }
 }
 
