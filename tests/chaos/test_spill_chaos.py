@@ -128,7 +128,7 @@ class TestFullDisk:
             with Client(scheduler_file=scheduler_file) as client:
                 client.wait_for_workers(2, timeout=60)
                 # They run on the one whose disk cannot take them all.
-                blocks = client.map(block, range(BLOCKS), workers=["tiny-0"])
+                blocks = client.map(block, range(BLOCKS), workers=["tiny"])
                 wait(blocks, timeout=60)
                 assert [future.status for future in blocks] == ["finished"] * BLOCKS
                 assert client.gather(client.map(block_sum, blocks)) == sums(BLOCKS)

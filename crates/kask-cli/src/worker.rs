@@ -160,6 +160,7 @@ fn supervisor_options(
             ..WorkerProcessConfig::default()
         },
         name_prefix,
+        is_only_one: count == 1,
         socket_directory: local.then(|| directory.path().to_path_buf()),
         spill_base: arguments.spill_directory.clone().or_else(|| arguments.local_directory.clone()),
         restart: !arguments.no_restart,
@@ -201,13 +202,17 @@ mod tests {
     use kask_executor::memory_settings::SpillCompression;
 
     fn options(more: &[&str]) -> Result<SupervisorOptions, CommandError> {
+        options_of(more, 2)
+    }
+
+    fn options_of(more: &[&str], count: usize) -> Result<SupervisorOptions, CommandError> {
         let words = ["kask", "worker", "tcp://127.0.0.1:1"].iter().chain(more);
         let Command::Worker(arguments) = Arguments::try_parse_from(words).expect("a command").command else {
             panic!("it is about workers")
         };
         let directory = LocalDir::new().expect("a directory");
         let address = "tcp://127.0.0.1:1".parse().expect("an address");
-        supervisor_options(&arguments, "python".into(), &address, SecurityConfig::default(), &directory, 2, 1000)
+        supervisor_options(&arguments, "python".into(), &address, SecurityConfig::default(), &directory, count, 1000)
     }
 
     #[test]
@@ -227,6 +232,13 @@ mod tests {
         let memory = options(&[]).expect("options").worker.memory_options();
         assert_eq!(memory.limit_bytes, kask_executor::memory_limits::auto_limit_bytes(2, true));
         assert_eq!((memory.target, memory.spill_max_bytes, memory.spill_reserve_bytes), (0.0, 0, None));
+    }
+
+    #[test]
+    fn only_several_workers_are_numbered() {
+        let named = |count| options_of(&["--name", "me"], count).expect("options");
+        assert_eq!(named(1).name_prefix, "me");
+        assert_eq!([1, 2].map(|count| named(count).is_only_one), [true, false]);
     }
 
     #[test]

@@ -317,8 +317,11 @@ impl Values {
 }
 
 impl Value {
-    /// A value as it came from a peer or client.
+    /// A value as it came from a peer or client. One that consists of parts does so here too.
     pub fn received(payload: Payload) -> Value {
+        if let Some(parts) = Value::separated(&payload) {
+            return Value::Parts(parts);
+        }
         match payload {
             object @ Payload::Local(_) => Value::Object { object, encoded: None },
             payload @ Payload::Bytes { .. } => Value::Encoded { payload, object: Default::default(), writable: false },
@@ -366,13 +369,36 @@ impl Value {
         }
     }
 
-    /// All parts as one payload: each one's pickle and buffers, in order, as buffers.
+    /// All parts as one payload: an empty pickle, and as buffers first how many buffers each part has (32 bits each, little
+    /// end first), then each part's pickle and buffers in turn.
     pub fn joined(parts: &[Payload]) -> Payload {
-        let buffers = parts.iter().flat_map(|part| match part {
-            Payload::Bytes { head, buffers } => std::iter::once(head).chain(buffers).cloned().collect::<Vec<_>>(),
-            Payload::Local(_) => Vec::new(),
-        });
-        Payload::Bytes { head: Segment(bytes::Bytes::new()), buffers: buffers.collect() }
+        let (mut counts, mut buffers) = (Vec::with_capacity(4 * parts.len()), vec![Segment(bytes::Bytes::new())]);
+        for part in parts {
+            let Payload::Bytes { head, buffers: more } = part else { continue };
+            counts.extend_from_slice(&(more.len() as u32).to_le_bytes());
+            buffers.push(head.clone());
+            buffers.extend(more.iter().cloned());
+        }
+        buffers[0] = Segment(counts.into());
+        Payload::Bytes { head: Segment(bytes::Bytes::new()), buffers }
+    }
+
+    /// The parts of a payload that [`Value::joined`] made; `None` for all others. A pickle is never empty.
+    pub fn separated(payload: &Payload) -> Option<Arc<[Payload]>> {
+        let Payload::Bytes { head, buffers } = payload else { return None };
+        let (counts, mut rest) = buffers.split_first().filter(|_| head.0.is_empty())?;
+        let (counts, odd) = counts.0.as_chunks::<4>();
+        if !odd.is_empty() {
+            return None;
+        }
+        let mut parts = Vec::with_capacity(counts.len().min(buffers.len()));
+        for &count in counts {
+            let (head, more) = rest.split_first()?;
+            let (mine, others) = more.split_at_checked(u32::from_le_bytes(count) as usize)?;
+            parts.push(Payload::Bytes { head: head.clone(), buffers: mine.to_vec() });
+            rest = others;
+        }
+        rest.is_empty().then(|| parts.into())
     }
 }
 
@@ -480,6 +506,54 @@ mod tests {
         rig.store.remove(&[TASK.into()]).clear();
         rig.store.adopt(spilled.clone());
         assert!(rig.store.lost(&spilled) && rig.found().is_none());
+    }
+
+    fn bytes_of(payload: &Payload) -> Vec<&[u8]> {
+        match payload {
+            Payload::Bytes { head, buffers } => std::iter::once(head).chain(buffers).map(|part| &*part.0).collect(),
+            Payload::Local(_) => panic!("it is an object"),
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_value_of_parts_gives_its_parts_too() {
+        let rig = rig();
+        let part = |head: &'static str, buffers: &[&'static str]| Payload::Bytes {
+            head: Segment(head.into()),
+            buffers: buffers.iter().map(|&buffer| Segment(buffer.into())).collect(),
+        };
+        let parts = [part("a", &["one"]), part("b", &[]), part("c", &["two", "", "three"])];
+        let copy = Value::received(Value::joined(&parts));
+        assert_eq!(bytes_of(&copy.for_this_process()), bytes_of(&Value::joined(&parts)));
+        rig.store.insert(TASK, Stored::Value(copy), 3);
+        for (index, expected) in parts.iter().enumerate() {
+            match rig.store.get(ValueId { task: TASK, part: Some(index as u32) }) {
+                Some(Found::Memory(Stored::Value(value))) => {
+                    assert_eq!(bytes_of(&value.for_this_process()), bytes_of(expected));
+                }
+                _ => panic!("part {index} is here"),
+            }
+        }
+        assert!(rig.store.get(ValueId { task: TASK, part: Some(3) }).is_none());
+        assert!(matches!(Value::received(Value::joined(&[])), Value::Parts(none) if none.is_empty()));
+    }
+
+    #[test]
+    fn what_only_looks_like_parts_is_a_value_like_any_other() {
+        let payload = |head: &'static str, buffers: &[&'static [u8]]| Payload::Bytes {
+            head: Segment(head.into()),
+            buffers: buffers.iter().map(|&buffer| Segment(buffer.into())).collect(),
+        };
+        for payload in [
+            payload("x", &[&[0, 0, 0, 0], b"a"]),
+            payload("", &[]),
+            payload("", &[&[0, 0, 0], b"a"]),
+            payload("", &[&[1, 0, 0, 0], b"a"]),
+            payload("", &[&[0, 0, 0, 0], b"a", b"b"]),
+            payload("", &[&[255, 255, 255, 255], b"a"]),
+        ] {
+            assert!(Value::separated(&payload).is_none(), "{payload:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct SupervisorOptions {
     pub worker: WorkerProcessConfig,
     /// Workers are named `prefix-0`, `prefix-1`, ...
     pub name_prefix: String,
+    /// Whether the first worker is named `prefix` alone, for supervisors that never have another.
+    pub is_only_one: bool,
     /// Folder for sockets, if workers listen on Unix sockets; `listen` of `worker` is used otherwise.
     pub socket_directory: Option<PathBuf>,
     /// Folder in which the folders for spilled values are made; see [`Scratch::new`] for where that is without one.
@@ -157,7 +159,8 @@ impl Supervisor {
             for _ in alive.len()..n {
                 let id = state.next;
                 state.next += 1;
-                let name = format!("{}-{id}", self.options.name_prefix);
+                let prefix = &self.options.name_prefix;
+                let name = if self.options.is_only_one && id == 0 { prefix.clone() } else { format!("{prefix}-{id}") };
                 let info = PlaceInfo { name, pid: None, incarnation: Incarnation(0), deaths: 0, problem: None };
                 state.places.insert(id, Place { info, occupant: Occupant::Nobody, retired: false });
                 started.push(id);

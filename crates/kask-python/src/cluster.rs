@@ -95,6 +95,7 @@ impl Cluster {
                 environment: worker_env.into_iter().collect(),
                 worker,
                 name_prefix: name.to_owned(),
+                is_only_one: false,
                 socket_directory: None,
                 spill_base: memory.spill_directory,
                 restart: true,

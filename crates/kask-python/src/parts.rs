@@ -1,11 +1,11 @@
 //! `Parts`: a result whose parts may be asked for one by one, as those of a shuffle are.
 //!
 //! A part is bytes to the engine: a payload of one buffer, whose pickle says "the buffer itself". So a part alone is a value
-//! like any other and arrives as a read-only memoryview. All parts together travel as `Value::joined` lays them out: an
-//! empty pickle, and as buffers each part's pickle and buffer in turn.
+//! like any other and arrives as a read-only memoryview. All parts together travel as `Value::joined` lays them out.
 
 use crate::buffers::{self, BytesView};
 use bytes::Bytes;
+use kask_executor::runtime::Value;
 use kask_types::Payload;
 use kask_types::payload::Segment;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
@@ -120,10 +120,5 @@ pub fn memory_of<'py>(py: Python<'py>, part: &Payload) -> Option<PyResult<Bound<
 
 /// A payload that is all parts of a value; `None` for all others.
 pub fn all_of(payload: &Payload) -> Option<Parts> {
-    let Payload::Bytes { head, buffers } = payload else { return None };
-    if !head.0.is_empty() {
-        return None;
-    }
-    let payload = |pair: &[Segment]| Payload::Bytes { head: pair[0].clone(), buffers: vec![pair[1].clone()] };
-    Some(Parts(buffers.chunks_exact(2).map(payload).collect()))
+    Value::separated(payload).map(Parts)
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: kask_graph::Limits,
     /// How often a copy of a value is tried on other workers before the attempt to copy is given up.
     pub copy_tries: u32,
+    /// For how long a copy is tried again because a worker that has the value, or should get it, is busy.
+    pub copy_patience_ms: u64,
 }
 
 impl Default for Config {
@@ -82,6 +84,7 @@ impl Default for Config {
             relief_bytes: 128 << 20,
             limits: kask_graph::Limits { tasks: 100_000_000, inputs: 1_000_000_000 },
             copy_tries: 3,
+            copy_patience_ms: 60_000,
         }
     }
 }

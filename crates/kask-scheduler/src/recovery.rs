@@ -156,6 +156,12 @@ impl Scheduler {
         let current = self.tasks.current(task).filter(|&slot| self.is_current(slot, attempt, from));
         let first = |of: FetchProblem| missing.iter().find(|(_, _, problem)| *problem == of).copied();
         let problem = first(FetchProblem::Undecodable).or_else(|| first(FetchProblem::Unreachable));
+        let has_it = missing.iter().find(|&&(input, holder, problem)| match problem {
+            FetchProblem::Undecodable | FetchProblem::Busy => true,
+            FetchProblem::Unreachable => self.is_all_there_is(input, holder),
+            FetchProblem::NotThere => false,
+        });
+        let has_it = has_it.map(|&(_, holder, _)| holder);
         let patient = current.is_none_or(|slot| {
             let failures = self.tasks.rare(slot).map_or(0, |rare| rare.fetch_failures);
             failures + 1 < self.config.allowed_fetch_failures
@@ -171,20 +177,25 @@ impl Scheduler {
         }
         self.compute_again(&needed);
         if let Some(slot) = current {
-            self.after_fetch_failure(slot, problem);
+            self.after_fetch_failure(slot, problem, has_it);
         }
         self.settle();
     }
 
     /// Takes replicas out of the books that are not there. A worker that another one could not reach keeps what nobody
-    /// else has, as long as the scheduler itself can reach it and is `patient`.
-    fn drop_bad_replicas(&mut self, missing: Vec<(TaskId, WorkerId, FetchProblem)>, patient: bool) -> Vec<Slot> {
+    /// else has, as long as the scheduler itself can reach it and is `patient`, or the value cannot be computed again.
+    fn drop_bad_replicas(&mut self, mut missing: Vec<(TaskId, WorkerId, FetchProblem)>, patient: bool) -> Vec<Slot> {
+        // A holder that does not have the value must not count as another one that has.
+        missing.sort_by_key(|(.., problem)| *problem != FetchProblem::NotThere);
         let mut lost = Vec::new();
         for (input, holder, problem) in missing {
             let (Some(slot), Some(holder)) = (self.tasks.current(input), self.workers.find(holder)) else { continue };
             let drop_it = match problem {
                 FetchProblem::NotThere => true,
-                FetchProblem::Unreachable => !patient || self.has_other_holder(slot, holder),
+                FetchProblem::Unreachable => {
+                    let can_be_made = self.tasks[slot].batch != BatchIx::SCATTERED;
+                    (!patient && can_be_made) || self.has_other_holder(slot, holder)
+                }
                 // The value is there and good for whoever runs where it is.
                 FetchProblem::Undecodable | FetchProblem::Busy => false,
             };
@@ -193,6 +204,14 @@ impl Scheduler {
             }
         }
         lost
+    }
+
+    /// Whether this worker has the only copy of a value that cannot be computed again.
+    fn is_all_there_is(&self, value: TaskId, holder: WorkerId) -> bool {
+        let (Some(slot), Some(ix)) = (self.tasks.current(value), self.workers.find(holder)) else { return false };
+        self.tasks[slot].batch == BatchIx::SCATTERED
+            && self.workers[ix].held.contains(slot)
+            && !self.has_other_holder(slot, ix)
     }
 
     fn has_other_holder(&self, slot: Slot, holder: WorkerIx) -> bool {
@@ -210,29 +229,44 @@ impl Scheduler {
         }
     }
 
-    fn after_fetch_failure(&mut self, slot: Slot, problem: Option<(TaskId, WorkerId, FetchProblem)>) {
-        let mut undecodable = None;
+    /// A busy holder is no failure. What could not come from a worker that has it is used there, if possible; if not, there
+    /// is an end to trying.
+    fn after_fetch_failure(
+        &mut self,
+        slot: Slot,
+        problem: Option<(TaskId, WorkerId, FetchProblem)>,
+        has_it: Option<WorkerId>,
+    ) {
         if let Some((input, holder, problem)) = problem {
+            let allowed = self.config.allowed_fetch_failures;
             let rare = self.tasks.rare_mut(slot);
             rare.fetch_failures += 1;
-            if problem == FetchProblem::Undecodable {
-                rare.undecodable += 1;
-                if rare.undecodable >= self.config.allowed_fetch_failures {
-                    let failure = self.undecodable(slot, input, holder);
-                    return self.fail(slot, &Arc::new(failure));
-                }
-                undecodable = Some((input, holder, problem));
+            rare.undecodable += u32::from(problem == FetchProblem::Undecodable);
+            let (failures, undecodable) = (rare.fetch_failures, rare.undecodable);
+            let why = if undecodable >= allowed {
+                Some(("TypeError", "it cannot be pickled there or unpickled here"))
+            } else if failures >= allowed && self.is_all_there_is(input, holder) && !self.may_use_at(slot, has_it) {
+                Some(("ConnectionError", "the connection between them failed"))
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                let failure = self.not_sent(slot, input, holder, why);
+                return self.fail(slot, &Arc::new(failure));
             }
         }
         if !matches!(self.tasks[slot].state, State::Waiting { missing: 0 }) {
             return;
         }
-        let at_source = undecodable.and_then(|(_, holder, _)| self.workers.find(holder));
-        match at_source.filter(|&ix| self.may_run_on(slot, ix) && !self.is_suspect(slot)) {
-            // What cannot travel can still be used where it is.
+        let at_source = has_it.and_then(|holder| self.workers.find(holder));
+        match at_source.filter(|_| self.may_use_at(slot, has_it) && !self.is_suspect(slot)) {
             Some(holder) => self.dispatch(slot, holder),
             None => self.make_ready(slot),
         }
+    }
+
+    fn may_use_at(&self, slot: Slot, holder: Option<WorkerId>) -> bool {
+        holder.and_then(|holder| self.workers.find(holder)).is_some_and(|ix| self.may_run_on(slot, ix))
     }
 
     /// A client asked these workers in vain for values that it wants: it is told how each key stands now.
@@ -274,17 +308,17 @@ impl Scheduler {
         batch.is_some_and(|batch| self.classes.get(batch.style_of(self.tasks[slot].row).class).allows(worker))
     }
 
-    fn undecodable(&self, slot: Slot, input: TaskId, holder: WorkerId) -> Failure {
+    fn not_sent(&self, slot: Slot, input: TaskId, holder: WorkerId, (type_name, why): (&str, &str)) -> Failure {
         let task = self.tasks.printed(slot);
         let input = self.tasks.current(input).map_or_else(|| "an input".into(), |slot| self.tasks.printed(slot));
         let worker = self.workers.find(holder).map_or_else(String::new, |ix| self.workers[ix].info.name.to_string());
         let tries = self.config.allowed_fetch_failures;
         let message = format!(
             "the value of {input} could not be sent from worker {worker} to where {task} was to run ({tries} tries): \
-             it cannot be pickled there or unpickled here"
+             {why}"
         );
         let traceback = String::new();
-        let type_name = "TypeError".to_string();
+        let type_name = type_name.to_string();
         Failure::Raised(Arc::new(RaisedError { task, type_name, message, traceback, worker, exception: None }))
     }
 

@@ -60,8 +60,8 @@ impl Scheduler {
             let is_moving = self.copies.open.range((slot, WorkerIx(0))..=(slot, WorkerIx(u32::MAX))).next().is_some();
             let is_too_much =
                 moving >= MOVED_AT_ONCE || (moving > 0 && moving_bytes + nbytes > self.config.relief_bytes);
-            let target =
-                if is_moving || is_too_much || self.copying_is_hopeless(slot) { None } else { self.room_for(nbytes) };
+            let may_move = !is_moving && !is_too_much && !self.copies.rests(slot) && !self.copying_is_hopeless(slot);
+            let target = if may_move { self.room_for(slot, nbytes) } else { None };
             if let Some(target) = target {
                 self.copy_to(slot, target);
             }
@@ -83,8 +83,8 @@ impl Scheduler {
     }
 
     /// The worker with the most memory to spare, if it can take a value of this size; else one that makes room on its
-    /// disk for what it is given, unless enough is on its way there.
-    fn room_for(&self, nbytes: u64) -> Option<WorkerIx> {
+    /// disk for what it is given, unless enough is on its way there. Those that have refused it come last.
+    fn room_for(&self, slot: Slot, nbytes: u64) -> Option<WorkerIx> {
         let target_milli = self.config.memory_target_milli;
         let on_its_way = |ix: WorkerIx| {
             let there = self.copies.open.iter().filter(|(_, target)| *target == ix);
@@ -99,8 +99,8 @@ impl Scheduler {
                 Pressure::Full => return None,
             };
             let fits = !spills || coming == 0 || coming + nbytes <= self.config.relief_bytes;
-            fits.then_some((spills, worker.expected_bytes(), ix))
+            fits.then_some((self.copies.refusals(slot, ix), spills, worker.expected_bytes(), ix))
         });
-        fit.min().map(|(_, _, ix)| ix)
+        fit.min().map(|(.., ix)| ix)
     }
 }

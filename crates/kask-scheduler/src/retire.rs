@@ -132,7 +132,11 @@ impl Scheduler {
                 open += 1;
             } else if !self.copying_is_hopeless(slot) {
                 open += 1;
-                self.copy_to(slot, stay[turn % stay.len()]);
+                if !self.copies.rests(slot) {
+                    let in_turn = (0..stay.len()).map(|i| stay[(turn + i) % stay.len()]);
+                    let target = in_turn.min_by_key(|&target| self.copies.refusals(slot, target));
+                    self.copy_to(slot, target.expect("some worker stays"));
+                }
             }
         }
         open

@@ -169,6 +169,7 @@ impl Scheduler {
         self.end_certificate_waits();
         self.end_graces();
         self.end_rests();
+        self.end_rests_of_copies();
         if self.restart_due().is_some_and(|due| due <= self.now) {
             self.restarts_changed();
         }
@@ -191,7 +192,7 @@ impl Scheduler {
     pub fn next_deadline(&self) -> Option<Tick> {
         let lease = self.leases.front().map(|lease| lease.until);
         let all = [self.next_silence, lease, self.verdict_due(), self.restart_due(), self.balance_due()];
-        let of_memory = [self.return_due(), self.next_rest, self.relief_due()];
+        let of_memory = [self.return_due(), self.next_rest, self.relief_due(), self.copies.rested_at()];
         all.into_iter().chain(of_memory).flatten().min()
     }
 

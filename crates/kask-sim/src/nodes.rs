@@ -412,7 +412,11 @@ impl World {
                     self.nodes[ix].store.insert(id.task, value);
                     self.note_scattered(ix, id.task);
                 }
+                // Tasks also give up on scattered data that cannot be reached where it is.
                 Err(FetchProblem::Undecodable) => self.blame_transfer(ix, id.task),
+                Err(FetchProblem::Unreachable) if self.scattered_tasks.contains_key(&id.task) => {
+                    self.blame_transfer(ix, id.task);
+                }
                 Err(FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Busy) => {}
             }
         }

@@ -19,21 +19,28 @@ use std::collections::VecDeque;
 /// What tasks are said to need is believed up to this much, so that sums stay sums.
 const MOST_BYTES: u64 = 1 << 50;
 
-/// Copies that the scheduler wants here and for which there is no room yet.
+/// A copy for which there is no room for so long is refused: others may have room for it.
+const COPY_WAIT_MS: u64 = 10_000;
+
+/// Copies that the scheduler wants here and for which there is no room yet, and until when they wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Acquires {
-    waiting: VecDeque<Input>,
+    waiting: VecDeque<(Input, Tick)>,
 }
 
 impl Acquires {
-    pub(crate) fn wait(&mut self, input: Input) {
-        self.waiting.push_back(input);
+    pub(crate) fn wait(&mut self, input: Input, now: Tick) {
+        self.waiting.push_back((input, now.after_ms(COPY_WAIT_MS)));
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.waiting.front().map(|&(_, until)| until)
     }
 
     /// Nobody wants a copy of this; `true` when somebody did.
     pub(crate) fn forget(&mut self, task: TaskId) -> bool {
         let before = self.waiting.len();
-        self.waiting.retain(|input| input.task != task);
+        self.waiting.retain(|(input, _)| input.task != task);
         self.waiting.len() < before
     }
 
@@ -124,7 +131,7 @@ impl Worker {
             self.fruitless = None;
         }
         loop {
-            let blocked = self.admit_copies().or_else(|| self.admit_attempts());
+            let blocked = self.admit_copies(now).or_else(|| self.admit_attempts());
             self.keep_room();
             if !self.tell_pressure(now, blocked) {
                 return;
@@ -132,9 +139,9 @@ impl Worker {
         }
     }
 
-    fn admit_copies(&mut self) -> Option<Blocked> {
-        while let Some(input) = self.acquires.waiting.front() {
-            let (task, nbytes) = (input.task, input.nbytes);
+    fn admit_copies(&mut self, now: Tick) -> Option<Blocked> {
+        while let Some((input, until)) = self.acquires.waiting.front() {
+            let (task, nbytes, is_late) = (input.task, input.nbytes, *until <= now);
             if let Some(held) = self.values.get(task) {
                 self.outbox.holding(task, held.nbytes);
                 self.acquires.waiting.pop_front();
@@ -143,15 +150,15 @@ impl Worker {
             let need = if self.fetcher.get(task.into()).is_some() { 0 } else { nbytes };
             self.next.clear();
             let room = if self.is_full() { Room::Never } else { self.room_for(need, need) };
-            if room == Room::Later {
+            if room == Room::Later && !is_late {
                 return Some(Blocked { need, stuck: None });
             }
-            let input = self.acquires.waiting.pop_front().expect("it was looked at above");
-            if room == Room::Never {
+            let (input, _) = self.acquires.waiting.pop_front().expect("it was looked at above");
+            if room == Room::There {
+                self.fetch_copy(&input);
+            } else {
                 let me = self.me();
                 self.outbox.missing([(task, me, FetchProblem::Busy)]);
-            } else {
-                self.fetch_copy(&input);
             }
         }
         None

@@ -2,6 +2,7 @@
 
 use crate::api::{Action, Outcome, ProtocolError, TaskDone};
 use crate::attempts::{Entry, State};
+use crate::values::Cost;
 use crate::worker::Worker;
 use kask_types::{Attempt, Failure, TaskId};
 use kask_wire::worker::Finished;
@@ -114,7 +115,7 @@ impl Worker {
                 self.families.learn(entry.family, done.duration_ns);
                 self.families.learn_size(entry.family, nbytes);
                 if wanted {
-                    self.hold(task, nbytes, Some(attempt));
+                    self.hold(task, nbytes, Some(attempt), Cost::of_ns(done.duration_ns));
                 } else if !self.came_again(task, nbytes) {
                     self.outbox.drop_value(task.into());
                 }

@@ -1,9 +1,9 @@
 //! Whom to ask for which value.
 //!
 //! Every value that is wanted and not here has one [`Gather`]. It stands in the queue of one peer (the holder with the
-//! least asked of it), is part of that peer's one request in flight, rests because that peer was busy, or has just run
-//! out of holders. Holders are tried once each, but for those that are busy: they are asked again, with longer and longer
-//! pauses, until the time that a silent peer is given has passed. Nothing here knows of attempts: `inputs` does, and
+//! least asked of it), is part of that peer's one request in flight, rests because all holders left are busy, or has just run
+//! out of holders. Holders are tried once each, but for those that are busy: when no other is left they are asked again, with
+//! longer and longer pauses, until the time that a silent peer is given has passed. Nothing here knows of attempts: `inputs` does, and
 //! removes a gather when its value came or nobody waits.
 
 use crate::api::Config;
@@ -27,11 +27,15 @@ pub(crate) struct Gather {
     pub(crate) waiters: Vec<(u32, u64)>,
     untried: SmallVec<[WorkerId; 2]>,
     pub(crate) tried: SmallVec<[(WorkerId, FetchProblem); 2]>,
+    /// Holders that have it and were busy; they are asked again after the others and a rest.
+    busy: SmallVec<[WorkerId; 2]>,
     urgency: Priority,
     serial: u64,
     pub(crate) stage: Stage,
-    /// How long it rests when a holder is busy the next time.
+    /// How long the next rest is.
     pause_ms: u64,
+    /// When busy holders may be asked again.
+    rested_at: Tick,
     /// When a busy holder counts as one that did not deliver; set when the first was busy.
     give_up: Option<Tick>,
 }
@@ -45,7 +49,7 @@ pub(crate) enum Stage {
     Queued(WorkerId),
     /// Asked for.
     InFlight { peer: WorkerId, request: u64 },
-    /// The holder that was asked is busy; others may not be, when this is over.
+    /// All holders that are left were busy, and are asked again when this is over.
     Resting { until: Tick },
 }
 
@@ -129,15 +133,18 @@ impl Fetcher {
                 waiters: Vec::new(),
                 untried: SmallVec::new(),
                 tried: SmallVec::new(),
+                busy: SmallVec::new(),
                 urgency,
                 serial,
                 stage: Stage::Idle,
                 pause_ms: FIRST_REST_MS,
+                rested_at: Tick(0),
                 give_up: None,
             }
         });
         for &holder in &input.holders {
             let known = gather.untried.contains(&holder)
+                || gather.busy.contains(&holder)
                 || gather.tried.iter().any(|(tried, _)| *tried == holder)
                 || matches!(gather.stage, Stage::Queued(peer) | Stage::InFlight { peer, .. } if peer == holder);
             if holder != me && !known {
@@ -158,7 +165,7 @@ impl Fetcher {
     }
 
     /// Queues an idle gather at the untried holder of which least is asked; ties go round by value and worker, so that
-    /// not all workers ask the same one. Holders that are gone count as tried.
+    /// not all workers ask the same one. Holders that are gone count as tried. Where only busy ones are left, it rests.
     fn choose_holder(&mut self, value: ValueId, me: WorkerId) {
         let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
         debug_assert_eq!(gather.stage, Stage::Idle);
@@ -169,6 +176,10 @@ impl Fetcher {
         gather.untried = there;
         let count = gather.untried.len();
         if count == 0 {
+            if !gather.busy.is_empty() {
+                gather.stage = Stage::Resting { until: gather.rested_at };
+                self.resting.insert((gather.rested_at, value));
+            }
             return;
         }
         let start = (value.task.slot as usize).wrapping_add(me.0 as usize) % count;
@@ -222,22 +233,21 @@ impl Fetcher {
         gather.stage = Stage::Idle;
     }
 
-    /// A holder has the value and too much to do. The value rests and the holder is asked again; `false` when it has
-    /// been busy for too long, and then it has failed.
-    pub(crate) fn busy(&mut self, value: ValueId, now: Tick, config: &Config) -> bool {
+    /// A holder has the value and too much to do. It will be asked again, unless it has been busy for too long: then it has
+    /// failed. The caller follows up with [`Fetcher::ask_next`].
+    pub(crate) fn busy(&mut self, value: ValueId, now: Tick, config: &Config) {
         let gather = self.gathers.get_mut(&value).expect("callers name gathers that exist");
         let Stage::InFlight { peer, .. } = gather.stage else { unreachable!("only who is asked can be busy") };
         let give_up = *gather.give_up.get_or_insert(now.after_ms(patience_ms(config, gather.nbytes)));
         if give_up <= now {
-            self.failed(value, FetchProblem::Busy);
-            return false;
+            return self.failed(value, FetchProblem::Busy);
         }
-        let until = now.after_ms(gather.pause_ms).min(give_up);
-        gather.pause_ms = (2 * gather.pause_ms).min(LONGEST_REST_MS);
-        gather.untried.push(peer);
-        gather.stage = Stage::Resting { until };
-        self.resting.insert((until, value));
-        true
+        if gather.busy.is_empty() {
+            gather.rested_at = now.after_ms(gather.pause_ms).min(give_up);
+            gather.pause_ms = (2 * gather.pause_ms).min(LONGEST_REST_MS);
+        }
+        gather.busy.push(peer);
+        gather.stage = Stage::Idle;
     }
 
     /// A value that has rested enough; it is idle now.
@@ -248,6 +258,7 @@ impl Fetcher {
                 && gather.stage == (Stage::Resting { until })
             {
                 gather.stage = Stage::Idle;
+                gather.untried.extend(std::mem::take(&mut gather.busy));
                 return Some(value);
             }
         }

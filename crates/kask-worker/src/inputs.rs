@@ -6,7 +6,7 @@
 
 use crate::attempts::{State, Ties};
 use crate::fetcher::Stage;
-use crate::values::{Held, Residence};
+use crate::values::{Cost, Held, Residence};
 use crate::worker::Worker;
 use kask_types::{Attempt, TaskId, Tick, ValueId, WorkerId};
 use kask_wire::worker::{FetchProblem, Input, Priority};
@@ -22,13 +22,13 @@ pub(crate) fn named(input: &Input) -> ValueId {
 
 impl Worker {
     /// A value is in the store: everybody who waited for it goes on.
-    pub(crate) fn hold(&mut self, task: TaskId, nbytes: u64, made_by: Option<Attempt>) {
+    pub(crate) fn hold(&mut self, task: TaskId, nbytes: u64, made_by: Option<Attempt>, cost: Cost) {
         // It stays what it was first reported as: cancelling an attempt must not take away a copy.
         if self.came_again(task, nbytes) {
             return;
         }
         let gather = if self.fetcher.is_idle() { None } else { self.fetcher.remove(task.into()) };
-        let mut held = Held::new(nbytes, made_by, Residence::Memory);
+        let mut held = Held::new(nbytes, made_by, Residence::Memory, cost);
         held.pins = gather.as_ref().map_or(0, |gather| gather.interest);
         self.values.insert(task, held);
         let Some(gather) = gather else { return };
@@ -256,12 +256,12 @@ impl Worker {
     }
 
     /// The scheduler wants copies here.
-    pub(crate) fn acquire(&mut self, inputs: Vec<Input>) {
+    pub(crate) fn acquire(&mut self, now: Tick, inputs: Vec<Input>) {
         for input in inputs {
             if let Some(held) = self.values.get(input.task) {
                 self.outbox.holding(input.task, held.nbytes);
             } else if self.memory.is_limited() {
-                self.acquires.wait(input);
+                self.acquires.wait(input, now);
             } else {
                 self.fetch_copy(&input);
             }
@@ -344,7 +344,7 @@ impl Worker {
         match self.fetcher.get(value) {
             Some(gather) if gather.interest > 0 && value.part.is_some() => self.hold_part(value, nbytes),
             Some(gather) if gather.interest > 0 || gather.acquire => {
-                self.hold(value.task, nbytes, None);
+                self.hold(value.task, nbytes, None, Cost::UNKNOWN);
                 self.outbox.holding(value.task, nbytes);
             }
             Some(_) => {
@@ -359,8 +359,8 @@ impl Worker {
         match problem {
             FetchProblem::Busy => {
                 let is_wanted = self.fetcher.get(value).is_some_and(|gather| gather.interest > 0 || gather.acquire);
-                if is_wanted && self.fetcher.busy(value, now, &self.config) {
-                    return;
+                if is_wanted {
+                    self.fetcher.busy(value, now, &self.config);
                 }
             }
             FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Undecodable => {

@@ -5,7 +5,7 @@
 //! long as one is due, the value that came again stays in memory.
 
 use crate::api::SpillProblem;
-use crate::values::{Held, Residence};
+use crate::values::{Cost, Held, Residence};
 use crate::worker::Worker;
 use hashbrown::HashMap;
 use kask_types::{TaskId, Tick};
@@ -65,7 +65,7 @@ impl Worker {
         let mut adopted = Vec::with_capacity(found.len());
         for (task, nbytes, _) in found {
             if !self.values.contains(task) {
-                self.values.insert(task, Held::new(nbytes, None, Residence::Disk));
+                self.values.insert(task, Held::new(nbytes, None, Residence::Disk, Cost::UNKNOWN));
                 adopted.push((task, nbytes));
             }
         }

@@ -25,10 +25,32 @@ pub(crate) struct Held {
     pub(crate) readers: u32,
     /// Whether it was chosen to give up its place in memory as soon as that is needed.
     pub(crate) chosen: bool,
+    /// What making it again would cost.
+    pub(crate) cost: Cost,
     /// How many bytes had come to memory before it did.
     pub(crate) age: u64,
     /// Where it stands in its list of what could be given up.
     at: u32,
+}
+
+/// How long it took to make a value, as a power of 16 of nanoseconds: nothing finer is needed to order values by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cost(u8);
+
+impl Cost {
+    /// Of what another worker made, and may still have.
+    pub(crate) const UNKNOWN: Cost = Cost(0);
+    /// Of what a client put here: it cannot be made again.
+    pub(crate) const PRICELESS: Cost = Cost(31);
+
+    pub(crate) fn of_ns(duration_ns: u64) -> Cost {
+        Cost((u64::BITS - duration_ns.leading_zeros()).div_ceil(4) as u8)
+    }
+
+    /// From 0, for the most expensive, to 31.
+    pub(crate) fn cheapness(self) -> u32 {
+        u32::from(Cost::PRICELESS.0 - self.0)
+    }
 }
 
 /// Where a value is.
@@ -65,8 +87,8 @@ impl Residence {
 }
 
 impl Held {
-    pub(crate) fn new(nbytes: u64, made_by: Option<Attempt>, residence: Residence) -> Held {
-        Held { nbytes, made_by, residence, pins: 0, readers: 0, chosen: false, age: 0, at: 0 }
+    pub(crate) fn new(nbytes: u64, made_by: Option<Attempt>, residence: Residence, cost: Cost) -> Held {
+        Held { nbytes, made_by, residence, pins: 0, readers: 0, chosen: false, cost, age: 0, at: 0 }
     }
 
     /// Whether it could be chosen to leave memory.
@@ -92,7 +114,8 @@ pub(crate) struct Part {
     pub(crate) pins: u32,
 }
 
-/// Bytes of values, by how they stand.
+/// Bytes of values, by how they stand. Where there is no limit nothing is ever chosen to leave memory, and only how much is
+/// in memory and on disk is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Weights {
     /// In memory, whole values and parts.
@@ -123,6 +146,12 @@ impl Weights {
             unspilling: when(held.residence == Residence::Unspilling),
             on_disk_alone: when(!held.residence.in_memory()),
         }
+    }
+
+    fn of_unlimited(held: &Held) -> Weights {
+        let (resident, elsewhere) = if held.residence.in_memory() { (held.nbytes, 0) } else { (0, held.nbytes) };
+        let unspilling = if held.residence == Residence::Unspilling { held.nbytes } else { 0 };
+        Weights { resident, on_disk_alone: elsewhere, unspilling, ..Weights::default() }
     }
 
     fn each(&mut self, other: Weights, fold: impl Fn(&mut u64, u64)) {
@@ -235,18 +264,24 @@ impl Values {
     pub(crate) fn insert(&mut self, task: TaskId, mut held: Held) {
         held.age = self.clock;
         self.clock += held.nbytes;
-        if held.is_listed() {
+        if self.lists.is_none() && held.residence.in_memory() {
+            self.weights.resident += held.nbytes;
+        } else {
+            self.weights.add(self.weights_of(&held));
+            self.moved(task);
             Self::list(&mut self.lists, task, &mut held);
         }
-        self.weights.add(Weights::of(&held));
-        self.moved(task);
         let former = self.held.insert(task, held);
         debug_assert!(former.is_none(), "callers have looked");
     }
 
     pub(crate) fn remove(&mut self, task: TaskId) -> Option<Held> {
         let held = self.held.remove(&task)?;
-        self.weights.subtract(Weights::of(&held));
+        if self.lists.is_none() && held.residence.in_memory() {
+            self.weights.resident -= held.nbytes;
+            return Some(held);
+        }
+        self.weights.subtract(self.weights_of(&held));
         self.moved(task);
         if held.is_listed() {
             self.unlist(held.nbytes, held.at);
@@ -254,10 +289,16 @@ impl Values {
         Some(held)
     }
 
+    fn weights_of(&self, held: &Held) -> Weights {
+        if self.lists.is_some() { Weights::of(held) } else { Weights::of_unlimited(held) }
+    }
+
     /// Changes a value that is here, and all sums with it.
     pub(crate) fn change<T>(&mut self, task: TaskId, change: impl FnOnce(&mut Held) -> T) -> Option<T> {
+        let is_limited = self.lists.is_some();
+        let weigh = |held: &Held| if is_limited { Weights::of(held) } else { Weights::of_unlimited(held) };
         let held = self.held.get_mut(&task)?;
-        let (before, was_listed, listed_bytes, at) = (Weights::of(held), held.is_listed(), held.nbytes, held.at);
+        let (before, was_listed, listed_bytes, at) = (weigh(held), held.is_listed(), held.nbytes, held.at);
         let residence = held.residence;
         let result = change(held);
         if held.residence != residence {
@@ -268,16 +309,14 @@ impl Values {
             self.clock += held.nbytes;
         }
         self.weights.subtract(before);
-        self.weights.add(Weights::of(held));
+        self.weights.add(weigh(held));
         let stays = was_listed && held.is_listed() && (listed_bytes < SMALL_BYTES) == (held.nbytes < SMALL_BYTES);
         if !stays {
             if was_listed {
                 self.unlist(listed_bytes, at);
             }
             let held = self.held.get_mut(&task).expect("it was there above");
-            if held.is_listed() {
-                Self::list(&mut self.lists, task, held);
-            }
+            Self::list(&mut self.lists, task, held);
         }
         Some(result)
     }
@@ -291,7 +330,7 @@ impl Values {
     pub(crate) fn pin(&mut self, task: TaskId) -> Option<Residence> {
         let held = self.held.get_mut(&task)?;
         let residence = held.residence;
-        if held.pins > 0 {
+        if held.pins > 0 || self.lists.is_none() {
             held.pins += 1;
         } else {
             // What was chosen to go is of use again.
@@ -303,7 +342,7 @@ impl Values {
     /// One attempt less does; `false` when the value is not here.
     pub(crate) fn unpin(&mut self, task: TaskId) -> bool {
         let Some(held) = self.held.get_mut(&task) else { return false };
-        if held.pins == 1 {
+        if held.pins == 1 && self.lists.is_some() {
             self.change(task, |held| held.pins = 0);
         } else {
             held.pins -= 1;
@@ -352,7 +391,9 @@ impl Values {
     }
 
     fn list(lists: &mut Option<Lists>, task: TaskId, held: &mut Held) {
-        if let Some(lists) = lists {
+        if let Some(lists) = lists
+            && held.is_listed()
+        {
             let list = lists.of(held.nbytes);
             held.at = list.len() as u32;
             list.push(task);
@@ -372,7 +413,7 @@ impl Values {
     pub(crate) fn check(&self) {
         let mut sums = Weights::default();
         for (task, held) in self.iter() {
-            sums.add(Weights::of(held));
+            sums.add(self.weights_of(held));
             let Some(lists) = &self.lists else { continue };
             let list = if held.nbytes < SMALL_BYTES { &lists.small } else { &lists.large };
             let found = list.get(held.at as usize) == Some(&task);

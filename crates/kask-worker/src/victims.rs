@@ -5,8 +5,9 @@
 //! what parked attempts need late or not at all, then what has just come (who needs that may just not have been sent
 //! yet), then what the first parked attempts need; what the very first needs stays. Among these, what has a copy
 //! on disk goes before what must be written, what nobody needs before what somebody does, and there the one that is needed
-//! last first; larger ones (by a factor of 16) go before smaller ones, then those that came first. Values under 1 KiB go
-//! when nothing else is left.
+//! last first; larger ones (by a factor of 16) go before smaller ones, there those that took longer to make (by a factor
+//! of 16) first, since what is on disk need not be made again when the process dies, then those that came first. Values
+//! under 1 KiB go when nothing else is left.
 
 use crate::memory::DiskTakes;
 use crate::values::{Held, Residence};
@@ -37,7 +38,8 @@ impl Outlook {
         match self.first_use.get(&task) {
             None => {
                 let tier = if is_fresh { 4 + is_dirty } else { 2 * is_dirty };
-                (tier, if is_dirty == 0 { 0 } else { held.nbytes.leading_zeros() / 4 }, held.age)
+                let order = 32 * (held.nbytes.leading_zeros() / 4) + held.cost.cheapness();
+                (tier, if is_dirty == 0 { 0 } else { order }, held.age)
             }
             Some(&at) if at >= self.soon => (1 + 2 * is_dirty, u32::MAX - at, held.age),
             Some(&at) => (6 + is_dirty, u32::MAX - at, held.age),
@@ -180,5 +182,60 @@ impl Worker {
             }
         }
         outlook
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::Cost;
+    use kask_types::Attempt;
+
+    fn held(nbytes: u64, duration_ns: u64, age: u64) -> Held {
+        let mut held = Held::new(nbytes, Some(Attempt(1)), Residence::Memory, Cost::of_ns(duration_ns));
+        held.age = age;
+        held
+    }
+
+    /// The order in which these would go, if nobody needs any.
+    fn order(values: &[Held]) -> Vec<usize> {
+        let outlook = Outlook::default();
+        let task = TaskId { slot: 0, generation: 0 };
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by_key(|&at| outlook.rank(task, &values[at], false));
+        order
+    }
+
+    #[test]
+    fn of_values_of_about_a_size_those_go_first_that_took_longer_to_make() {
+        let (cheap, dear) = (1_000_000, 1_000_000_000);
+        assert_eq!(order(&[held(1 << 20, cheap, 0), held(1 << 22, dear, 1)]), [1, 0]);
+        assert_eq!(order(&[held(1 << 23, cheap, 0), held(1 << 20, dear, 1)]), [1, 0]);
+        assert_eq!(order(&[held(1 << 20, dear, 0), held(1 << 28, cheap, 1)]), [1, 0], "size comes first");
+        assert_eq!(order(&[held(1 << 20, 5_000_000, 1), held(1 << 20, 4_500_000, 0)]), [1, 0], "then age");
+    }
+
+    #[test]
+    fn what_cannot_be_made_again_goes_before_what_can_and_what_others_made_last() {
+        let mut scattered = held(1 << 20, 0, 2);
+        scattered.cost = Cost::PRICELESS;
+        let mut copy = held(1 << 20, 0, 0);
+        copy.cost = Cost::UNKNOWN;
+        assert_eq!(order(&[copy, held(1 << 20, u64::MAX, 1), scattered]), [2, 1, 0]);
+    }
+
+    #[test]
+    fn what_is_on_disk_already_goes_before_everything_whatever_it_cost() {
+        let mut clean = held(1 << 20, 1, 9);
+        clean.residence = Residence::Both;
+        assert_eq!(order(&[held(1 << 30, u64::MAX, 0), clean]), [1, 0]);
+    }
+
+    #[test]
+    fn costs_are_powers_of_16_and_a_value_is_described_in_few_bytes() {
+        for (ns, cost) in [(0, 0), (1, 1), (15, 1), (16, 2), (255, 2), (256, 3), (u64::MAX, 16)] {
+            assert_eq!(Cost::of_ns(ns).cheapness(), 31 - cost, "{ns} ns");
+        }
+        assert!(size_of::<Held>() <= 48, "{} bytes", size_of::<Held>());
     }
 }

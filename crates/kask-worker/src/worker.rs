@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::pressure::Standing;
 use crate::spill::StaleAnswers;
-use crate::values::Values;
+use crate::values::{Cost, Values};
 use hashbrown::HashMap;
 use kask_types::{BlobId, Payload, Resources, TaskId, Tick, WorkerId};
 use kask_wire::worker::{FetchProblem, WorkerMetrics};
@@ -159,7 +159,7 @@ impl Worker {
             Event::TasksDone(all) => all.into_iter().for_each(|done| self.task_done(done)),
             Event::Fetched { request, peer: _, results, last } => self.fetched(now, request, results, last),
             Event::Stored { task, nbytes } => {
-                self.hold(task, nbytes, None);
+                self.hold(task, nbytes, None, Cost::PRICELESS);
                 self.outbox.holding(task, nbytes);
             }
             Event::Seceded { task, attempt } => self.seceded(task, attempt, false),
@@ -266,7 +266,7 @@ impl Worker {
             SchedulerToWorker::Free(tasks) => tasks.into_iter().for_each(|task| self.free(task)),
             SchedulerToWorker::Acquire(inputs) => {
                 if matches!(self.phase, Phase::Working) {
-                    self.acquire(inputs);
+                    self.acquire(now, inputs);
                 }
             }
             SchedulerToWorker::PeerJoined(peer) => {
@@ -306,7 +306,7 @@ impl Worker {
         if matches!(self.phase, Phase::Closed) {
             return None;
         }
-        let memory = [self.memory.next_deadline(), self.standing.next_deadline()];
+        let memory = [self.memory.next_deadline(), self.standing.next_deadline(), self.acquires.next_deadline()];
         [self.next_heartbeat, self.fetcher.next_deadline()].into_iter().chain(memory).flatten().min()
     }
 }

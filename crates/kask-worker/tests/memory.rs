@@ -521,6 +521,51 @@ fn a_peer_that_stays_busy_is_given_up_like_a_silent_one() {
 }
 
 #[test]
+fn other_holders_are_asked_before_a_busy_one_is_asked_again() {
+    let mut rig = Rig::with_peers(3);
+    rig.hears(Say::Compute(vec![compute(task(1), vec![input(task(9), &[1, 2])])]));
+    let asked = |rig: &Rig| rig.requests.keys().copied().collect::<Vec<_>>();
+    let peer = |rig: &Rig| rig.requests.values().next().expect("somebody is asked").0.0;
+    let mut order = Vec::new();
+    for problem in [Busy, Busy] {
+        let (request, peer) = (asked(&rig)[0], peer(&rig));
+        order.push(peer);
+        rig.requests.remove(&request);
+        rig.answers_late(request, peer, &[(task(9), Err(problem))], true);
+    }
+    order.sort_unstable();
+    assert_eq!(order, [1, 2], "the second one at once");
+    assert!(rig.requests.is_empty(), "both are busy");
+    rig.waits(25);
+    // One has lost it meanwhile: the busy one still counts as having it.
+    let (request, first) = (asked(&rig)[0], peer(&rig));
+    rig.requests.remove(&request);
+    rig.answers_late(request, first, &[(task(9), Err(Busy))], true);
+    let (request, second) = (asked(&rig)[0], peer(&rig));
+    assert_ne!(first, second);
+    rig.requests.remove(&request);
+    rig.answers_late(request, second, &[(task(9), Err(NotThere))], true);
+    assert!(rig.requests.is_empty() && rig.heard_of_tasks().is_empty());
+    rig.waits(50);
+    assert_eq!(peer(&rig), first);
+    rig.answers(first, &[(task(9), Ok(100 * K))], true);
+    assert_eq!(rig.started(), [task(1)]);
+}
+
+#[test]
+fn a_copy_that_has_waited_long_for_room_is_refused_so_that_others_are_asked() {
+    let mut rig = runners(1, 1000 * K);
+    rig.hears(Say::Compute(vec![takes(1, 900 * K, vec![])]));
+    assert_eq!(rig.started(), [task(1)]);
+    rig.hears(Say::Acquire(vec![there(5, 500 * K)]));
+    rig.waits(9_000);
+    assert!(rig.requests.is_empty() && rig.heard_of_tasks().is_empty());
+    rig.waits(1_500);
+    assert!(matches!(&rig.heard_of_tasks()[..], [Heard::Missing(list)] if list[..] == [(task(5), ME, Busy)]));
+    assert_eq!(rig.worker.inventory().2, 0);
+}
+
+#[test]
 fn no_more_is_asked_for_than_may_be_in_flight() {
     let mut rig = Rig::new(Config { fetch_inflight_bytes: 250, fetch_batch_bytes: 150, ..Config::default() });
     (1..=4).for_each(|id| rig.peer_joins(id));

@@ -85,6 +85,7 @@ pub fn supervise_with(interpreter: &str, script: &str, workers: usize, memory_li
             ..WorkerProcessConfig::default()
         },
         name_prefix: "w".into(),
+        is_only_one: false,
         socket_directory: Some(directory.path().to_path_buf()),
         spill_base: Some(directory.path().to_path_buf()),
         restart: true,
