@@ -180,18 +180,27 @@ def memory_files(pid):
 
 
 class ControlGroup:
-    """A memory control group of version 1, if this machine has them and permits it."""
+    """A control group with a memory limit, of whichever version this machine has, if it permits it."""
+
+    VERSIONS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
 
     def __init__(self, limit):
-        top = Path("/sys/fs/cgroup/memory")
-        if not (top / "memory.limit_in_bytes").exists():
-            pytest.skip("control groups of version 1 are not mounted")
+        mounted = [(Path(top), file) for top, file in self.VERSIONS if Path(top, "cgroup.procs").exists()]
+        if not mounted:
+            pytest.skip("no control groups are mounted")
+        top, file = mounted[0]
         self.path = top / f"kask-test-{os.getpid()}"
         try:
             self.path.mkdir()
-            (self.path / "memory.limit_in_bytes").write_text(str(limit))
         except OSError as error:
             pytest.skip(f"a control group cannot be made: {error}")
+        try:
+            # Not there in version 2 if the controller is not on for children.
+            with open(self.path / file, "r+") as setting:
+                setting.write(str(limit))
+        except OSError as error:
+            self.path.rmdir()
+            pytest.skip(f"a control group cannot be limited: {error}")
 
     def run(self, code, timeout=240):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -32,6 +32,28 @@ KEYS, ROWS, TABLES, OUTPUTS = 4096, 131_072, 650, 200  # tables of 4 MiB
 WIDTH, BLOCK = 18_432, 64  # 288 blocks of rows, and of columns, of 9 MiB
 
 
+# -- the deviation from one mean of all, for which every block is needed a second time when all have been made
+
+
+def planned_two_passes(plan: grids.Plan) -> str:
+    here = (plan.data, plan.grid, [0, 1])
+    total = plan.tree("total", grids.add_up, grids.add_up, plan.blocks("sum", grids.block_sum, [here]), {0: 4, 1: 4})
+    inputs = [here, (total, [1, 1], [("fixed", 0), ("fixed", 0)])]
+    moments = plan.blocks("moments", grids.moments_of_difference, inputs, (DATA // 8,))
+    return plan.tree("deviation", grids.join_moments, grids.deviation, moments, {0: 4, 1: 4})
+
+
+def two_passes(client: Client) -> float:
+    plan = grids.Plan(GRID, SIDE, seed=1)
+    return plan.run(client._engine, planned_two_passes(plan), 240)
+
+
+def two_passes_plainly() -> float:
+    blocks = [(i, j) for i in range(GRID) for j in range(GRID)]
+    total = grids.add_up([grids.block_sum(grids.make(at, SIDE)) for at in blocks])
+    return grids.deviation([grids.moments_of_difference(grids.make(at, SIDE), total, DATA // 8) for at in blocks])
+
+
 # -- tables by hash
 
 
@@ -96,8 +118,8 @@ def graph_of(what: str) -> Callable[[Client], float]:
 
 
 COMPUTATIONS: dict[str, Callable[[Client], Any]] = {what: graph_of(what) for what in grids.PLANNED}
-COMPUTATIONS |= {"shuffle": shuffled, "rechunk": turned}
-PLAIN = {"shuffle": shuffled_plainly, "rechunk": turned_plainly}
+COMPUTATIONS |= {"two passes": two_passes, "shuffle": shuffled, "rechunk": turned}
+PLAIN = {"two passes": two_passes_plainly, "shuffle": shuffled_plainly, "rechunk": turned_plainly}
 
 
 def expected(what: str, folder: Path) -> Any:

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import over_memory
 import pytest
-from memory_watch import MemoryWatch
 from over_memory import LIMIT
 
 from kask.distributed import Client, LocalCluster
+from memory_watch import MemoryWatch
 
 pytestmark = pytest.mark.timeout(300)
 
-# What may be written and read back at most, as shares of the data. A sum needs none of it twice; the deviation needs all of it twice,
-# blocks of a transpose wait for their mirror images, and a shuffle cannot begin to merge before all is split.
+# What may be written and read back at most, as shares of the data. A sum needs nothing twice, an average by columns one column of
+# blocks, and an overlap the blocks around one; half of a transpose waits for its mirror image; and a shuffle cannot begin to merge
+# before all is split.
 TRAFFIC = {
     "sum": 0.02,
     "standard deviation": 1.0,
