@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from traces import block, block_sum, spilled, sums
 
 from kask import config
 from kask.distributed import Client, LocalCluster, wait
@@ -117,6 +118,25 @@ def test_results_of_a_worker_that_died_of_memory_are_had_all_the_same(cluster, t
             future = client.submit(once, str(tmp_path / name), 1, workers=[name])
             assert future.result(timeout=60) == 1
         assert client.gather(client.map(inc, futures)) == [x + 2 for x in range(100)]
+
+
+def test_values_on_disk_outlive_a_death_by_memory(tmp_path):
+    count = 160  # of 4 MiB: over one and a half times the limit
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit=LIMIT, local_directory=tmp_path) as cluster,
+        Client(cluster) as client,
+    ):
+        blocks = client.map(block, range(count))
+        wait(blocks, timeout=60)
+        on_disk = len(spilled(tmp_path))
+        assert on_disk >= 40
+        assert client.submit(once, str(tmp_path / "marker"), 7).result(timeout=60) == 7
+        assert client.gather(client.map(block_sum, blocks)) == sums(count)
+        counters = client.counters()
+        assert counters["memory_deaths"] == 1
+        # All that was on disk is there again, but what was just being written or read.
+        assert counters["adopted"] >= on_disk - 10
+        assert counters["recomputed"] <= count - on_disk + 10
 
 
 def test_without_a_limit_a_task_may_fill_what_it_likes():

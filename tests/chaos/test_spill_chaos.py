@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from traces import (
     block,
     block_sum,
     close,
+    command_line,
     files,
     holders,
     is_running,
@@ -133,13 +133,6 @@ class TestFullDisk:
                 process.terminate()
                 process.wait(timeout=30)
         assert files(tiny_disk) == files(roomy) == []
-
-
-def command_line(*arguments):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "kask", *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment
-    )
 
 
 def flip(path):
