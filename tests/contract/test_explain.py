@@ -184,7 +184,7 @@ def test_a_blockwise_layer_that_cannot_fit_is_refused_by_name(limited):
 
 
 def shuffled(total_bytes, npartitions):
-    inputs = [kask.delayed(abs)(i) for i in range(20)]
+    inputs = [kask.delayed(abs)(i) for i in range(200)]
     with kask.annotate(result_bytes=total_bytes // npartitions):
         return kask.shuffle.shuffle(inputs, "key", npartitions)
 
@@ -195,7 +195,7 @@ def shuffled(total_bytes, npartitions):
 def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, npartitions, number, merge):
     outputs = shuffled(total * MIB, npartitions)
     with pytest.raises(
-        OutOfMemoryError, match=rf"task of 'shuffle-merge' needs {2 * merge}.00 MiB \({merge}.00 MiB for its 20 inputs"
+        OutOfMemoryError, match=rf"task of 'shuffle-merge' needs {2 * merge}.00 MiB \({merge}.00 MiB for its 200 inputs"
     ) as error:
         limited.compute(outputs)
     assert error.value.hint == (

@@ -274,7 +274,9 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
                 ((u128::from(own.result) * u128::from(outputs) / u128::from(of.max(1))) as u64, outputs)
             });
             let need = Need { task, inputs, inputs_bytes, own_bytes, largest_bytes, shuffled };
-            if need.bytes() > largest.map_or(0, |most| most.bytes()) {
+            // A merge of one output needs as much as who takes it, and is what can be made smaller.
+            let most = largest.map_or(0, |most| most.bytes());
+            if need.bytes() > most || (need.bytes() == most && most > 0 && need.shuffled.is_some()) {
                 largest = Some(need);
             }
         }
