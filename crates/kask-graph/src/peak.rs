@@ -264,7 +264,7 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
                     continue;
                 }
                 let result = bytes[input as usize].result;
-                let read = if part == whole { result } else { (u128::from(result) * part / whole) as u64 };
+                let read = if part == whole { result } else { (u128::from(result) * part).div_ceil(whole) as u64 };
                 inputs += 1;
                 inputs_bytes = inputs_bytes.saturating_add(read);
                 largest_bytes = largest_bytes.max(read);

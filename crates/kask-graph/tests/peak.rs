@@ -203,7 +203,7 @@ fn a_shuffle_is_as_large_as_its_outputs_and_a_merge_needs_a_part_of_the_splits()
 #[test]
 fn a_merge_of_one_output_is_named_rather_than_who_takes_it() {
     let graph =
-        graph([blockwise(1, &[3], vec![]), sized(shuffle(2, 1, &[3], &[5], &[1, 1, 1, 1, 1]), "shuffle", 20 * MB, 0)]);
+        graph([blockwise(1, &[4], vec![]), sized(shuffle(2, 1, &[4], &[5], &[1, 1, 1, 1, 1]), "shuffle", 20 * MB, 0)]);
     let found = project(&graph, &Wanted::All, capacity(1, 1, 30 * MB));
     let need = found.largest.expect("sizes are known");
     assert_eq!((need.bytes(), need.shuffled), (40 * MB, Some((100 * MB, 5))));
