@@ -93,6 +93,12 @@ def current_options() -> Options | None:
     return current[1] if current else None
 
 
+def unsized_options() -> Options | None:
+    """The annotations in force here but for sizes, for tasks beside those that the sizes speak of."""
+    options = current_options()
+    return _without_sizes(options) if options and (options.memory_bytes or options.result_bytes) else options
+
+
 def sized_options(memory_bytes: int, result_bytes: int) -> Options | None:
     """The annotations in force here with these sizes above them, where they are not 0. Equal ones are one object."""
     if not (memory_bytes or result_bytes):
@@ -104,14 +110,23 @@ def sized_options(memory_bytes: int, result_bytes: int) -> Options | None:
 @functools.lru_cache(maxsize=256)
 def _with_sizes(options: Options | None, memory_bytes: int, result_bytes: int) -> Options:
     base = options or Options()
+    return _resized(base, memory_bytes or base.memory_bytes, result_bytes or base.result_bytes)
+
+
+@functools.lru_cache(maxsize=256)
+def _without_sizes(options: Options) -> Options:
+    return _resized(options, 0, 0)
+
+
+def _resized(base: Options, memory_bytes: int, result_bytes: int) -> Options:
     return Options(
         retries=base.retries,
         priority=base.priority,
         workers=base.workers,
         allow_other_workers=base.allow_other_workers,
         resources=base.resources,
-        memory_bytes=memory_bytes or base.memory_bytes,
-        result_bytes=result_bytes or base.result_bytes,
+        memory_bytes=memory_bytes,
+        result_bytes=result_bytes,
     )
 
 

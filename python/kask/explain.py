@@ -35,6 +35,8 @@ class Need(NamedTuple):
     inputs_bytes: int
     own_bytes: int
     largest_bytes: int
+    shuffled: tuple[int, int] | None
+    """Of a merge, which makes some of the outputs of a shuffle: bytes and number of all of them."""
 
     @property
     def needs_bytes(self) -> int:
@@ -166,10 +168,20 @@ def _advice(need: Need, limit_bytes: int) -> str:
     share = limit_bytes / need.needs_bytes
     if not need.largest_bytes:
         return f"give workers a memory_limit of at least {format_bytes(need.needs_bytes)}"
+    enough = f"or workers with a memory_limit of at least {format_bytes(need.needs_bytes)}"
+    if need.shuffled and need.own_bytes <= need.inputs_bytes:
+        from kask.shuffle import fitting_outputs
+
+        total, outputs = need.shuffled
+        number = fitting_outputs(total, limit_bytes)
+        return (
+            f"{number:,} outputs of the shuffle, of at most {format_bytes(total // number)}, would fit "
+            f"instead of {outputs:,} of {format_bytes(total // outputs)}, {enough}"
+        )
     smaller = f"chunks of at most {format_bytes(int(need.largest_bytes * share))} instead of {format_bytes(need.largest_bytes)}"
     # Smaller chunks of the same data are more chunks: a task that reads many must also read no more of them.
     fewer = f" (and no more than {need.inputs} of them for one task)" if need.inputs > 2 else ""
-    return f"{smaller}{fewer} would fit, or workers with a memory_limit of at least {format_bytes(need.needs_bytes)}"
+    return f"{smaller}{fewer} would fit, {enough}"
 
 
 def cannot_fit(need: Mapping[str, Any], limit_bytes: int) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kask import engine
-from kask.annotations import current_options
+from kask.annotations import current_options, unsized_options
 from kask.delayed import Delayed, delayed
 from kask.engine import Hole, Layers, Node
 from kask.tokens import normalize
@@ -240,6 +240,17 @@ def _groups(outputs: int) -> int:
     return min(outputs, max(_SINGLE_GROUPS, 2 * math.isqrt(outputs)))
 
 
+def fitting_outputs(total_bytes: int, limit_bytes: int) -> int:
+    """How many outputs a shuffle of so many bytes needs so that no merge, which holds its parts and what it makes of them, takes
+    more than the limit."""
+    merges = math.ceil(2 * total_bytes / limit_bytes)
+    if merges <= _SINGLE_GROUPS:
+        return max(1, merges)
+    # Merges are twice the root of the outputs; with a number that four divides, each makes equally many.
+    merges = -(-merges // 4) * 4
+    return merges**2 // 4
+
+
 # -- the graph
 
 
@@ -252,8 +263,9 @@ def _shuffled(
     # The layer reads its inputs by their position, so each gets the key of a block of a layer of its own.
     reads = f"{prefix}-input-{engine.tokenize(normalize, False, (token, 'input'), {})}"
     family = f"{prefix}-input"
+    # What is said about sizes is meant of the outputs.
     blocks = [
-        Node(None, (task,), {}, f"{family}-{engine.block_key(reads, place)}", family, current_options())
+        Node(None, (task,), {}, f"{family}-{engine.block_key(reads, place)}", family, unsized_options())
         for place, task in enumerate(lowered)
     ]
     name = f"{prefix}-{token}"

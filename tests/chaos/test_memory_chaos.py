@@ -9,7 +9,19 @@ import subprocess
 
 import numpy as np
 import pytest
-from traces import MIB, arena_bytes, close, holders, is_running, line, memory_files, start_script, until
+from traces import (
+    MIB,
+    arena_bytes,
+    close,
+    command_line,
+    files,
+    holders,
+    is_running,
+    line,
+    memory_files,
+    start_script,
+    until,
+)
 
 from kask.distributed import Client, LocalCluster
 
@@ -156,6 +168,51 @@ def test_the_process_of_the_cluster_is_killed(tmp_path):
     with LocalCluster(n_workers=1, threads_per_worker=1, memory_limit="512 MiB", local_directory=folder):
         pass
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "supervisor"])
+def test_the_scheduler_or_the_supervisor_of_a_cluster_is_killed(tmp_path, victim):
+    """Each in a process of its own, with the client in a third."""
+    file, folder = tmp_path / "scheduler.json", tmp_path / "local"
+    scheduler = command_line("scheduler", "--port", 0, "--scheduler-file", file, "--token-file", tmp_path / "token")
+    supervisors = []
+
+    def start_workers():
+        supervisors.append(
+            command_line(
+                "worker", "--scheduler-file", file, "--nworkers", 2, "--nthreads", 1, "--memory-limit", "512 MiB",
+                "--local-directory", folder,
+            )
+        )  # fmt: skip
+
+    try:
+        until(file.exists, "the scheduler's file", 30)
+        start_workers()
+        with Client(scheduler_file=file) as client:
+            client.wait_for_workers(2, timeout=60)
+            pids = list(client.run(os.getpid).values())
+            one, other = client.nthreads()
+            array = client.submit(ones, 1, workers=[one], allow_other_workers=True)
+            assert client.submit(keep, [array], workers=[other]).result(timeout=30)[0] == LARGE / 8
+            seen = array.result()
+            arenas = {inode for pid in pids for inode in memory_files(pid)}
+            assert arenas
+            (scheduler if victim == "scheduler" else supervisors[0]).kill()
+            until(lambda: not any(map(is_running, pids)), "the workers end", 40)
+            assert seen.sum() == LARGE / 8
+            assert set(holders(arenas)) <= {os.getpid()}
+            if victim == "supervisor":
+                start_workers()
+                client.wait_for_workers(2, timeout=60)
+                assert client.submit(np.sum, array).result(timeout=30) == LARGE / 8
+            del seen, array
+        until(lambda: holders(arenas) == [], "the memory of the workers is let go of")
+    finally:
+        for process in [*supervisors, scheduler]:
+            process.terminate()
+            process.wait(timeout=30)
+    # The next supervisor in a folder clears away what a killed one left there.
+    assert files(folder) == []
 
 
 NO_SHARED_MEMORY = """

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from traces import block, block_sum, spilled, sums
 
 from kask import config
 from kask.distributed import Client, LocalCluster, wait
@@ -119,6 +120,25 @@ def test_results_of_a_worker_that_died_of_memory_are_had_all_the_same(cluster, t
         assert client.gather(client.map(inc, futures)) == [x + 2 for x in range(100)]
 
 
+def test_values_on_disk_outlive_a_death_by_memory(tmp_path):
+    count = 160  # of 4 MiB: over one and a half times the limit
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, memory_limit=LIMIT, local_directory=tmp_path) as cluster,
+        Client(cluster) as client,
+    ):
+        blocks = client.map(block, range(count))
+        wait(blocks, timeout=60)
+        on_disk = len(spilled(tmp_path))
+        assert on_disk >= 40
+        assert client.submit(once, str(tmp_path / "marker"), 7).result(timeout=60) == 7
+        assert client.gather(client.map(block_sum, blocks)) == sums(count)
+        counters = client.counters()
+        assert counters["memory_deaths"] == 1
+        # All that was on disk is there again, but what was just being written or read.
+        assert counters["adopted"] >= on_disk - 10
+        assert counters["finished"] - counters["submitted"] <= count - on_disk + 10, counters
+
+
 def test_without_a_limit_a_task_may_fill_what_it_likes():
     with LocalCluster(n_workers=1, threads_per_worker=1, memory_limit=0) as cluster, Client(cluster) as client:
         assert client.submit(lambda: len(b"x" * (600 * MIB))).result(timeout=60) == 600 * MIB
@@ -180,18 +200,27 @@ def memory_files(pid):
 
 
 class ControlGroup:
-    """A memory control group of version 1, if this machine has them and permits it."""
+    """A control group with a memory limit, of whichever version this machine has, if it permits it."""
+
+    VERSIONS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
 
     def __init__(self, limit):
-        top = Path("/sys/fs/cgroup/memory")
-        if not (top / "memory.limit_in_bytes").exists():
-            pytest.skip("control groups of version 1 are not mounted")
+        mounted = [(Path(top), file) for top, file in self.VERSIONS if Path(top, "cgroup.procs").exists()]
+        if not mounted:
+            pytest.skip("no control groups are mounted")
+        top, file = mounted[0]
         self.path = top / f"kask-test-{os.getpid()}"
         try:
             self.path.mkdir()
-            (self.path / "memory.limit_in_bytes").write_text(str(limit))
         except OSError as error:
             pytest.skip(f"a control group cannot be made: {error}")
+        try:
+            # Not there in version 2 if the controller is not on for children.
+            with open(self.path / file, "r+") as setting:
+                setting.write(str(limit))
+        except OSError as error:
+            self.path.rmdir()
+            pytest.skip(f"a control group cannot be limited: {error}")
 
     def run(self, code, timeout=240):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

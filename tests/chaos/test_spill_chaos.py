@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from traces import (
     block,
     block_sum,
     close,
+    command_line,
     files,
     holders,
     is_running,
@@ -32,11 +31,6 @@ import kask
 from kask import config
 from kask.distributed import Client, LocalCluster, wait
 from kask.exceptions import OutOfMemoryError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
-
-import grids
-from memory_watch import held_bytes
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -141,13 +135,6 @@ class TestFullDisk:
         assert files(tiny_disk) == files(roomy) == []
 
 
-def command_line(*arguments):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "kask", *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment
-    )
-
-
 def flip(path):
     """Damage one byte in the middle."""
     with open(path, "r+b") as file:
@@ -194,59 +181,6 @@ def test_the_next_process_of_a_place_adopts_what_is_on_disk(tmp_path):
         assert counters["finished"] - counters["submitted"] <= 2 * LIMIT // (4 * MIB)
         del blocks
     assert list(tmp_path.iterdir()) == []
-
-
-EMBEDDED = """
-import sys
-import kask
-from pathlib import Path
-sys.path.append(sys.argv[2])
-import grids
-from kask.engine import Engine
-with kask.config.set({"memory.spill_directory": sys.argv[1], "embedded.memory_limit": "256 MiB"}):
-    from kask.distributed import Client
-    with Client("embedded", threads_per_worker=2) as client:
-        grids.planned(client._engine, "sum", 2, 100, seed=5)
-        print("ready", flush=True)
-        sys.stdin.readline()
-        result = grids.planned(client._engine, "standard deviation", 16, 724, seed=3, timeout=100)
-        print(result, len(list(Path(sys.argv[1]).rglob("value-*"))), flush=True)
-        sys.stdin.readline()
-print("closed", flush=True)
-"""
-
-
-def test_the_embedded_engine_goes_over_four_times_its_limit(tmp_path):
-    spill, bench = tmp_path / "spill", Path(grids.__file__).parent
-    spill.mkdir()
-    script = start_script(EMBEDDED, spill, bench)
-    try:
-        assert line(script) == ["ready"]
-        peak, before = 0, held_bytes(script.pid)
-        over = threading.Event()
-
-        def watch():
-            nonlocal peak
-            while not over.wait(0.02):
-                peak = max(peak, held_bytes(script.pid))
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        script.stdin.write("go\n")
-        script.stdin.flush()
-        result, _ = line(script)
-        over.set()
-        thread.join()
-        assert float(result) == pytest.approx(grids.looped("standard deviation", 16, 724, tmp_path), rel=1e-9)
-        assert peak - before <= LIMIT + 64 * MIB
-        script.stdin.write("close\n")
-        script.stdin.flush()
-        assert line(script) == ["closed"]
-        assert files(spill) == []
-        assert script.wait(timeout=20) == 0
-    finally:
-        close(script)
-    assert list(spill.iterdir()) == []
 
 
 HEAVY = """

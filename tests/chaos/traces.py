@@ -100,6 +100,14 @@ def start_script(code: str, *arguments: object, prefix: tuple[str, ...] = (), **
     )
 
 
+def command_line(*arguments: object) -> subprocess.Popen:
+    """A ``kask`` command that runs on."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "kask", *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment
+    )
+
+
 def line(process: subprocess.Popen) -> list[str]:
     """The words of the next line that a script prints; its errors, if it ended."""
     assert process.stdout is not None and process.stderr is not None

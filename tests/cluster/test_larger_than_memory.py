@@ -1,38 +1,101 @@
-"""Computations over ten times the memory limit: right answers, and memory within the limit all the while."""
+"""Computations over ten times the memory limit: right answers, memory within the limit, and no more to disk and back than must be."""
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import over_memory
 import pytest
+from over_memory import LIMIT
 
 from kask.distributed import Client, LocalCluster
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
-
-import grids
 from memory_watch import MemoryWatch
 
-MIB = 2**20
-LIMIT = 256 * MIB
-SIDE = 724  # a block of 4 MiB
-GRID = 26  # 676 blocks: 2.6 GiB
+pytestmark = pytest.mark.timeout(300)
+
+# What may be written and read back at most, as shares of the data. A sum needs nothing twice, a deviation by columns one column of
+# blocks, a transpose two blocks; an overlap needs three rows of blocks, which is just more than memory; and a deviation from one mean
+# of all needs everything twice, as a shuffle does, which cannot begin to merge before all is split.
+TRAFFIC = {
+    "sum": (0.02, 0.02),
+    "standard deviation": (0.1, 0.1),
+    "transpose and add": (0.1, 0.1),
+    "overlap": (1.0, 1.0),
+    "two passes": (1.02, 1.02),
+    # Of what is merged, some is written ahead of need and used before it had to leave.
+    "shuffle": (2.0, 1.1),
+    "rechunk": (2.0, 1.1),
+}
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("what", list(grids.PLANNED))
-def test_ten_times_the_limit_in_processes(what, tmp_path):
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loops")
+    return functools.cache(lambda what: over_memory.expected(what, folder))
+
+
+def check(what, outcome, expected, peak_bytes):
+    data = over_memory.data_bytes(what)
+    assert data >= 10 * LIMIT
+    answer = expected(what)
+    assert outcome["result"] == (pytest.approx(answer, rel=1e-9) if isinstance(answer, float) else answer)
+    assert outcome["recomputed"] == 0
+    written, read = outcome["written"] / data, outcome["read"] / data
+    print(f"{what}: written {written:.2f} of the data, read {read:.2f}, peak {peak_bytes / LIMIT:.2f} of the limit")
+    assert written <= TRAFFIC[what][0]
+    assert read <= TRAFFIC[what][1]
+    assert peak_bytes <= LIMIT
+
+
+@pytest.mark.parametrize("what", list(over_memory.COMPUTATIONS))
+def test_ten_times_the_limit_in_processes(what, expected, tmp_path):
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=LIMIT, local_directory=str(tmp_path)) as cluster,
         Client(cluster) as client,
     ):
         pids = [worker["pid"] for worker in client.scheduler_info()["workers"].values()]
         with MemoryWatch(lambda: pids) as watch:
-            result = grids.planned(client._engine, what, GRID, SIDE, seed=1, timeout=240)
+            outcome = over_memory.outcome(client, what)
         deaths = [worker["deaths"] for worker in cluster.workers.values()]
-        counters = client._engine.counters()
-    assert result == pytest.approx(grids.looped(what, GRID, SIDE, tmp_path), rel=1e-9)
     assert deaths == [0, 0]
-    assert counters["recomputed"] == 0
-    assert watch.peak_bytes() <= LIMIT
+    check(what, outcome, expected, watch.peak_bytes())
+
+
+# A merge makes a 64th of all that is shuffled, so with ten times the limit two of them need 62 % of it, more than the budget.
+TIGHT = pytest.mark.xfail(
+    reason="two merges at a time are more than the budget: values are written and read several times, and the peak is above the limit"
+)
+EMBEDDED = [
+    pytest.param(what, marks=[TIGHT] if what in ("shuffle", "rechunk") else []) for what in over_memory.COMPUTATIONS
+]
+
+
+@pytest.mark.parametrize("what", EMBEDDED)
+def test_ten_times_the_limit_embedded(what, expected, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KASK_")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    script = subprocess.Popen(
+        [sys.executable, over_memory.__file__, what, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert script.stdout.readline() == "ready\n"
+        with MemoryWatch(lambda: [script.pid]) as watch:
+            script.stdin.write("run\n")
+            script.stdin.flush()
+            outcome = json.loads(script.stdout.readline())
+        output, _ = script.communicate("close\n", timeout=60)
+        assert (output, script.returncode) == ("closed\n", 0)
+    finally:
+        script.kill()
+        script.communicate()
+    check(what, outcome, expected, watch.peak_bytes())
+    assert list(Path(tmp_path).iterdir()) == []

@@ -12,6 +12,7 @@ from kask.distributed import Client, LocalCluster
 from kask.engine import Engine, GraphBuilder, Hole, Options
 from kask.exceptions import OutOfMemoryError, UnknownKeywordError
 from kask.explain import Explanation
+from kask.units import format_bytes
 
 MIB = 2**20
 
@@ -164,6 +165,47 @@ def test_what_cannot_fit_is_refused_before_anything_is_submitted(limited, tmp_pa
         )
     assert limited._engine.counters()["submitted"] == before
     assert not ran.exists()
+
+
+def test_a_blockwise_layer_that_cannot_fit_is_refused_by_name(limited):
+    builder = GraphBuilder()
+    x, y = (f"{name}-{i:032x}" for i, name in enumerate(("load", "stack"), 1))
+    builder.add_blockwise(x, abs, (Hole(0),), [4, 4], [], wants_position=True, options=Options(result_bytes=100 * MIB))
+    stacked = [(x, [4, 4], [0, ("window", 1, 1, 1)])]
+    builder.add_blockwise(y, len, (Hole(0),), [4, 4], stacked, options=Options(result_bytes=20 * MIB))
+    with pytest.raises(
+        OutOfMemoryError, match=r"task of 'stack' needs 320.00 MiB \(300.00 MiB for its 3 inputs"
+    ) as error:
+        limited._engine.submit_graph(builder, [f"('{y}', 0, 1)"])
+    assert error.value.hint == (
+        "chunks of at most 80.00 MiB instead of 100.00 MiB (and no more than 3 of them for one task) would fit, "
+        "or workers with a memory_limit of at least 320.00 MiB"
+    )
+
+
+def shuffled(total_bytes, npartitions):
+    inputs = [kask.delayed(abs)(i) for i in range(200)]
+    with kask.annotate(result_bytes=total_bytes // npartitions):
+        return kask.shuffle.shuffle(inputs, "key", npartitions)
+
+
+@pytest.mark.parametrize(
+    ("total", "npartitions", "number", "merge"), [(2000, 10, 16, 200), (20_000, 100, 6_400, 400)], ids=["few", "many"]
+)
+def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, npartitions, number, merge):
+    outputs = shuffled(total * MIB, npartitions)
+    with pytest.raises(
+        OutOfMemoryError, match=rf"task of 'shuffle-merge' needs {2 * merge}.00 MiB \({merge}.00 MiB for its 200 inputs"
+    ) as error:
+        limited.compute(outputs)
+    assert error.value.hint == (
+        f"{number:,} outputs of the shuffle, of at most {format_bytes(total * MIB // number)}, would fit "
+        f"instead of {npartitions} of 200.00 MiB, or workers with a memory_limit of at least {2 * merge}.00 MiB"
+    )
+    # What it says is right, and no more than is needed.
+    assert kask.explain(shuffled(total * MIB, number), memory_limit="256MiB").verdict != "cannot fit"
+    fewer = number - 1 if number < 64 else number // 2
+    assert kask.explain(shuffled(total * MIB, fewer), memory_limit="256MiB").verdict == "cannot fit"
 
 
 def test_what_fits_is_computed(limited):

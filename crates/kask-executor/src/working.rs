@@ -144,16 +144,24 @@ impl Working {
 
     fn tell(&mut self, message: WorkerToScheduler, wake: &mut Wake) {
         let message = match message {
-            WorkerToScheduler::Heartbeat(metrics) => WorkerToScheduler::Heartbeat(WorkerMetrics {
-                memory_bytes: procfs::own_memory_bytes(),
-                served_bytes: self.store.served_bytes.load(Ordering::Relaxed),
-                ..metrics
-            }),
+            WorkerToScheduler::Heartbeat(metrics) => WorkerToScheduler::Heartbeat(self.measure(metrics)),
             other => other,
         };
         if let Some(uplink) = &self.uplink {
             uplink.post(message);
             wake.add(uplink.clone());
+        }
+    }
+
+    /// Adds what the shell knows to what the core knows.
+    fn measure(&self, metrics: WorkerMetrics) -> WorkerMetrics {
+        let disk = self.host.upgrade().map(|host| host.spill_stats()).unwrap_or_default();
+        WorkerMetrics {
+            memory_bytes: procfs::own_memory_bytes(),
+            served_bytes: self.store.served_bytes.load(Ordering::Relaxed),
+            spill_written_bytes: disk.written_bytes,
+            spill_read_bytes: disk.read_bytes,
+            ..metrics
         }
     }
 

@@ -180,6 +180,47 @@ fn peers_get_what_is_in_memory_and_on_disk() {
     assert!(rig.host.close(Duration::from_secs(10), &mut || false));
 }
 
+/// Asks for values: how many of them came, in how many messages.
+async fn count_messages(address: &str, security: Security, wanted: Vec<ValueId>) -> (usize, usize) {
+    let address: Address = address.parse().expect("the worker's own words");
+    let connection =
+        connect_retrying(&address, &security, Role::Data, Incarnation(98), LIMIT).await.expect("it listens");
+    let Connection { sender, mut receiver, .. } = connection;
+    sender.send(&DataRequest::Get { request: 1, values: wanted }).expect("it listens");
+    let (mut here, mut messages) = (0, 0);
+    loop {
+        let Ok(Some(DataReply::Values { request: 1, values, last })) = receiver.recv::<DataReply>().await else {
+            panic!("no answer")
+        };
+        here += values.iter().filter(|(_, value)| matches!(value, WireValue::Here(_))).count();
+        messages += 1;
+        if last {
+            return (here, messages);
+        }
+    }
+}
+
+#[test]
+fn many_small_values_share_a_message_and_large_ones_do_not_wait_for_each_other() {
+    let (directory, folder) = (LocalDir::new().expect("a directory"), Folder::new());
+    let scheduler = scheduler(&directory, "s", Incarnation(5));
+    let rig = start_at(&scheduler, &directory, &folder, 1, "tcp://127.0.0.1:0");
+    for (len, count, messages) in [(100, 2000, 1..=10), (2 * MIB, 8, 8..=9)] {
+        rig.tell(&SchedulerToWorker::Compute(noises(count, len)));
+        rig.finished(count);
+        let (answer, answered) = mpsc::channel();
+        let (address, security) = (rig.address.clone(), loaded(&directory));
+        network::handle().expect("a network thread").spawn(async move {
+            let _ = answer.send(count_messages(&address, security, ids(0..count)).await);
+        });
+        let (here, sent) = answered.recv_timeout(LIMIT).expect("an answer");
+        assert_eq!(here, count);
+        assert!(messages.contains(&sent), "{count} values of {len} bytes came in {sent} messages");
+        rig.tell(&SchedulerToWorker::Free((0..count).map(task).collect()));
+    }
+    assert!(rig.host.close(Duration::from_secs(10), &mut || false));
+}
+
 /// Asks for values and takes the answer only after a while: what of them came, and for how many the worker was busy.
 async fn take_late(address: &str, security: Security, peer: Incarnation, wanted: Vec<ValueId>) -> (usize, usize) {
     let address: Address = address.parse().expect("the worker's own words");

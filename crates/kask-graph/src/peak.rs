@@ -58,6 +58,8 @@ pub struct Need {
     pub own_bytes: u64,
     /// The largest of its inputs and its result.
     pub largest_bytes: u64,
+    /// Of a merge, which makes some of the outputs of a shuffle: bytes and number of all of them.
+    pub shuffled: Option<(u64, u32)>,
 }
 
 impl Need {
@@ -262,13 +264,19 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
                     continue;
                 }
                 let result = bytes[input as usize].result;
-                let read = if part == whole { result } else { (u128::from(result) * part / whole) as u64 };
+                let read = if part == whole { result } else { (u128::from(result) * part).div_ceil(whole) as u64 };
                 inputs += 1;
                 inputs_bytes = inputs_bytes.saturating_add(read);
                 largest_bytes = largest_bytes.max(read);
             }
-            let need = Need { task, inputs, inputs_bytes, own_bytes: own.running(), largest_bytes };
-            if need.bytes() > largest.map_or(0, |most| most.bytes()) {
+            let own_bytes = own.running();
+            let shuffled = merged(layer, task - span.start).map(|(outputs, of)| {
+                ((u128::from(own.result) * u128::from(outputs) / u128::from(of.max(1))) as u64, outputs)
+            });
+            let need = Need { task, inputs, inputs_bytes, own_bytes, largest_bytes, shuffled };
+            // A merge of one output needs as much as who takes it, and is what can be made smaller.
+            let most = largest.map_or(0, |most| most.bytes());
+            if need.bytes() > most || (need.bytes() == most && most > 0 && need.shuffled.is_some()) {
                 largest = Some(need);
             }
         }
@@ -278,13 +286,18 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
 
 /// How much of each input a task reads, as a fraction: a merge reads its group's part of the splits.
 fn part_read(layer: &Layer, index: u32) -> (u128, u128) {
+    merged(layer, index).map_or((1, 1), |(outputs, of)| (of.into(), u128::from(outputs).max(1)))
+}
+
+/// How many outputs a shuffle has, and how many of them this task merges; none when it is no merge.
+fn merged(layer: &Layer, index: u32) -> Option<(u32, u32)> {
     match &layer.kind {
-        LayerKind::Map(_) | LayerKind::Explicit(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => (1, 1),
+        LayerKind::Map(_) | LayerKind::Explicit(_) | LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) => None,
         LayerKind::Shuffle(shuffle) => match shuffle.stage(index) {
             Some(Stage::Merge { group }) => {
-                (shuffle.outputs_of(group).len() as u128, u128::from(grid::blocks(&shuffle.outputs)).max(1))
+                Some((grid::blocks(&shuffle.outputs), shuffle.outputs_of(group).len() as u32))
             }
-            Some(Stage::Take { .. } | Stage::Split { .. }) | None => (1, 1),
+            Some(Stage::Take { .. } | Stage::Split { .. }) | None => None,
         },
     }
 }

@@ -168,7 +168,7 @@ fn a_task_that_is_larger_than_a_worker_is_named() {
     assert!((share - 0.625).abs() < 1e-9);
     let need = found.largest.expect("sizes are known");
     assert_eq!((need.inputs, need.inputs_bytes), (8, 800 * MB));
-    assert_eq!((need.own_bytes, need.largest_bytes), (800 * MB, 800 * MB));
+    assert_eq!((need.own_bytes, need.largest_bytes, need.shuffled), (800 * MB, 800 * MB, None));
 }
 
 #[test]
@@ -196,7 +196,18 @@ fn a_shuffle_is_as_large_as_its_outputs_and_a_merge_needs_a_part_of_the_splits()
     assert!((300 * MB..=400 * MB).contains(&found.peak_bytes), "{found:?}");
     let need = found.largest.expect("sizes are known");
     assert_eq!((need.inputs_bytes, need.own_bytes), (80 * MB, 80 * MB), "not the whole of every split");
+    assert_eq!(need.shuffled, Some((200 * MB, 10)));
     assert_eq!(graph.layers[1].prefix_of(need.task - expansion.layers[1].start).as_ref(), "f-merge");
+}
+
+#[test]
+fn a_merge_of_one_output_is_named_rather_than_who_takes_it() {
+    let graph =
+        graph([blockwise(1, &[4], vec![]), sized(shuffle(2, 1, &[4], &[5], &[1, 1, 1, 1, 1]), "shuffle", 20 * MB, 0)]);
+    let found = project(&graph, &Wanted::All, capacity(1, 1, 30 * MB));
+    let need = found.largest.expect("sizes are known");
+    assert_eq!((need.bytes(), need.shuffled), (40 * MB, Some((100 * MB, 5))));
+    assert!(matches!(&found.verdict, Verdict::CannotFit { family, .. } if &**family == "f-merge"), "{found:?}");
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn worker_info<'py>(py: Python<'py>, state: &WorkerState) -> PyResult<Bound<'py,
     measured.set_item("cpu", f64::from(metrics.cpu_milli) / 10.0)?;
     measured.set_item("fetched_bytes", metrics.fetched_bytes)?;
     measured.set_item("served_bytes", metrics.served_bytes)?;
+    measured.set_item("spill_written_bytes", metrics.spill_written_bytes)?;
+    measured.set_item("spill_read_bytes", metrics.spill_read_bytes)?;
     let dict = PyDict::new(py);
     dict.set_item("type", "Worker")?;
     dict.set_item("name", &*info.name)?;

@@ -98,6 +98,7 @@ fn describe_need<'py>(py: Python<'py>, explained: &Explained<'_>, need: &Need) -
     dict.set_item("inputs_bytes", need.inputs_bytes)?;
     dict.set_item("own_bytes", need.own_bytes)?;
     dict.set_item("largest_bytes", need.largest_bytes)?;
+    dict.set_item("shuffled", need.shuffled)?;
     Ok(dict)
 }
 

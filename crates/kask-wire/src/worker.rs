@@ -264,6 +264,10 @@ pub struct WorkerMetrics {
     pub fetched_bytes: u64,
     /// Bytes served to peers and clients since the start.
     pub served_bytes: u64,
+    /// Bytes written to the spill folder since the start.
+    pub spill_written_bytes: u64,
+    /// Bytes read back from the spill folder since the start.
+    pub spill_read_bytes: u64,
     /// CPU use in thousandths of one core.
     pub cpu_milli: u32,
 }

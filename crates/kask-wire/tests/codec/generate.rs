@@ -200,6 +200,8 @@ pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
         memory_bytes,
         spilled_bytes: memory_bytes / 2,
         reserved_bytes: 1,
+        spill_written_bytes: memory_bytes / 5,
+        spill_read_bytes: memory_bytes / 7,
         unmanaged_bytes: memory_bytes / 3,
         ready,
         ..Default::default()
