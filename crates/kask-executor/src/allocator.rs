@@ -85,6 +85,21 @@ unsafe fn remap(block: *mut u8, old: usize, new: usize) -> Option<*mut u8> {
     (start != libc::MAP_FAILED).then(|| unsafe { start.cast::<u8>().add(OFFSET) })
 }
 
+/// Has the C library make no more arenas than a worker has runners, in a process that is the worker's alone.
+///
+/// A task's small blocks pass from the network thread to a runner and back; each arena keeps room for the most that ever came
+/// its way. What `MALLOC_ARENA_MAX` says in the environment goes before.
+pub(crate) fn limit_arenas(runners: u32) {
+    #[cfg(target_env = "gnu")]
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        let arenas = libc::c_int::try_from(runners.max(1)).unwrap_or(libc::c_int::MAX);
+        // SAFETY: plain numbers go in.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) };
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = runners;
+}
+
 fn mapping_bytes(bytes: usize) -> Option<usize> {
     bytes.checked_add(OFFSET)?.checked_next_multiple_of(PAGE_BYTES)
 }
