@@ -1,7 +1,8 @@
 """Millions of small tasks, for hours' worth of work in minutes: ``make soak``, or ``python bench/soak.py [--tasks N]``.
 
 Batches of 100,000 calls are submitted and gathered, on the embedded engine and on two worker processes, and the memory of
-every process is noted. Fails when one of them grew by more than 1 % between the first tenth of the run and its end.
+every process is noted: at the first tenth of the run and at its end, the most of five batches each, every time after a moment's rest
+in which the engine lets go of the batch. Fails when a process grew by more than 1 % between the two.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from work import inc
 
 BATCH = 100_000
 ALLOWED_GROWTH = 0.01
+SAMPLES = 5
+REST_S = 0.25
 
 
 def main() -> int:
@@ -33,38 +36,46 @@ def soak(name: str, batches: int) -> bool:
     """True when a process grew too much."""
     from kask.distributed import Client, LocalCluster
 
-    start = time.perf_counter()
     if name == "embedded":
         with Client("embedded", threads_per_worker=2) as client:
-            held = run(client, batches, [os.getpid()])
+            held, seconds = run(client, batches, [os.getpid()])
     else:
         with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
             workers = [worker["pid"] for worker in client.scheduler_info()["workers"].values()]
-            held = run(client, batches, [os.getpid(), *workers])
-    seconds = time.perf_counter() - start
-    early = max(1, batches // 10)
+            held, seconds = run(client, batches, [os.getpid(), *workers])
     failed = False
     print(f"{name}: {batches * BATCH:,} tasks in {seconds:.0f} s ({batches * BATCH / seconds:,.0f}/s)")
     for pid, samples in held.items():
-        before, after = samples[early], max(samples[-3:])
+        before, after = max(samples[:SAMPLES]), max(samples[-SAMPLES:])
         growth = after / before - 1
         failed |= growth > ALLOWED_GROWTH
         role = "client" if pid == os.getpid() else "worker"
         print(
-            f"  {role} {pid}: {before / 2**20:.1f} MiB after {early * BATCH:,} tasks, {after / 2**20:.1f} MiB at the end: {growth:+.2%}"
+            f"  {role} {pid}: {before / 2**20:.1f} MiB after {first(batches) * BATCH:,} tasks, {after / 2**20:.1f} MiB at the end: {growth:+.2%}"
         )
     return failed
 
 
-def run(client, batches: int, pids: list[int]) -> dict[int, list[int]]:
+def first(batches: int) -> int:
+    """How many batches are run when the first of the early samples is taken."""
+    return max(1, batches // 10)
+
+
+def run(client, batches: int, pids: list[int]) -> tuple[dict[int, list[int]], float]:
+    """The samples of each process, early ones and late ones, and the seconds without the rests."""
     held: dict[int, list[int]] = {pid: [] for pid in pids}
-    for batch in range(batches + 1):
+    seconds = 0.0
+    for batch in range(1, batches + 1):
         numbers = range(batch * BATCH, (batch + 1) * BATCH)
+        start = time.perf_counter()
         assert client.gather(client.map(inc, numbers)) == [x + 1 for x in numbers]
         gc.collect()
-        for pid, samples in held.items():
-            samples.append(resident(pid))
-    return held
+        seconds += time.perf_counter() - start
+        if first(batches) <= batch < first(batches) + SAMPLES or batch > batches - SAMPLES:
+            time.sleep(REST_S)
+            for pid, samples in held.items():
+                samples.append(resident(pid))
+    return held, seconds
 
 
 def resident(pid: int) -> int:

@@ -4,8 +4,9 @@
 //! language that tasks are written in; [`runners`] are the threads that run them; [`store`] holds the values, in memory and on disk ([`spill`]); [`serve`] gives
 //! them to peers and clients; [`local`] does so within a process. [`process`] is the body of a worker process and
 //! [`supervisor`] what starts, watches and restarts such processes. [`memory_limits`] says how much memory there is, and [`judge`]
-//! when a process uses too much of it.
+//! when a process uses too much of it. [`allocator`] keeps large blocks apart.
 
+pub mod allocator;
 mod cgroups;
 mod death;
 mod die_with_parent;
@@ -33,6 +34,7 @@ pub mod supervisor;
 mod watch;
 mod working;
 
+pub use allocator::Allocator;
 pub use host::{WorkerHost, WorkerOptions};
 pub use local::LocalWorkers;
 pub use supervisor::{Supervisor, SupervisorOptions};

@@ -3,6 +3,7 @@
 //! The supervisor hands over a [`WorkerProcessConfig`] as JSON; the process listens for peers, connects to the scheduler, and works
 //! until the scheduler lets go of it or goes away.
 
+use crate::allocator::limit_arenas;
 use crate::host::{WorkerHost, WorkerOptions};
 use crate::inherited;
 use crate::memory_settings::SpillCompression;
@@ -163,6 +164,7 @@ pub fn start(
 ) -> Result<Arc<WorkerHost>, ProcessError> {
     let config: WorkerProcessConfig =
         serde_json::from_str(config).map_err(|error| ProcessError::Config(error.to_string()))?;
+    limit_arenas(config.nthreads);
     if let Some(fd) = config.arena_fd {
         inherited::take_arena(fd, config.memory_limit_bytes);
     }

@@ -7,7 +7,7 @@
 use crate::runtime::Value;
 use crate::spill::{Content, Spilled};
 use kask_net::share;
-use kask_types::{Failure, Payload, Segment, TaskId, ValueId};
+use kask_types::{Failure, Payload, Segment, TaskId, ValueId, shrunk};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -265,7 +265,11 @@ impl Store {
     pub fn remove(&self, ids: &[ValueId]) -> Vec<Arc<Spilled>> {
         let mut removed: Vec<Entry> = {
             let mut values = self.values.lock();
-            ids.iter().filter_map(|id| values.entries.remove(id)).collect()
+            let removed = ids.iter().filter_map(|id| values.entries.remove(id)).collect();
+            if let Some(capacity) = shrunk(values.entries.len(), values.entries.capacity()) {
+                values.entries.shrink_to(capacity);
+            }
+            removed
         };
         let on_disk = |entry: &mut Entry| match entry {
             Entry::Value(copies) => copies.disk.take(),

@@ -7,6 +7,9 @@
 //! Two rules hold throughout: no thread of the engine ever waits for the GIL while others wait for it (see
 //! [`callbacks`]), and `unsafe` is in [`buffers`], [`numpy_memory`] and [`kernels`] only.
 
+#[global_allocator]
+static ALLOCATOR: kask_executor::Allocator = kask_executor::Allocator::new();
+
 mod admin;
 mod blame;
 mod buffers;

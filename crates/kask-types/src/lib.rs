@@ -9,6 +9,7 @@ pub mod ids;
 pub mod key;
 pub mod payload;
 pub mod resources;
+pub mod shrink;
 pub mod time;
 
 pub use annotations::{Annotations, WorkerRestriction};
@@ -17,4 +18,5 @@ pub use ids::{Attempt, BlobId, ClientId, Incarnation, LayerToken, TaskId, ValueI
 pub use key::{Key, TaskName};
 pub use payload::{Items, Local, LocalItems, Payload, Segment};
 pub use resources::Resources;
+pub use shrink::shrunk;
 pub use time::{Tick, parse_duration_ms};

@@ -6,7 +6,7 @@
 //! [`Weights`] and the list of what could be given up. Parts of values that peers hold are here only as long as they are pinned.
 
 use hashbrown::{HashMap, HashSet};
-use kask_types::{Attempt, TaskId, ValueId};
+use kask_types::{Attempt, TaskId, ValueId, shrunk};
 use rustc_hash::FxBuildHasher;
 
 /// Values smaller than this are given up only when nothing larger is left.
@@ -277,6 +277,9 @@ impl Values {
 
     pub(crate) fn remove(&mut self, task: TaskId) -> Option<Held> {
         let held = self.held.remove(&task)?;
+        if let Some(capacity) = shrunk(self.held.len(), self.held.capacity()) {
+            self.held.shrink_to(capacity);
+        }
         if self.lists.is_none() && held.residence.in_memory() {
             self.weights.resident -= held.nbytes;
             return Some(held);
