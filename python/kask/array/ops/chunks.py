@@ -11,7 +11,7 @@ from kask import config
 from kask.engine import Chunks
 from kask.units import parse_bytes
 
-__all__ = ["normalize_chunks", "normalized"]
+__all__ = ["normalize_chunks"]
 
 #: Bytes that an object in an array is taken to have.
 _OBJECT_BYTES = 64
