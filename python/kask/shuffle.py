@@ -20,7 +20,7 @@ from typing import Any
 from kask import engine
 from kask.annotations import current_options, unsized_options
 from kask.delayed import Delayed, delayed
-from kask.engine import Hole, Layers, Node
+from kask.engine import Chunks, Hole, Layers, Node
 from kask.tokens import normalize
 
 __all__ = ["rechunk", "shuffle", "sort_range"]
@@ -195,8 +195,8 @@ def rechunk(
     if math.prod(grid) != len(inputs):
         raise ValueError(f"chunks_in= describe {math.prod(grid)} blocks, {len(inputs)} were given")
     groups = _groups(math.prod(outputs))
-    split, merge = _SplitBlock(old, new, groups), _MergeBlocks(new, groups)
-    return _shuffled("rechunk", inputs, grid, outputs, split, merge, _take_block)
+    split, merge = SplitBlock(Chunks(old), Chunks(new), groups), MergeBlocks(Chunks(new), groups)
+    return _shuffled("rechunk", inputs, grid, outputs, split, merge, take_block)
 
 
 # -- arguments
@@ -446,28 +446,34 @@ def _sorted(table: Any, keys: list[tuple[str, bool, bool]]) -> Any:
 # -- tasks: blocks
 
 
-class _SplitBlock(_Described):
-    def __init__(self, old: tuple[tuple[int, ...], ...], new: tuple[tuple[int, ...], ...], groups: int) -> None:
+class SplitBlock(_Described):
+    """Takes a block of an array apart into parts for groups of the blocks of another chunking."""
+
+    def __init__(self, old: Chunks, new: Chunks, groups: int) -> None:
         self.old, self.new, self.groups = old, new, groups
 
     def __call__(self, block: Any, position: tuple[int, ...]) -> engine.Parts:
         import numpy
 
         block = numpy.asarray(block)
-        shape = tuple(sizes[at] for sizes, at in zip(self.old, position))
+        shape = self.old.block_shape(position)
         if block.shape != shape:
             raise ValueError(f"chunks_in= say that block {position} has the shape {shape}, it has {block.shape}")
         if block.dtype.hasobject:
             raise TypeError(f"blocks of the type {block.dtype} hold Python objects, which cannot be rechunked")
-        start = [sum(sizes[:at]) for sizes, at in zip(self.old, position)]
         note = pickle.dumps(block.dtype, protocol=5)
         if not shape:
             return engine.split_block(_raw(block), [0], ((1,),), self.groups, note)
-        return engine.split_block(_raw(block), start, self.new, self.groups, note)
+        return engine.split_block(_raw(block), list(self.old.block_start(position)), self._tuples(), self.groups, note)
+
+    def _tuples(self) -> tuple[tuple[int, ...], ...]:
+        return self.new.tuples()
 
 
-class _MergeBlocks(_Described):
-    def __init__(self, new: tuple[tuple[int, ...], ...], groups: int) -> None:
+class MergeBlocks(_Described):
+    """Puts the parts of a group together: its blocks of the new chunking."""
+
+    def __init__(self, new: Chunks, groups: int) -> None:
         self.new, self.groups = new, groups
 
     def __call__(self, parts: list[Any], position: tuple[int]) -> list[Any]:
@@ -486,12 +492,14 @@ class _MergeBlocks(_Described):
         return merged
 
     def _shapes(self, group: int) -> Iterable[tuple[int, ...]]:
-        size, larger = divmod(math.prod(len(sizes) for sizes in self.new), self.groups)
+        sizes = self.new.tuples()
+        size, larger = divmod(math.prod(self.new.grid), self.groups)
         first = group * size + min(group, larger)
-        return itertools.islice(itertools.product(*self.new), first, first + size + (group < larger))
+        return itertools.islice(itertools.product(*sizes), first, first + size + (group < larger))
 
 
-def _take_block(outputs: list[Any], position: tuple[int]) -> Any:
+def take_block(outputs: list[Any], position: tuple[int]) -> Any:
+    """One block of a merged group."""
     return outputs[position[0]]
 
 

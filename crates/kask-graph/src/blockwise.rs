@@ -4,7 +4,7 @@
 //! [`crate::expand`]; those make every block that it names exist.
 
 use crate::error::GraphError;
-use crate::grid::{self, Run, Runs};
+use crate::grid::{self, Along, Run};
 use crate::layer::{BlockInput, BlockwiseLayer, InputAxis, Layer, Slot, Slots};
 
 impl BlockwiseLayer {
@@ -36,8 +36,7 @@ impl BlockwiseLayer {
     pub fn inputs_of(&self, index: u32, visit: &mut impl FnMut(usize, u32)) {
         let position = grid::position(&self.grid, index);
         for (number, input) in self.inputs.iter().enumerate() {
-            let runs = input.runs(&position);
-            grid::each_block(&input.grid, &runs, &mut |block| visit(number, block));
+            grid::each_block(&input.grid, &input.read(&position), &mut |block| visit(number, block));
         }
     }
 
@@ -49,7 +48,7 @@ impl BlockwiseLayer {
             inputs => {
                 let position = grid::position(&self.grid, index);
                 let slot = |input: &BlockInput| {
-                    if input.is_list() { Slot::List(grid::box_len(&input.runs(&position)) as u32) } else { Slot::One }
+                    if input.is_list() { Slot::List(grid::box_len(&input.read(&position)) as u32) } else { Slot::One }
                 };
                 Slots::Mixed(inputs.iter().map(slot).collect())
             }
@@ -78,30 +77,24 @@ impl BlockwiseLayer {
 impl BlockInput {
     /// Whether the hole is filled with a list, be it of one block.
     fn is_list(&self) -> bool {
-        self.axes.iter().any(|axis| matches!(axis, InputAxis::All | InputAxis::Window { .. }))
+        self.axes.iter().any(|axis| match axis {
+            InputAxis::All | InputAxis::Window { .. } | InputAxis::Interval { .. } | InputAxis::Listed { .. } => true,
+            InputAxis::Out(_) | InputAxis::Fixed(_) => false,
+        })
     }
 
-    fn runs(&self, position: &[u32]) -> Runs {
-        let run = |(&axis, &blocks): (&InputAxis, &u32)| match axis {
-            InputAxis::Out(_) if blocks == 1 => Run { start: 0, len: 1 },
-            InputAxis::Out(axis) => Run { start: position[axis as usize], len: 1 },
-            InputAxis::Window { axis, before, after } => {
-                let at = position[axis as usize];
-                let start = at.saturating_sub(before);
-                Run { start, len: at.saturating_add(after).min(blocks - 1) - start + 1 }
-            }
-            InputAxis::Fixed(block) => Run { start: block, len: 1 },
-            InputAxis::All => Run { start: 0, len: blocks },
-        };
-        self.axes.iter().zip(&self.grid).map(run).collect()
+    fn read(&self, position: &[u32]) -> grid::Box<'_> {
+        self.axes.iter().zip(&self.grid).map(|(axis, &blocks)| axis.read(blocks, position)).collect()
     }
 
     /// The most blocks that any one task reads.
     fn most_blocks(&self) -> u64 {
-        let most = |(&axis, &blocks): (&InputAxis, &u32)| match axis {
+        let most = |(axis, &blocks): (&InputAxis, &u32)| match axis {
             InputAxis::Out(_) | InputAxis::Fixed(_) => 1,
-            InputAxis::Window { before, after, .. } => (u64::from(before) + u64::from(after) + 1).min(blocks.into()),
+            InputAxis::Window { before, after, .. } => (u64::from(*before) + u64::from(*after) + 1).min(blocks.into()),
             InputAxis::All => u64::from(blocks),
+            InputAxis::Interval { interval, .. } => interval.most_blocks(),
+            InputAxis::Listed { lists, .. } => lists.longest(),
         };
         self.axes.iter().zip(&self.grid).map(most).fold(1, u64::saturating_mul)
     }
@@ -115,25 +108,75 @@ impl BlockInput {
                 grid: self.grid.len(),
             });
         }
-        for (&axis, &input_blocks) in self.axes.iter().zip(&self.grid) {
-            let (axis, may_broadcast) = match axis {
-                InputAxis::All => continue,
-                InputAxis::Fixed(block) if block < input_blocks => continue,
-                InputAxis::Fixed(block) => {
-                    return Err(out_of_range(layer, "an input block", block, input_blocks as usize));
-                }
-                InputAxis::Out(axis) => (axis, true),
-                InputAxis::Window { axis, .. } => (axis, false),
-            };
-            let Some(&output_blocks) = output.get(axis as usize) else {
-                return Err(out_of_range(layer, "an input along output axis", axis, output.len()));
-            };
-            if input_blocks != output_blocks && !(may_broadcast && input_blocks == 1) {
-                let (layer, input) = (layer.label(), self.layer.to_string());
-                return Err(GraphError::BlocksDiffer { layer, input, axis, input_blocks, output_blocks });
-            }
+        for (axis, &input_blocks) in self.axes.iter().zip(&self.grid) {
+            self.check_axis(layer, output, axis, input_blocks)?;
         }
         Ok(())
+    }
+
+    fn check_axis(&self, layer: &Layer, output: &[u32], axis: &InputAxis, input_blocks: u32) -> Result<(), GraphError> {
+        let differ = |axis: u32, input_blocks: u32, output_blocks: u32| {
+            let (layer, input) = (layer.label(), self.layer.to_string());
+            Err(GraphError::BlocksDiffer { layer, input, axis, input_blocks, output_blocks })
+        };
+        let along = |axis: u32| {
+            let blocks = output.get(axis as usize).copied();
+            blocks.ok_or_else(|| out_of_range(layer, "an input along output axis", axis, output.len()))
+        };
+        match axis {
+            InputAxis::All => Ok(()),
+            InputAxis::Fixed(block) if *block < input_blocks => Ok(()),
+            InputAxis::Fixed(block) => Err(out_of_range(layer, "an input block", *block, input_blocks as usize)),
+            InputAxis::Out(axis) => match along(*axis)? {
+                output_blocks if input_blocks == output_blocks || input_blocks == 1 => Ok(()),
+                output_blocks => differ(*axis, input_blocks, output_blocks),
+            },
+            InputAxis::Window { axis, .. } => match along(*axis)? {
+                output_blocks if input_blocks == output_blocks => Ok(()),
+                output_blocks => differ(*axis, input_blocks, output_blocks),
+            },
+            InputAxis::Interval { axis, interval } => {
+                let output_blocks = along(*axis)?;
+                if interval.input.blocks() != input_blocks || interval.output.blocks() != output_blocks {
+                    return differ(*axis, interval.input.blocks(), interval.output.blocks());
+                }
+                let is_valid = interval.is_valid();
+                if is_valid { Ok(()) } else { Err(GraphError::BadInterval { layer: layer.label(), axis: *axis }) }
+            }
+            InputAxis::Listed { axis, lists } => {
+                let output_blocks = along(*axis)?;
+                if lists.ends.len() != output_blocks as usize {
+                    return differ(*axis, lists.ends.len() as u32, output_blocks);
+                }
+                let are_lists =
+                    lists.ends.is_sorted() && lists.ends.last().is_none_or(|&end| end as usize == lists.blocks.len());
+                match lists.blocks.iter().find(|&&block| block >= input_blocks) {
+                    Some(&block) => Err(out_of_range(layer, "an input block", block, input_blocks as usize)),
+                    None if are_lists => Ok(()),
+                    None => Err(GraphError::BadInterval { layer: layer.label(), axis: *axis }),
+                }
+            }
+        }
+    }
+}
+
+impl InputAxis {
+    /// Which of so many blocks the output block at a position reads.
+    fn read(&self, blocks: u32, position: &[u32]) -> Along<'_> {
+        let at = |axis: &u32| position[*axis as usize];
+        let run = |start: u32, len: u32| Along::Run(Run { start, len });
+        match self {
+            InputAxis::Out(_) if blocks == 1 => run(0, 1),
+            InputAxis::Out(axis) => run(at(axis), 1),
+            InputAxis::Window { axis, before, after } => {
+                let start = at(axis).saturating_sub(*before);
+                run(start, at(axis).saturating_add(*after).min(blocks - 1) - start + 1)
+            }
+            InputAxis::Fixed(block) => run(*block, 1),
+            InputAxis::All => run(0, blocks),
+            InputAxis::Interval { axis, interval } => Along::Run(interval.run(at(axis))),
+            InputAxis::Listed { axis, lists } => Along::Listed(lists.get(at(axis))),
+        }
     }
 }
 

@@ -101,6 +101,14 @@ pub enum GraphError {
         /// Blocks of the output along it.
         output_blocks: u32,
     },
+    /// An interval or list of blocks speaks of what is not there.
+    #[error("layer {layer} reads elements or blocks along output axis {axis} that its input does not have")]
+    BadInterval {
+        /// The reader.
+        layer: String,
+        /// The output axis.
+        axis: u32,
+    },
     /// An index is past the end of what it points into.
     #[error("layer {layer} has {what} {index}, but there are only {len}")]
     OutOfRange {

@@ -13,8 +13,33 @@ pub(crate) struct Run {
     pub len: u32,
 }
 
-/// One run along each axis.
-pub(crate) type Runs = SmallVec<[Run; 4]>;
+/// Some blocks along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Along<'a> {
+    /// Neighbours.
+    Run(Run),
+    /// These.
+    Listed(&'a [u32]),
+}
+
+impl Along<'_> {
+    pub(crate) fn len(&self) -> u32 {
+        match self {
+            Along::Run(run) => run.len,
+            Along::Listed(blocks) => blocks.len() as u32,
+        }
+    }
+
+    fn at(&self, place: u32) -> u32 {
+        match self {
+            Along::Run(run) => run.start + place,
+            Along::Listed(blocks) => blocks[place as usize],
+        }
+    }
+}
+
+/// Some blocks along each axis.
+pub(crate) type Box<'a> = SmallVec<[Along<'a>; 4]>;
 
 /// Number of blocks; `None` when it is more than `limit`.
 pub(crate) fn blocks_within(grid: &[u32], limit: u32) -> Option<u32> {
@@ -51,24 +76,27 @@ pub(crate) fn position(grid: &[u32], index: u32) -> Grid {
 }
 
 /// How many blocks a box has.
-pub(crate) fn box_len(runs: &[Run]) -> u64 {
-    runs.iter().fold(1, |product: u64, run| product.saturating_mul(u64::from(run.len)))
+pub(crate) fn box_len(axes: &[Along<'_>]) -> u64 {
+    axes.iter().fold(1, |product: u64, along| product.saturating_mul(u64::from(along.len())))
 }
 
-/// Calls `visit` with the index in `grid` of each block of the box, in C order.
-pub(crate) fn each_block(grid: &[u32], runs: &[Run], visit: &mut impl FnMut(u32)) {
-    let Some((last, outer)) = runs.split_last() else {
+/// Calls `visit` with the index in `grid` of each block of the box, in C order of the places in the box.
+pub(crate) fn each_block(grid: &[u32], axes: &[Along<'_>], visit: &mut impl FnMut(u32)) {
+    let Some((last, outer)) = axes.split_last() else {
         return visit(0);
     };
-    if runs.iter().any(|run| run.len == 0) {
+    if axes.iter().any(|along| along.len() == 0) {
         return;
     }
     let mut at: SmallVec<[u32; 4]> = SmallVec::from_elem(0, outer.len());
     loop {
-        let row = outer.iter().zip(&at).zip(grid).fold(0, |row, ((run, at), blocks)| row * blocks + run.start + at);
-        let first = row * grid[outer.len()] + last.start;
-        (first..first + last.len).for_each(&mut *visit);
-        let Some(axis) = (0..outer.len()).rev().find(|&axis| at[axis] + 1 < outer[axis].len) else {
+        let row = outer.iter().zip(&at).zip(grid).fold(0, |row, ((along, at), blocks)| row * blocks + along.at(*at));
+        let first = row * grid[outer.len()];
+        match last {
+            Along::Run(run) => (first + run.start..first + run.start + run.len).for_each(&mut *visit),
+            Along::Listed(blocks) => blocks.iter().for_each(|block| visit(first + block)),
+        }
+        let Some(axis) = (0..outer.len()).rev().find(|&axis| at[axis] + 1 < outer[axis].len()) else {
             return;
         };
         at[axis] += 1;
@@ -87,10 +115,13 @@ mod tests {
         assert_eq!(position(&grid, 17).as_slice(), [1, 1, 1]);
         assert_eq!(position(&[], 0).as_slice(), [0u32; 0]);
         let mut seen = Vec::new();
-        let runs = [Run { start: 1, len: 1 }, Run { start: 0, len: 2 }, Run { start: 2, len: 2 }];
-        each_block(&grid, &runs, &mut |block| seen.push(block));
+        let run = |start, len| Along::Run(Run { start, len });
+        each_block(&grid, &[run(1, 1), run(0, 2), run(2, 2)], &mut |block| seen.push(block));
         assert_eq!(seen, [14, 15, 18, 19]);
-        assert_eq!(box_len(&runs), 4);
+        seen.clear();
+        each_block(&grid, &[run(1, 1), Along::Listed(&[2, 0]), Along::Listed(&[3, 3])], &mut |block| seen.push(block));
+        assert_eq!(seen, [23, 23, 15, 15]);
+        assert_eq!(box_len(&[run(1, 1), run(0, 2), run(2, 2)]), 4);
         seen.clear();
         each_block(&[], &[], &mut |block| seen.push(block));
         assert_eq!(seen, [0]);

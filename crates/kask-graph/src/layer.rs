@@ -4,6 +4,7 @@
 //! expands them (see `expand`). A task's *argument template* is an opaque payload in which the
 //! language binding leaves numbered holes; the layer kind says which tasks' results fill them.
 
+use crate::chunks::Interval;
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -136,14 +137,14 @@ pub struct BlockwiseLayer {
 pub struct BlockInput {
     /// The layer whose results are read: anything that has a grid. Their keys are [`Key::block`] of it.
     pub layer: LayerToken,
-    /// The grid of that layer's results.
+    /// A grid of that layer's results, or of as many blocks: they are numbered in C order.
     pub grid: Grid,
     /// Per axis of that grid, which blocks are read. An axis of one block is broadcast under `Out`.
     pub axes: SmallVec<[InputAxis; 4]>,
 }
 
 /// Which blocks along one axis of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InputAxis {
     /// The block with the output's position on this output axis (block 0 if the input has only one there).
     Out(u32),
@@ -160,6 +161,48 @@ pub enum InputAxis {
     Fixed(u32),
     /// All blocks of the axis (a contraction): the hole is filled with a list.
     All,
+    /// Those that hold the elements that the output block needs (a slice, a rechunk, an overlap): the hole is filled with a list.
+    Interval {
+        /// The output axis.
+        axis: u32,
+        /// Which elements those are.
+        interval: Arc<Interval>,
+    },
+    /// Those that are listed for the output's position: the hole is filled with a list.
+    Listed {
+        /// The output axis.
+        axis: u32,
+        /// The blocks for each position.
+        lists: Arc<BlockLists>,
+    },
+}
+
+/// Blocks for each position along an axis, in the order in which they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockLists {
+    /// All blocks, list after list.
+    pub blocks: Vec<u32>,
+    /// Where each list ends.
+    pub ends: Vec<u32>,
+}
+
+impl BlockLists {
+    /// The list for a position; empty when there is none.
+    pub fn get(&self, position: u32) -> &[u32] {
+        let position = position as usize;
+        let Some(&end) = self.ends.get(position) else {
+            return &[];
+        };
+        let start = if position == 0 { 0 } else { self.ends[position - 1] };
+        self.blocks.get(start as usize..end as usize).unwrap_or(&[])
+    }
+
+    /// The length of the longest list.
+    pub(crate) fn longest(&self) -> u64 {
+        let mut start = 0;
+        let lengths = self.ends.iter().map(|&end| end.saturating_sub(std::mem::replace(&mut start, end)));
+        lengths.max().unwrap_or(0).into()
+    }
 }
 
 /// A tree that combines blocks along `axes`, `split_every` at a time.

@@ -7,6 +7,7 @@ mod adjacency;
 mod bits;
 mod blockwise;
 mod call;
+pub mod chunks;
 mod error;
 mod expand;
 mod grid;
@@ -28,8 +29,8 @@ pub use error::{GraphError, Limits, MAX_AXES};
 pub use expand::{Expansion, InputOf, Known, Output, expand, expand_within};
 pub use held::peak_held;
 pub use layer::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, KeyLists, Layer, LayerKind, MapLayer,
-    ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
+    BlockInput, BlockLists, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, KeyLists, Layer, LayerKind,
+    MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
 };
 pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
 pub use plan::{LayerSpan, validate};

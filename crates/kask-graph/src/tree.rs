@@ -7,7 +7,7 @@
 //! their keys, whatever the tree below them looks like.
 
 use crate::error::GraphError;
-use crate::grid::{self, Run, Runs};
+use crate::grid::{self, Along, Run};
 use crate::layer::{Grid, Layer, TreeReduceLayer};
 
 /// What a node of a tree reads.
@@ -204,9 +204,9 @@ impl TreeShape {
         let position = grid::position(&self.grids[level + 1], index - self.starts[level]);
         let run = |((&at, &split), &blocks): ((&u32, &u32), &u32)| {
             let start = at * split;
-            Run { start, len: split.min(blocks - start) }
+            Along::Run(Run { start, len: split.min(blocks - start) })
         };
-        let runs: Runs = position.iter().zip(&self.splits).zip(below).map(run).collect();
+        let runs: grid::Box<'_> = position.iter().zip(&self.splits).zip(below).map(run).collect();
         match level.checked_sub(1) {
             None => grid::each_block(below, &runs, &mut |block| visit(TreeInput::Block(block))),
             Some(previous) => {

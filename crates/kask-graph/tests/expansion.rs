@@ -132,7 +132,7 @@ fn grids_that_do_not_fit_are_refused() {
     assert!(matches!(on(&[3], &[Out(0)]), GraphError::BlocksDiffer { input_blocks: 3, output_blocks: 4, .. }));
     let window = Window { axis: 0, before: 1, after: 1 };
     assert!(matches!(on(&[1], &[window]), GraphError::BlocksDiffer { .. }));
-    assert!(matches!(on(&[1; 65], &[All; 65]), GraphError::TooManyAxes { axes: 65, .. }));
+    assert!(matches!(on(&[1; 65], &[const { All }; 65]), GraphError::TooManyAxes { axes: 65, .. }));
     let list = refused([map(1, &[(1, vec![])]), blockwise(2, &[1], vec![same_block(1, &[1])])]);
     assert!(matches!(list, GraphError::NotAGrid { .. }));
 }

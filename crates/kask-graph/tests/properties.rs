@@ -3,10 +3,14 @@
 mod common;
 
 use common::*;
-use kask_graph::{BlockInput, Graph, Grid, InputAxis, Known, Layer, LayerKind, Limits, Wanted, expand, expand_within};
+use kask_graph::chunks::{ChunkSizes, Interval};
+use kask_graph::{
+    BlockInput, BlockLists, Graph, Grid, InputAxis, Known, Layer, LayerKind, Limits, Wanted, expand, expand_within,
+};
 use kask_types::{Items, Key, LayerToken, Payload};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// For each task the tasks before it that it reads, and how tasks are put into layers.
 fn dag() -> impl Strategy<Value = (Vec<Vec<u128>>, usize)> {
@@ -38,20 +42,55 @@ fn subset(keys: Vec<Key>) -> impl Strategy<Value = Vec<Key>> {
 /// An input of a grid of 1 to 3 axes, with the same number of blocks along its axes.
 fn input(token: u128, output: Vec<u32>) -> impl Strategy<Value = BlockInput> {
     let axes = output.len() as u32;
-    let axis = (0u8..5, 0..axes, 1u32..4, 0u32..3, 0u32..3).prop_map(move |(kind, axis, blocks, before, after)| {
-        let along = output[axis as usize];
-        match kind {
-            0 => (along, InputAxis::Out(axis)),
-            1 => (1, InputAxis::Out(axis)),
-            2 => (along, InputAxis::Window { axis, before, after }),
-            3 => (blocks, InputAxis::Fixed(before.min(blocks - 1))),
-            _ => (blocks, InputAxis::All),
-        }
-    });
+    let axis = (0u8..7, 0..axes, 1u32..4, 0u32..3, 0u32..3, any::<u64>()).prop_map(
+        move |(kind, axis, blocks, before, after, seed)| {
+            let along = output[axis as usize];
+            match kind {
+                5 if along > 0 => interval(axis, along, u64::from(before), u64::from(after), seed),
+                6 => listed(axis, along, blocks, seed),
+                0 => (along, InputAxis::Out(axis)),
+                1 => (1, InputAxis::Out(axis)),
+                2 => (along, InputAxis::Window { axis, before, after }),
+                3 => (blocks, InputAxis::Fixed(before.min(blocks - 1))),
+                _ => (blocks, InputAxis::All),
+            }
+        },
+    );
     prop::collection::vec(axis, 0..4).prop_map(move |axes| {
         let (grid, axes): (Vec<u32>, Vec<InputAxis>) = axes.into_iter().unzip();
         reads(token, &grid, &axes)
     })
+}
+
+/// An interval of an input with cuts of its own.
+fn interval(axis: u32, along: u32, before: u64, after: u64, seed: u64) -> (u32, InputAxis) {
+    let output = ChunkSizes::new((0..along).map(|i| (seed >> (i % 16)) % 4)).unwrap();
+    let step: i64 = [1, 2, -1, -3][(seed >> 20) as usize % 4];
+    let needed = output.total().saturating_sub(1) * step.unsigned_abs() + 1;
+    let input = ChunkSizes::new((0..).map(|i| (seed >> (i % 24)) % 5).scan(0, |sum, size| {
+        (*sum < needed).then(|| {
+            *sum += size.max(1);
+            size.max(1)
+        })
+    }))
+    .unwrap();
+    let start = if step > 0 { 0 } else { needed - 1 };
+    let blocks = input.blocks();
+    (blocks, InputAxis::Interval { axis, interval: Arc::new(Interval { input, output, start, step, before, after }) })
+}
+
+/// One or two blocks for each position, rising.
+fn listed(axis: u32, along: u32, blocks: u32, seed: u64) -> (u32, InputAxis) {
+    let mut lists = BlockLists::default();
+    for position in 0..along {
+        let first = (seed >> (position % 32)) as u32 % blocks;
+        lists.blocks.push(first);
+        if first + 1 < blocks && position % 2 == 1 {
+            lists.blocks.push(first + 1);
+        }
+        lists.ends.push(lists.blocks.len() as u32);
+    }
+    (blocks, InputAxis::Listed { axis, lists: Arc::new(lists) })
 }
 
 /// Sizes of groups that make up so many outputs.
@@ -189,6 +228,15 @@ fn hostile_axis() -> impl Strategy<Value = InputAxis> {
         (number(), number(), number()).prop_map(|(axis, before, after)| InputAxis::Window { axis, before, after }),
         number().prop_map(InputAxis::Fixed),
         Just(InputAxis::All),
+        (number(), number(), number()).prop_map(|(axis, before, seed)| interval(
+            axis,
+            3,
+            before.into(),
+            0,
+            seed.into()
+        )
+        .1),
+        (number(), number()).prop_map(|(axis, seed)| listed(axis, 3, 2, seed.into()).1),
     ]
 }
 

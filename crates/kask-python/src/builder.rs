@@ -3,12 +3,13 @@
 //! What Python adds is kept as it is until the graph is submitted, because only the engine that it is submitted to knows
 //! whether objects have to become bytes.
 
+use crate::chunks::Interval;
 use crate::explain;
 use crate::lower::Lowered;
 use crate::names::layer_name;
 use crate::node::{self, Node};
 use crate::options::{Options, annotations};
-use kask_graph::{BlockInput, Capacity, Grid, InputAxis};
+use kask_graph::{BlockInput, BlockLists, Capacity, Grid, InputAxis};
 use kask_types::{Annotations, LayerToken};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -276,6 +277,17 @@ fn axis(axis: &Bound<'_, PyAny>) -> PyResult<InputAxis> {
     {
         return Ok(InputAxis::Window { axis, before, after });
     }
-    let message = "an input axis is a number, \"all\", (\"fixed\", i) or (\"window\", axis, before, after)";
+    if let Ok((word, axis, interval)) = axis.extract::<(String, u32, Interval)>()
+        && word == "interval"
+    {
+        return Ok(InputAxis::Interval { axis, interval: interval.0 });
+    }
+    if let Ok((word, axis, blocks, ends)) = axis.extract::<(String, u32, Vec<u32>, Vec<u32>)>()
+        && word == "listed"
+    {
+        return Ok(InputAxis::Listed { axis, lists: Arc::new(BlockLists { blocks, ends }) });
+    }
+    let message = "an input axis is a number, \"all\", (\"fixed\", i), (\"window\", axis, before, after), \
+                   (\"interval\", axis, Interval) or (\"listed\", axis, blocks, ends)";
     Err(PyTypeError::new_err(message))
 }

@@ -16,6 +16,7 @@ mod buffers;
 mod builder;
 mod callbacks;
 mod calls;
+mod chunks;
 mod cluster;
 mod completion;
 mod connect;
@@ -58,6 +59,8 @@ mod _kask {
 
     #[pymodule_export]
     use crate::builder::GraphBuilder;
+    #[pymodule_export]
+    use crate::chunks::{Chunks, Interval, block_names, restore_chunks};
     #[pymodule_export]
     use crate::cluster::{Cluster, cli_main, worker_process_main};
     #[pymodule_export]

@@ -107,29 +107,28 @@ fn learn_blockwise(model: &mut Model, layer: &Layer, blockwise: &BlockwiseLayer)
 /// What one hole of the block at `position` is filled with.
 fn read(input: &BlockInput, position: &[u32]) -> Filled<Key> {
     let mut is_list = false;
-    let ranges: Vec<(u32, u32)> = input
-        .axes
-        .iter()
-        .zip(&input.grid)
-        .map(|(axis, &blocks)| match *axis {
-            InputAxis::Out(_) if blocks == 1 => (0, 0),
-            InputAxis::Out(out) => (position[out as usize], position[out as usize]),
-            InputAxis::Fixed(block) => (block, block),
-            InputAxis::All => {
-                is_list = true;
-                (0, blocks - 1)
-            }
+    let mut blocks_along = |(axis, &blocks): (&InputAxis, &u32)| -> Vec<u32> {
+        is_list |= !matches!(axis, InputAxis::Out(_) | InputAxis::Fixed(_));
+        match axis {
+            InputAxis::Out(_) if blocks == 1 => vec![0],
+            InputAxis::Out(out) => vec![position[*out as usize]],
+            InputAxis::Fixed(block) => vec![*block],
+            InputAxis::All => (0..blocks).collect(),
             InputAxis::Window { axis, before, after } => {
-                is_list = true;
-                let at = position[axis as usize];
-                (at.saturating_sub(before), (at + after).min(blocks - 1))
+                let at = position[*axis as usize];
+                (at.saturating_sub(*before)..=(at + after).min(blocks - 1)).collect()
             }
-        })
-        .collect();
-    let within = |at: &[u32]| at.iter().zip(&ranges).all(|(i, (first, last))| (first..=last).contains(&i));
-    let all = positions(&input.grid).into_iter().enumerate();
-    let keys: Vec<Key> =
-        all.filter(|(_, at)| within(at)).map(|(index, _)| Key::block(input.layer, index as u32)).collect();
+            InputAxis::Interval { axis, interval } => {
+                interval.pieces(position[*axis as usize]).iter().map(|piece| piece.block).collect()
+            }
+            InputAxis::Listed { axis, lists } => lists.get(position[*axis as usize]).to_vec(),
+        }
+    };
+    let along: Vec<Vec<u32>> = input.axes.iter().zip(&input.grid).map(&mut blocks_along).collect();
+    let indices = along.iter().zip(&input.grid).fold(vec![0u32], |rows, (blocks, count)| {
+        rows.iter().flat_map(|row| blocks.iter().map(move |block| row * count + block)).collect()
+    });
+    let keys: Vec<Key> = indices.into_iter().map(|index| Key::block(input.layer, index)).collect();
     if is_list { Filled::List(keys) } else { Filled::One(keys[0]) }
 }
 

@@ -4,9 +4,10 @@ use crate::call::{Behaviour, Call};
 use crate::expand::positions;
 use crate::rng::Rng;
 use crate::swarm::Rates;
+use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, ShuffleLayer,
-    ShuffleStage, TreeReduceLayer, Wanted,
+    BlockInput, BlockLists, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer,
+    ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, Resources, WorkerRestriction};
 use std::sync::Arc;
@@ -210,15 +211,40 @@ impl Artist<'_> {
         Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Blockwise(blockwise) }
     }
 
+    /// As many output as input blocks, cut elsewhere.
+    fn interval(&mut self, axis: u32, blocks: u32) -> InputAxis {
+        let (input, output): (Vec<u64>, Vec<u64>) = (0..blocks).map(|_| (3, self.rng.below(4))).unzip();
+        let step = if self.rng.chance(500) { 1 } else { -1 };
+        let sizes = |sizes: Vec<u64>| ChunkSizes::new(sizes).expect("a few small chunks");
+        let (input, output) = (sizes(input), sizes(output));
+        let start = if step > 0 { 0 } else { input.total() - 1 };
+        let interval = Interval { input, output, start, step, before: self.rng.below(4), after: self.rng.below(4) };
+        InputAxis::Interval { axis, interval: Arc::new(interval) }
+    }
+
+    /// Up to three blocks for each position, in any order.
+    fn listed(&mut self, axis: u32, blocks: u32) -> InputAxis {
+        let mut lists = BlockLists::default();
+        for _ in 0..blocks {
+            for _ in 0..self.rng.below(4) {
+                lists.blocks.push(self.rng.below(blocks.into()) as u32);
+            }
+            lists.ends.push(lists.blocks.len() as u32);
+        }
+        InputAxis::Listed { axis, lists: Arc::new(lists) }
+    }
+
     /// A source of blocks, sometimes a second and a contraction with it, and a tree over all of it.
     fn grid(&mut self) -> Drawn {
         let axes = self.rng.between(1, 2) as usize;
         let grid: Vec<u32> = (0..axes).map(|_| self.rng.between(1, 6) as u32).collect();
         let source = self.blockwise(&grid, Vec::new());
-        let reads = (0..axes as u32).map(|axis| match self.rng.below(4) {
+        let reads = (0..axes as u32).map(|axis| match self.rng.below(6) {
             0 => InputAxis::Window { axis, before: self.rng.below(3) as u32, after: self.rng.below(3) as u32 },
             1 => InputAxis::Fixed(self.rng.below(u64::from(grid[axis as usize])) as u32),
             2 if axis == 0 => InputAxis::All,
+            3 => self.interval(axis, grid[axis as usize]),
+            4 => self.listed(axis, grid[axis as usize]),
             _ => InputAxis::Out(axis),
         });
         let input = BlockInput { layer: source.token, grid: grid.iter().copied().collect(), axes: reads.collect() };

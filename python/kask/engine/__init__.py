@@ -5,12 +5,14 @@ which client is the default one; ``exits`` closes what is open at interpreter ex
 """
 
 from kask._kask import (
+    Chunks,
     Cluster,
     CompletionQueue,
     Engine,
     Future,
     GraphBuilder,
     Hole,
+    Interval,
     Layers,
     Node,
     Options,
@@ -20,6 +22,7 @@ from kask._kask import (
     auto_memory_limit,
     blob_hash,
     block_key,
+    block_names,
     block_note,
     cli_main,
     current_task,
@@ -41,12 +44,14 @@ from kask._kask import (
 )
 
 __all__ = [
+    "Chunks",
     "Cluster",
     "CompletionQueue",
     "Engine",
     "Future",
     "GraphBuilder",
     "Hole",
+    "Interval",
     "Layers",
     "Node",
     "Options",
@@ -56,6 +61,7 @@ __all__ = [
     "auto_memory_limit",
     "blob_hash",
     "block_key",
+    "block_names",
     "block_note",
     "cli_main",
     "current_task",

@@ -1,6 +1,7 @@
 //! Builders and naive definitions that the tests compare with. Start with [`naive_inputs`].
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use kask_graph::chunks::Interval;
 use kask_graph::{
     BlockInput, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis, KeyLists, Known,
     Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand,
@@ -59,7 +60,7 @@ pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: 
 }
 
 pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
-    BlockInput { layer: LayerToken(token), grid: Grid::from_slice(grid), axes: axes.iter().copied().collect() }
+    BlockInput { layer: LayerToken(token), grid: Grid::from_slice(grid), axes: axes.to_vec().into() }
 }
 
 pub fn same_block(token: u128, grid: &[u32]) -> BlockInput {
@@ -160,14 +161,16 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
         let mut read = Vec::new();
         for input in &layer.inputs {
             for (block, at) in positions(&input.grid).iter().enumerate() {
-                let is_read = input.axes.iter().enumerate().all(|(i, axis)| match *axis {
-                    InputAxis::Out(axis) => at[i] == out[axis as usize] || input.grid[i] == 1,
+                let is_read = input.axes.iter().enumerate().all(|(i, axis)| match axis {
+                    InputAxis::Out(axis) => at[i] == out[*axis as usize] || input.grid[i] == 1,
                     InputAxis::Window { axis, before, after } => {
-                        let (at, out) = (i64::from(at[i]), i64::from(out[axis as usize]));
-                        (out - i64::from(before)..=out + i64::from(after)).contains(&at)
+                        let (at, out) = (i64::from(at[i]), i64::from(out[*axis as usize]));
+                        (out - i64::from(*before)..=out + i64::from(*after)).contains(&at)
                     }
-                    InputAxis::Fixed(fixed) => at[i] == fixed,
+                    InputAxis::Fixed(fixed) => at[i] == *fixed,
                     InputAxis::All => true,
+                    InputAxis::Interval { axis, interval } => is_under(interval, out[*axis as usize], at[i]),
+                    InputAxis::Listed { axis, lists } => lists.get(out[*axis as usize]).contains(&at[i]),
                 });
                 if is_read {
                     read.push(Key::block(input.layer, block as u32));
@@ -176,6 +179,19 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
         }
         all.insert(Key::block(token, index as u32), read);
     }
+}
+
+/// Whether an input block lies between the first and the last element that an output block needs.
+fn is_under(interval: &Interval, out: u32, at: u32) -> bool {
+    let first = i128::from(interval.output.start(out));
+    let elements = first..first + i128::from(interval.output.size(out));
+    let needed = elements.map(|i| i128::from(interval.start) + i128::from(interval.step) * i);
+    let around = |i: i128| i - i128::from(interval.before)..=i + i128::from(interval.after);
+    let there = |i: &i128| (0..i128::from(interval.input.total())).contains(i);
+    let needed: Vec<i128> = needed.flat_map(around).filter(there).collect();
+    let (Some(low), Some(high)) = (needed.iter().min(), needed.iter().max()) else { return false };
+    let block_of = |element: i128| interval.input.block_at(element as u64);
+    (block_of(*low)..=block_of(*high)).contains(&at)
 }
 
 fn naive_tree(token: LayerToken, layer: &TreeReduceLayer, all: &mut BTreeMap<Key, Vec<Key>>) {

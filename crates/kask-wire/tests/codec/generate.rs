@@ -1,9 +1,10 @@
 //! Messages of every family, small and odd.
 
 use bytes::Bytes;
+use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
-    BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots,
-    Wanted,
+    BlockInput, BlockLists, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage,
+    Slot, Slots, Wanted,
 };
 use kask_types::payload::Segment;
 use kask_types::{
@@ -91,7 +92,17 @@ fn layer() -> impl Strategy<Value = Layer> {
         LayerKind::Map(MapLayer { function: BlobId(blob), items, keys, names: vec![], inputs: Default::default() })
     });
     let block = (any::<u128>(), payload(), vec(any::<u32>(), 0..7)).prop_map(|(blob, template, sizes)| {
-        let axes = sizes.iter().map(|n| InputAxis::Window { axis: *n, before: 1, after: *n }).collect();
+        let axes = sizes.iter().map(|&n| match n % 3 {
+            0 => InputAxis::Window { axis: n, before: 1, after: n },
+            1 => InputAxis::Listed { axis: n, lists: Arc::new(BlockLists { blocks: vec![n, 7], ends: vec![1, 2] }) },
+            _ => {
+                let cut = ChunkSizes::new([u64::from(n), 3, 3]).expect("small");
+                let (input, output) = (cut.clone(), cut);
+                let interval = Interval { input, output, start: 1, step: -1, before: 2, after: n.into() };
+                InputAxis::Interval { axis: n, interval: Arc::new(interval) }
+            }
+        });
+        let axes = axes.collect();
         let grid: kask_graph::Grid = sizes.into_iter().collect();
         let inputs = vec![BlockInput { layer: LayerToken(blob), grid: grid.clone(), axes }];
         let function = BlobId(blob);

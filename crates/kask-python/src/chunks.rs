@@ -1,0 +1,377 @@
+//! `Chunks` and `Interval`: how arrays are cut into blocks, for the array collection. The arithmetic is that of
+//! `kask_graph::chunks`; nothing here but what a user asks to see costs as much as there are chunks.
+
+use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkStep, SizeRun};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PySlice, PyString, PyTuple};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// How an array is cut: chunk sizes for each axis. Immutable.
+#[pyclass(module = "kask._kask", frozen, eq, hash, from_py_object)]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Chunks(Vec<ChunkSizes>);
+
+/// Which elements of an input the blocks of an output need, along one axis. Immutable.
+#[pyclass(module = "kask._kask", frozen, eq, from_py_object)]
+#[derive(Clone, PartialEq, Eq)]
+pub struct Interval(pub Arc<chunks::Interval>);
+
+fn refuse(error: ChunksError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// One axis's sizes: a sequence of numbers, or chunks of one axis.
+fn sizes_of(sizes: &Bound<'_, PyAny>) -> PyResult<ChunkSizes> {
+    if let Ok(chunks) = sizes.cast::<Chunks>() {
+        return chunks.get().only().cloned();
+    }
+    let sizes: Vec<u64> = sizes.extract()?;
+    ChunkSizes::new(sizes).map_err(refuse)
+}
+
+/// What is asked for along one axis: None (whole), "auto", a size, or sizes.
+fn spec_of(spec: &Bound<'_, PyAny>) -> PyResult<AxisSpec> {
+    if spec.is_none() {
+        return Ok(AxisSpec::Whole);
+    }
+    if spec.cast::<PyString>().is_ok_and(|word| word == "auto") {
+        return Ok(AxisSpec::Auto);
+    }
+    match spec.extract::<u64>() {
+        Ok(size) => Ok(AxisSpec::Size(size)),
+        Err(_) => sizes_of(spec).map(AxisSpec::Sizes),
+    }
+}
+
+impl Chunks {
+    fn only(&self) -> PyResult<&ChunkSizes> {
+        match &self.0[..] {
+            [sizes] => Ok(sizes),
+            many => Err(PyTypeError::new_err(format!("chunks of one axis are wanted here, these have {}", many.len()))),
+        }
+    }
+
+    fn at(&self, axis: isize) -> PyResult<&ChunkSizes> {
+        let place = if axis < 0 { axis + self.0.len().cast_signed() } else { axis };
+        let found = usize::try_from(place).ok().and_then(|place| self.0.get(place));
+        found.ok_or_else(|| PyIndexError::new_err(format!("axis {axis} of {}", self.0.len())))
+    }
+
+    fn along<T>(&self, position: &[u32], each: impl Fn(&ChunkSizes, u32) -> T) -> PyResult<Vec<T>> {
+        let is_there = |(sizes, &at): (&ChunkSizes, &u32)| at < sizes.blocks();
+        if position.len() != self.0.len() || !self.0.iter().zip(position).all(is_there) {
+            let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
+            return Err(PyIndexError::new_err(format!("there is no block {position:?} in a grid of {grid:?} blocks")));
+        }
+        Ok(self.0.iter().zip(position).map(|(sizes, &at)| each(sizes, at)).collect())
+    }
+
+    fn tuple_of<'py, T>(&self, py: Python<'py>, each: impl Fn(&ChunkSizes) -> T) -> PyResult<Bound<'py, PyTuple>>
+    where
+        T: IntoPyObject<'py>,
+    {
+        PyTuple::new(py, self.0.iter().map(each).collect::<Vec<T>>())
+    }
+
+    fn runs(&self) -> Vec<Vec<(u64, u32)>> {
+        self.0.iter().map(|sizes| sizes.runs().map(|run| (run.size, run.count)).collect()).collect()
+    }
+}
+
+#[pymethods]
+impl Chunks {
+    #[new]
+    fn new(sizes: &Bound<'_, PyAny>) -> PyResult<Chunks> {
+        sizes.try_iter()?.map(|axis| sizes_of(&axis?)).collect::<PyResult<_>>().map(Chunks)
+    }
+
+    /// Chunks for an array of this shape: for each axis None (one chunk), "auto", a size, or sizes.
+    #[staticmethod]
+    #[pyo3(signature = (shape, specs, item_bytes, limit_bytes, previous = None))]
+    fn normalize(
+        shape: Vec<u64>,
+        specs: &Bound<'_, PyAny>,
+        item_bytes: u64,
+        limit_bytes: u64,
+        previous: Option<&Bound<'_, Chunks>>,
+    ) -> PyResult<Chunks> {
+        let specs = specs.try_iter()?.map(|spec| spec_of(&spec?)).collect::<PyResult<Vec<_>>>()?;
+        let previous = previous.map(|chunks| chunks.get().0.as_slice());
+        chunks::normalize(&shape, &specs, item_bytes, limit_bytes, previous).map(Chunks).map_err(refuse)
+    }
+
+    /// One chunk along each axis.
+    #[staticmethod]
+    fn whole(shape: Vec<u64>) -> Chunks {
+        Chunks(shape.into_iter().map(ChunkSizes::single).collect())
+    }
+
+    /// The coarsest chunks of one axis that have a cut wherever one of these has.
+    #[staticmethod]
+    fn unify(all: &Bound<'_, PyAny>) -> PyResult<Chunks> {
+        let all = all.try_iter()?.map(|axis| sizes_of(&axis?)).collect::<PyResult<Vec<_>>>()?;
+        chunks::unify(&all).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// The axes of all of these, one after another.
+    #[staticmethod]
+    fn join(all: &Bound<'_, PyAny>) -> PyResult<Chunks> {
+        let mut axes = Vec::new();
+        for chunks in all.try_iter()? {
+            axes.extend(chunks?.cast::<Chunks>()?.get().0.iter().cloned());
+        }
+        Ok(Chunks(axes))
+    }
+
+    /// Chunks of one axis: these, one after another.
+    #[staticmethod]
+    fn concat(all: &Bound<'_, PyAny>) -> PyResult<Chunks> {
+        let all = all.try_iter()?.map(|axis| sizes_of(&axis?)).collect::<PyResult<Vec<_>>>()?;
+        ChunkSizes::concat(&all).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// How many axes there are.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Elements along each axis.
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.tuple_of(py, ChunkSizes::total)
+    }
+
+    /// Blocks along each axis.
+    #[getter]
+    fn grid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.tuple_of(py, ChunkSizes::blocks)
+    }
+
+    /// The largest chunk along each axis.
+    #[getter]
+    fn largest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.tuple_of(py, ChunkSizes::largest)
+    }
+
+    /// Blocks in all.
+    #[getter]
+    fn nblocks(&self) -> u64 {
+        self.0.iter().fold(1, |product, sizes| product.saturating_mul(sizes.blocks().into()))
+    }
+
+    /// Whether each axis has one chunk.
+    #[getter]
+    fn is_single(&self) -> bool {
+        self.0.iter().all(ChunkSizes::is_single)
+    }
+
+    /// Chunks of one axis.
+    fn axis(&self, axis: isize) -> PyResult<Chunks> {
+        self.at(axis).map(|sizes| Chunks(vec![sizes.clone()]))
+    }
+
+    /// Chunks of some axes, in this order.
+    fn axes(&self, axes: Vec<isize>) -> PyResult<Chunks> {
+        axes.into_iter().map(|axis| self.at(axis).cloned()).collect::<PyResult<_>>().map(Chunks)
+    }
+
+    /// The same but for one axis.
+    fn replace(&self, axis: isize, sizes: &Bound<'_, PyAny>) -> PyResult<Chunks> {
+        self.at(axis)?;
+        let mut axes = self.0.clone();
+        let place = if axis < 0 { axis + axes.len().cast_signed() } else { axis };
+        axes[place.cast_unsigned()] = sizes_of(sizes)?;
+        Ok(Chunks(axes))
+    }
+
+    /// All sizes: a tuple for each axis. The one method that costs as much as there are chunks.
+    fn tuples<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let axes = self.0.iter().map(|sizes| PyTuple::new(py, sizes.iter().collect::<Vec<u64>>()));
+        PyTuple::new(py, axes.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Elements along each axis of a block.
+    fn block_shape<'py>(&self, py: Python<'py>, position: Vec<u32>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.along(&position, ChunkSizes::size)?)
+    }
+
+    /// Elements before a block along each axis.
+    fn block_start<'py>(&self, py: Python<'py>, position: Vec<u32>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.along(&position, ChunkSizes::start)?)
+    }
+
+    /// Puts blocks (all of them, in C order) into their places in `out`, which has this shape.
+    fn assemble(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>) -> PyResult<()> {
+        let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
+        let wanted = grid.iter().fold(1u64, |product, &blocks| product.saturating_mul(blocks.into()));
+        if wanted != blocks.len() as u64 {
+            return Err(PyValueError::new_err(format!("{} blocks were given, {wanted} are wanted", blocks.len())));
+        }
+        let py = out.py();
+        let mut position = vec![0u32; grid.len()];
+        for block in blocks.iter() {
+            let place = self.0.iter().zip(&position).map(|(sizes, &at)| {
+                let start = sizes.start(at) as isize;
+                PySlice::new(py, start, start + sizes.size(at) as isize, 1)
+            });
+            out.set_item(PyTuple::new(py, place.collect::<Vec<_>>())?, block)?;
+            for (at, blocks) in position.iter_mut().zip(&grid).rev() {
+                *at += 1;
+                if *at < *blocks {
+                    break;
+                }
+                *at = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left when of each axis `len` elements are taken, from `start` on every `step`-th.
+    fn slice(&self, taken: Vec<(u64, i64, u64)>) -> PyResult<Chunks> {
+        if taken.len() != self.0.len() {
+            let message = format!("{} slices for {} axes", taken.len(), self.0.len());
+            return Err(PyValueError::new_err(message));
+        }
+        let slice = |(sizes, (start, step, len)): (&ChunkSizes, (u64, i64, u64))| {
+            let last = i128::from(start) + i128::from(step) * (i128::from(len) - 1);
+            let there = 0..i128::from(sizes.total());
+            if len > 0 && (step == 0 || !there.contains(&start.into()) || !there.contains(&last)) {
+                let total = sizes.total();
+                return Err(PyIndexError::new_err(format!("a slice reaches beyond the {total} elements of its axis")));
+            }
+            Ok(sizes.slice(start, step, len))
+        };
+        self.0.iter().zip(taken).map(slice).collect::<PyResult<_>>().map(Chunks)
+    }
+
+    /// How to get to other chunks of the same array: "nothing", "direct" or "shuffle".
+    fn plan_rechunk(&self, new: &Bound<'_, Chunks>, item_bytes: u64, limit_bytes: u64) -> PyResult<&'static str> {
+        let step = chunks::plan_rechunk(&self.0, &new.get().0, item_bytes, limit_bytes).map_err(refuse)?;
+        Ok(match step {
+            RechunkStep::Nothing => "nothing",
+            RechunkStep::Direct => "direct",
+            RechunkStep::Shuffle => "shuffle",
+        })
+    }
+
+    /// How to get to another shape, in blocks of at most so many elements if possible: chunks before, merged, split, after.
+    fn plan_reshape(&self, shape: Vec<u64>, most_elements: u64) -> PyResult<(Chunks, Chunks, Chunks, Chunks)> {
+        let plan = chunks::plan_reshape(&self.0, &shape, most_elements).map_err(refuse)?;
+        Ok((Chunks(plan.before), Chunks(plan.merged), Chunks(plan.split), Chunks(plan.after)))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Chunks({:?})", self.0)
+    }
+
+    fn __kask_tokenize__(&self) -> (&'static str, Vec<Vec<(u64, u32)>>) {
+        ("chunks", self.runs())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Vec<Vec<(u64, u32)>>,))> {
+        Ok((py.import("kask._kask")?.getattr("_restore_chunks")?, (self.runs(),)))
+    }
+}
+
+/// What pickling chunks leaves.
+#[pyfunction(name = "_restore_chunks")]
+pub fn restore_chunks(runs: Vec<Vec<(u64, u32)>>) -> PyResult<Chunks> {
+    let axis =
+        |runs: Vec<(u64, u32)>| ChunkSizes::from_runs(runs.into_iter().map(|(size, count)| SizeRun { size, count }));
+    runs.into_iter().map(axis).collect::<Result<_, _>>().map(Chunks).map_err(refuse)
+}
+
+#[pymethods]
+impl Interval {
+    #[new]
+    #[pyo3(signature = (input, output, start = 0, step = 1, before = 0, after = 0))]
+    fn new(
+        input: &Bound<'_, PyAny>,
+        output: &Bound<'_, PyAny>,
+        start: u64,
+        step: i64,
+        before: u64,
+        after: u64,
+    ) -> PyResult<Interval> {
+        let (input, output) = (sizes_of(input)?, sizes_of(output)?);
+        Ok(Interval(Arc::new(chunks::Interval { input, output, start, step, before, after })))
+    }
+
+    /// What an output block takes from each input block that it reads: (start, step, len) there, and where in the output.
+    fn pieces<'py>(&self, py: Python<'py>, block: u32) -> PyResult<Bound<'py, PyList>> {
+        self.check(block)?;
+        let pieces = self.0.pieces(block);
+        PyList::new(py, pieces.iter().map(|piece| (piece.start, piece.step, piece.len, piece.at)).collect::<Vec<_>>())
+    }
+
+    /// Elements that an output block is made of, those before and after it included.
+    fn length(&self, block: u32) -> PyResult<u64> {
+        self.check(block)?;
+        Ok(self.0.len(block))
+    }
+
+    /// How many of these are there before the block's own.
+    fn margin(&self, block: u32) -> PyResult<u64> {
+        self.check(block)?;
+        Ok(self.0.margin(block))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.0.input, &self.0.output, self.0.start, self.0.step, self.0.before, self.0.after).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __kask_tokenize__(&self) -> (&'static str, (Chunks, Chunks, u64, i64, u64, u64)) {
+        ("interval", self.parts())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, (Chunks, Chunks, u64, i64, u64, u64)) {
+        (py.get_type::<Interval>().into_any(), self.parts())
+    }
+}
+
+impl Interval {
+    fn check(&self, block: u32) -> PyResult<()> {
+        let blocks = self.0.output.blocks();
+        if block < blocks { Ok(()) } else { Err(PyIndexError::new_err(format!("block {block} of {blocks}"))) }
+    }
+
+    fn parts(&self) -> (Chunks, Chunks, u64, i64, u64, u64) {
+        let chunks = |sizes: &ChunkSizes| Chunks(vec![sizes.clone()]);
+        let it = &self.0;
+        (chunks(&it.input), chunks(&it.output), it.start, it.step, it.before, it.after)
+    }
+}
+
+/// The printed keys of all blocks of a layer, in C order.
+#[pyfunction]
+pub fn block_names(name: &str, grid: Vec<u32>) -> PyResult<Vec<String>> {
+    let blocks = grid.iter().try_fold(1u32, |product, &blocks| product.checked_mul(blocks));
+    let blocks = blocks.ok_or_else(|| PyValueError::new_err("an array has at most 2^32 blocks; use larger ones"))?;
+    let mut names = Vec::with_capacity(blocks as usize);
+    let mut position = vec![0u32; grid.len()];
+    for _ in 0..blocks {
+        let mut text = format!("('{name}'");
+        for at in &position {
+            text.push_str(&format!(", {at}"));
+        }
+        text.push_str(if position.is_empty() { ",)" } else { ")" });
+        names.push(text);
+        for (at, blocks) in position.iter_mut().zip(&grid).rev() {
+            *at += 1;
+            if *at < *blocks {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    Ok(names)
+}

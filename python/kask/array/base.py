@@ -1,0 +1,264 @@
+"""What every array has, whatever can be done with it: shape, chunks, how it is computed. ``collection`` adds the methods.
+
+The functions of ``kask.array.ops`` take what users give them with :func:`as_expr` or :func:`as_array`, and give back what
+:func:`wrap` makes of an expression.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kask import engine
+from kask.array.node import ArrayExpr
+from kask.base import Methods
+from kask.engine import Chunks, Future, GraphBuilder
+from kask.expr import Lowering, rewrite
+
+__all__ = ["ArrayBase", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
+
+
+class ArrayBase(Methods):
+    """An array that will be computed, without the methods that make others of it.
+
+    Parameters
+    ----------
+    expr : ArrayExpr
+        What it is.
+    """
+
+    __slots__ = ("__weakref__", "expr")
+    __array_priority__ = 12
+
+    #: The class that users see, set where it is made.
+    full: ClassVar[type[ArrayBase]]
+
+    expr: Any
+
+    def __init__(self, expr: ArrayExpr) -> None:
+        self.expr = expr
+
+    # -- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each axis."""
+        return self.expr.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self.expr.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return self.expr.ndim
+
+    @property
+    def size(self) -> int:
+        """How many elements there are."""
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """The chunk sizes along each axis."""
+        return self.expr.chunks.tuples()
+
+    @property
+    def chunksize(self) -> tuple[int, ...]:
+        """The largest chunk along each axis."""
+        return self.expr.chunks.largest
+
+    @property
+    def numblocks(self) -> tuple[int, ...]:
+        """Blocks along each axis."""
+        return self.expr.grid
+
+    @property
+    def npartitions(self) -> int:
+        """Blocks in all."""
+        return self.expr.chunks.nblocks
+
+    @property
+    def name(self) -> str:
+        """What the keys of the blocks begin with."""
+        return self.expr.name
+
+    @property
+    def meta(self) -> Any:
+        """An array without elements, of the kind and type of the blocks."""
+        return self.expr.meta
+
+    _meta = meta
+
+    # -- collection protocol
+
+    def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
+        (expr,) = rewrite([self.expr])
+        if isinstance(expr, Persisted):
+            return list(expr.futures)
+        Lowering(builder).add([expr])
+        return list(engine.block_names(expr.name, expr.key_grid))
+
+    def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
+        return _assembled, (self.expr,)
+
+    def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
+        return _on_futures, (rewrite([self.expr])[0],)
+
+    def __kask_optimize__(self) -> ArrayBase:
+        return wrap(rewrite([self.expr])[0])
+
+    def __kask_tokenize__(self) -> Any:
+        return self.expr.token
+
+    def __kask_describe__(self) -> list[tuple[str, str, list[str]]]:
+        raise NotImplementedError("drawing arrays is not there yet")
+
+    def __repr__(self) -> str:
+        return (
+            f"kask.array<{self.expr.label}, shape={self.shape}, dtype={self.dtype}, "
+            f"chunksize={self.chunksize}, chunktype={type(self.meta).__module__}.{type(self.meta).__name__}>"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a kask array cannot become a NumPy array without making one: copy=False is not possible")
+        return np.asarray(self.compute(), dtype=dtype)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without axes")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it")
+        return bool(self.compute())
+
+    def __int__(self) -> int:
+        return int(self._only())
+
+    def __float__(self) -> float:
+        return float(self._only())
+
+    def __complex__(self) -> complex:
+        return complex(self._only())
+
+    def __index__(self) -> int:
+        return operator.index(self._only())
+
+    def _only(self) -> Any:
+        if self.size != 1:
+            raise TypeError(f"only an array of one element can become a Python number, this has shape {self.shape}")
+        return np.asarray(self.compute()).reshape(())[()]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Persisted(ArrayExpr):
+    """Blocks that are there, or on their way."""
+
+    source: str
+    chunks: Chunks
+    meta: Any
+    blocks: _Blocks
+
+    @property
+    def name(self) -> str:
+        return self.source
+
+    @property
+    def futures(self) -> list[Future]:
+        """One for each block, in C order."""
+        return self.blocks.futures
+
+    @property
+    def label(self) -> str:
+        return self.source.rpartition("-")[0]
+
+    def lower(self, lowering: Lowering) -> None:
+        """Whoever reads the blocks finds them under their keys."""
+
+
+class _Blocks:
+    """Futures, which a token says nothing about."""
+
+    def __init__(self, futures: list[Future]) -> None:
+        self.futures = futures
+
+    def __kask_tokenize__(self) -> Any:
+        return "blocks"
+
+
+def _assembled(blocks: list[Any], expr: Any) -> Any:
+    """The array whose blocks these are. What others see or may not be written to is copied."""
+    chunks: Chunks = expr.chunks
+    if chunks.ndim == 0:
+        block = blocks[0]
+        return block[()] if isinstance(block, np.ndarray) else block
+    if len(blocks) == 1:
+        block = blocks[0]
+        is_ours = type(block) is not np.ndarray or (block.flags.owndata and block.flags.writeable)
+        return block if is_ours else block.copy()
+    out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
+    chunks.assemble(out, blocks)
+    return out
+
+
+def _on_futures(futures: list[Future], expr: Any) -> ArrayBase:
+    if isinstance(expr, Persisted):
+        return wrap(expr)
+    return wrap(Persisted(expr.name, expr.chunks, expr.meta, _Blocks(futures)))
+
+
+def wrap(expr: ArrayExpr) -> Any:
+    """The array that an expression is of."""
+    return ArrayBase.full(expr)
+
+
+def is_array_like(x: Any) -> bool:
+    """Whether ``x`` is an array of some kind: it has a shape and a type, and can be sliced."""
+    return hasattr(x, "shape") and hasattr(x, "dtype") and hasattr(x, "__getitem__") and not isinstance(x, np.generic)
+
+
+def as_expr(x: Any) -> Any:
+    """The expression of an array, of anything that NumPy makes an array of; Python's numbers and NumPy's scalars as they are."""
+    if isinstance(x, ArrayBase):
+        return x.expr
+    if isinstance(x, bool | int | float | complex | np.generic):
+        return x
+    if is_array_like(x):
+        return in_memory(x)
+    return in_memory(np.asarray(x))
+
+
+def in_memory(array: Any, chunks: Any = "auto") -> ArrayExpr:
+    """An array that is in memory, cut into blocks."""
+    from kask.array.ops.chunks import normalized
+    from kask.array.ops.creation import InMemory
+
+    return InMemory(array, normalized(chunks, array.shape, array.dtype))
+
+
+def as_array(x: Any) -> Any:
+    """An ``Array`` of anything that NumPy makes an array of."""
+    if isinstance(x, ArrayBase):
+        return x
+    expr = as_expr(x)
+    return wrap(expr if isinstance(expr, ArrayExpr) else in_memory(np.asarray(expr)))

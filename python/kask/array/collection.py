@@ -1,0 +1,54 @@
+"""``Array``: the collection, with all its methods."""
+
+from __future__ import annotations
+
+from kask.array.base import ArrayBase
+from kask.array.methods.blockwise import BlockwiseMethods
+from kask.array.methods.creation import CreationMethods
+from kask.array.methods.indexing import IndexingMethods
+from kask.array.methods.overlap import OverlapMethods
+from kask.array.methods.products import ProductsMethods
+from kask.array.methods.random import RandomMethods
+from kask.array.methods.reductions import ReductionsMethods
+from kask.array.methods.scans import ScansMethods
+from kask.array.methods.shaping import ShapingMethods
+from kask.array.methods.sorting import SortingMethods
+from kask.array.methods.statistics import StatisticsMethods
+from kask.array.methods.storage import StorageMethods
+from kask.array.methods.ufuncs import UfuncsMethods
+
+__all__ = ["Array"]
+
+
+class Array(
+    UfuncsMethods,
+    BlockwiseMethods,
+    CreationMethods,
+    RandomMethods,
+    StorageMethods,
+    IndexingMethods,
+    ShapingMethods,
+    OverlapMethods,
+    ReductionsMethods,
+    ScansMethods,
+    StatisticsMethods,
+    SortingMethods,
+    ProductsMethods,
+):
+    """An array that will be computed, cut into blocks.
+
+    Made by the functions of ``kask.array``, not by calling this class. It has NumPy's attributes and methods; what it gives back
+    is what NumPy gives.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.ones((1000, 1000), chunks=(500, 500))
+    >>> (x + 1).sum().compute()
+    np.float64(2000000.0)
+    """
+
+    __slots__ = ()
+
+
+ArrayBase.full = Array

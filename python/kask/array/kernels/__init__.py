@@ -1,0 +1,1 @@
+"""What tasks of arrays run: functions on blocks."""

@@ -1,0 +1,85 @@
+"""What all array expressions have: chunks, and a *meta*, an empty array of the kind and type that blocks have."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from kask.engine import Chunks
+from kask.expr import Expr, Lowering
+from kask.expr.lower import BlockCall
+
+__all__ = ["ArrayExpr", "empty_meta"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ArrayExpr(Expr):
+    """An array, cut into blocks.
+
+    A subclass gives ``chunks`` and ``meta`` (as fields or cached properties), and either ``block_call``, if each block is made by one
+    call, or ``lower``.
+    """
+
+    #: Whether making it anew for each reader costs less than keeping it.
+    is_cheap: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        # Not there at run time: dataclasses would take them for defaults of fields.
+        @property
+        def chunks(self) -> Chunks: ...
+        @property
+        def meta(self) -> Any: ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self.meta.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return self.chunks.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each axis."""
+        return self.chunks.shape
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Blocks along each axis."""
+        return self.chunks.grid
+
+    @property
+    def key_grid(self) -> tuple[int, ...]:
+        """The grid by whose positions the layer's keys are printed."""
+        return self.grid
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of the largest block."""
+        return math.prod(self.chunks.largest) * self.dtype.itemsize
+
+    def block_call(self) -> BlockCall | None:
+        """How one block is made, if it is by one call."""
+        return None
+
+    def lower(self, lowering: Lowering) -> None:
+        """Add the layers that make the blocks; the last one has this expression's name."""
+        raise NotImplementedError(f"{type(self).__name__} says neither how a block is made nor its layers")
+
+
+def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
+    """An array without elements: of NumPy, or of the kind of ``like``."""
+    shape = (0,) * ndim
+    if like is None or type(like) is np.ndarray:
+        return np.empty(shape, dtype)
+    return _resized(like, ndim).astype(dtype)
+
+
+def _resized(meta: Any, ndim: int) -> Any:
+    """A meta with another number of axes."""
+    return meta if meta.ndim == ndim else meta.reshape((0,) * ndim)

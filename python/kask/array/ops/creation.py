@@ -1,0 +1,97 @@
+"""Arrays made of nothing, and arrays that are there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kask.array.node import ArrayExpr
+from kask.engine import Chunks
+from kask.expr.lower import AT, BlockCall
+
+__all__ = ["Filled", "InMemory", "Made"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Filled(ArrayExpr):
+    """One value everywhere."""
+
+    family = "full"
+    is_cheap = True
+
+    value: Any
+    chunks: Chunks
+    meta: Any
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_filled, (AT, self.chunks, self.value, self.meta))
+
+    def taking(self, taken: Any, chunks: Chunks) -> Filled:
+        return dataclasses.replace(self, chunks=chunks)
+
+    def recut(self, chunks: Chunks) -> Filled:
+        return dataclasses.replace(self, chunks=chunks)
+
+
+def _filled(position: tuple[int, ...], chunks: Chunks, value: Any, meta: Any) -> Any:
+    return np.full_like(meta, value, shape=chunks.block_shape(position))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Made(ArrayExpr):
+    """``func(start, shape, *args)`` for each block, where ``start`` says how many elements lie before it along each axis."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    chunks: Chunks
+    meta: Any
+    label_: str = "make"
+
+    @property
+    def label(self) -> str:
+        return self.label_
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_made, (AT, self.chunks, self.func, *self.args))
+
+    def recut(self, chunks: Chunks) -> Made:
+        return dataclasses.replace(self, chunks=chunks)
+
+
+def _made(position: tuple[int, ...], chunks: Chunks, func: Callable[..., Any], *args: Any) -> Any:
+    return func(chunks.block_start(position), chunks.block_shape(position), *args)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class InMemory(ArrayExpr):
+    """An array that is in memory, whose blocks are views of it."""
+
+    family = "array"
+    is_cheap = True
+
+    array: Any
+    chunks: Chunks
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return self.array[(slice(0, 0),) * self.array.ndim]
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_view, (AT, self.chunks, self.array))
+
+    def taking(self, taken: Any, chunks: Chunks) -> InMemory:
+        from kask.array.kernels.regions import slice_of
+
+        return InMemory(self.array[tuple([slice_of(*axis) for axis in taken])], chunks)
+
+    def recut(self, chunks: Chunks) -> InMemory:
+        return InMemory(self.array, chunks)
+
+
+def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
+    start, shape = chunks.block_start(position), chunks.block_shape(position)
+    return array[tuple([slice(first, first + length) for first, length in zip(start, shape)])]

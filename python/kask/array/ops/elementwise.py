@@ -1,0 +1,107 @@
+"""Calls of one function on the blocks of arrays that are cut alike: ufuncs, operators, ``where``, ``clip``, ``astype``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kask.array.node import ArrayExpr
+from kask.engine import Chunks
+from kask.expr.lower import BlockCall, Read
+
+__all__ = ["Elementwise", "broadcast_shapes", "elementwise", "unified"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Elementwise(ArrayExpr):
+    """``func`` on arrays of shapes that broadcast, and on constants. Arrays are cut alike: see :func:`unified`."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    chunks: Chunks
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return getattr(self.func, "__name__", "elementwise").strip("_<>")
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(self.func, tuple([_read(arg, self.ndim) for arg in self.args]), dict(self.kwargs))
+
+    def sliced(self, cut: Callable[[ArrayExpr, int], ArrayExpr], chunks: Chunks) -> Elementwise:
+        """The same on parts of the arrays; ``cut(array, skipped)`` takes the part of an array that has that many axes fewer."""
+        args = tuple([cut(arg, self.ndim - arg.ndim) if isinstance(arg, ArrayExpr) else arg for arg in self.args])
+        return dataclasses.replace(self, args=args, chunks=chunks)
+
+
+def _read(arg: Any, ndim: int) -> Any:
+    """Arrays with fewer axes are lined up at the right."""
+    return Read(arg, tuple(range(ndim - arg.ndim, ndim))) if isinstance(arg, ArrayExpr) else arg
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """As ``numpy.broadcast_shapes``, whose message names the shapes."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"shapes {' and '.join(map(str, shapes))} cannot be broadcast together") from None
+
+
+def unified(arrays: list[ArrayExpr]) -> tuple[list[ArrayExpr], Chunks]:
+    """Arrays cut alike, as far as they are not of one element along an axis, and the chunks of what they broadcast to."""
+    from kask.array.ops.rechunk import rechunked
+
+    shape = broadcast_shapes(*[array.shape for array in arrays])
+    ndim = len(shape)
+    along: list[Chunks] = []
+    for axis, length in enumerate(shape):
+        cuts = [
+            array.chunks.axis(axis - ndim + array.ndim)
+            for array in arrays
+            if axis >= ndim - array.ndim and array.shape[axis - ndim + array.ndim] == length
+        ]
+        along.append(Chunks.unify(cuts))
+    chunks = Chunks.join(along)
+    ready = []
+    for array in arrays:
+        skipped = ndim - array.ndim
+        # An axis of one element that others stretch stays one block.
+        wanted = [
+            along[skipped + axis] if length == shape[skipped + axis] else Chunks.whole([length])
+            for axis, length in enumerate(array.shape)
+        ]
+        ready.append(rechunked(array, Chunks.join(wanted)))
+    return ready, chunks
+
+
+def meta_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What ``func`` makes of arrays without elements."""
+    stand_ins = [arg.meta if isinstance(arg, ArrayExpr) else arg for arg in args]
+    with np.errstate(all="ignore"):
+        return func(*stand_ins, **kwargs)
+
+
+def elementwise(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwargs: Any) -> Elementwise:
+    """``func`` of array expressions and constants, block by block. ``dtype`` is the result's, where it is known."""
+    arrays = [arg for arg in args if isinstance(arg, ArrayExpr)]
+    ready, chunks = unified(arrays)
+    replaced = iter(ready)
+    args = tuple([next(replaced) if isinstance(arg, ArrayExpr) else arg for arg in args])
+    if dtype is None:
+        meta = meta_of(func, args, kwargs)
+        if meta.ndim != chunks.ndim:
+            meta = np.empty((0,) * chunks.ndim, meta.dtype)
+    else:
+        meta = np.empty((0,) * chunks.ndim, dtype)
+    return Elementwise(func, args, tuple(sorted(kwargs.items())), chunks, meta)
+
+
+@functools.lru_cache(maxsize=1024)
+def resolved(func: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+    """The types that a ufunc computes in."""
+    return func.resolve_dtypes((*kinds, *(None,) * func.nout))

@@ -1,0 +1,5 @@
+"""Cumulative functions and differences."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Histograms, covariance, quantiles."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

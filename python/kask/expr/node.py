@@ -1,0 +1,88 @@
+"""The base class of expressions.
+
+An expression is a frozen dataclass. Its fields that are expressions, or tuples with expressions in them, are its *operands*;
+everything else is plain description. Equal descriptions have equal tokens, so equal work is recognised wherever it occurs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from kask.tokens import tokenize
+
+__all__ = ["Expr"]
+
+E = TypeVar("E", bound="Expr")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Expr:
+    """One operation on other expressions.
+
+    Subclasses are frozen dataclasses too; what they compute from their fields they keep in cached properties.
+    """
+
+    #: The family's name: printed keys begin with it, and durations are learned by it. By default the class's, in small letters.
+    family: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "family" not in cls.__dict__:
+            cls.family = cls.__name__.lower()
+
+    @functools.cached_property
+    def token(self) -> str:
+        """32 hexadecimal digits, equal for equal work."""
+        return tokenize(type(self).__qualname__, *(getattr(self, field.name) for field in dataclasses.fields(self)))
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The name of the layer that has the results."""
+        return f"{self.label}-{self.token}"
+
+    @property
+    def label(self) -> str:
+        """What the layer's keys begin with."""
+        return self.family
+
+    @functools.cached_property
+    def operands(self) -> tuple[Expr, ...]:
+        """The expressions that this one reads, in the order of the fields."""
+        found: list[Expr] = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Expr):
+                found.append(value)
+            elif type(value) is tuple:
+                found.extend(item for item in value if isinstance(item, Expr))
+        return tuple(found)
+
+    def with_operands(self: E, change: Callable[[Expr], Expr]) -> E:
+        """The same operation on changed operands; itself when nothing changes."""
+        changed: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Expr):
+                new: Any = change(value)
+            elif type(value) is tuple and any(isinstance(item, Expr) for item in value):
+                new = tuple(change(item) if isinstance(item, Expr) else item for item in value)
+                if all(ours is theirs for ours, theirs in zip(new, value, strict=True)):
+                    continue
+            else:
+                continue
+            if new is not value:
+                changed[field.name] = new
+        return dataclasses.replace(self, **changed) if changed else self
+
+    def simplified(self) -> Expr | None:
+        """A cheaper expression with the same value, or None. Asked again of what it answers."""
+        return None
+
+    def __kask_tokenize__(self) -> Any:
+        return self.token
+
+    def __repr__(self) -> str:
+        return f"<{self.label} {self.token[:8]}>"

@@ -1,0 +1,57 @@
+"""Walking expressions and rewriting them until nothing gets cheaper. Nothing here recurses: chains may be of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kask.expr.node import Expr
+
+__all__ = ["consumers", "rewrite", "walk"]
+
+_ROUNDS = 100
+
+
+def walk(roots: Iterable[Any]) -> list[Any]:
+    """All expressions below and including the roots, each once (by token), operands before those who read them."""
+    done: dict[str, Expr] = {}
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
+    while stack:
+        expr, is_ready = stack.pop()
+        if expr.token in done:
+            continue
+        if is_ready:
+            done[expr.token] = expr
+        else:
+            stack.append((expr, True))
+            stack.extend((operand, False) for operand in reversed(expr.operands))
+    return list(done.values())
+
+
+def consumers(order: Iterable[Expr]) -> dict[str, int]:
+    """How many of these expressions read each one, by token."""
+    counts: dict[str, int] = {}
+    for expr in order:
+        for token in {operand.token for operand in expr.operands}:
+            counts[token] = counts.get(token, 0) + 1
+    return counts
+
+
+def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: expr.simplified()) -> list[Any]:
+    """Equal expressions in which ``rule`` finds nothing to improve. Work that was shared stays shared."""
+    for _ in range(_ROUNDS):
+        better: dict[str, Expr] = {}
+        is_changed = False
+        for expr in walk(roots):
+            new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
+            for _ in range(_ROUNDS):
+                improved = rule(new)
+                if improved is None or improved.token == new.token:
+                    break
+                new = improved
+            is_changed |= new.token != expr.token
+            better[expr.token] = new
+        roots = [better[root.token] for root in roots]
+        if not is_changed:
+            return roots
+    return roots
