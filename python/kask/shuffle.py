@@ -25,8 +25,10 @@ from kask.tokens import normalize
 
 __all__ = ["rechunk", "shuffle", "sort_range"]
 
-# Outputs are merged one by one up to this number; with more of them a merge makes several, so that parts do not get tiny.
-_SINGLE_GROUPS = 64
+# Outputs are merged one by one up to this number; with more of them a merge makes several, so that parts do not get tiny. A merge
+# holds its parts and what it makes of them, and each runner has one: with fewer merges they get too large for data of
+# many times the memory.
+_SINGLE_GROUPS = 256
 
 # Under this name the schema of a part says what kind of table it was made of.
 _KIND = b"kask.kind"
@@ -77,7 +79,7 @@ def shuffle(tables: Iterable[Any], on: str | Sequence[str], npartitions: int | N
     inputs = _inputs(tables, "tables")
     outputs = len(inputs) if npartitions is None else _count(npartitions)
     by = ("hash", _names(on, "on"))
-    split = _SplitTable(by, outputs, _groups(outputs))
+    split = _SplitTable(by, outputs, merge_groups(outputs))
     return _shuffled("shuffle", inputs, [len(inputs)], [outputs], split, _merge_tables, _TakeTable())
 
 
@@ -148,7 +150,7 @@ def sort_range(
             )
     keys = [(name, not up, na_position == "first") for name, up in zip(names, directions)]
     outputs = len(rows) + 1
-    split = _SplitByRange(keys, [tuple(row) for row in rows], outputs, _groups(outputs))
+    split = _SplitByRange(keys, [tuple(row) for row in rows], outputs, merge_groups(outputs))
     return _shuffled("sort_range", inputs, [len(inputs)], [outputs], split, _merge_tables, _TakeTable(keys))
 
 
@@ -194,7 +196,7 @@ def rechunk(
     grid, outputs = [len(sizes) for sizes in old], [len(sizes) for sizes in new]
     if math.prod(grid) != len(inputs):
         raise ValueError(f"chunks_in= describe {math.prod(grid)} blocks, {len(inputs)} were given")
-    groups = _groups(math.prod(outputs))
+    groups = merge_groups(math.prod(outputs))
     split, merge = SplitBlock(Chunks(old), Chunks(new), groups), MergeBlocks(Chunks(new), groups)
     return _shuffled("rechunk", inputs, grid, outputs, split, merge, take_block)
 
@@ -235,7 +237,7 @@ def _chunks(chunks: Sequence[Sequence[int]], what: str) -> tuple[tuple[int, ...]
     return found
 
 
-def _groups(outputs: int) -> int:
+def merge_groups(outputs: int) -> int:
     """How many merges make so many outputs."""
     return min(outputs, max(_SINGLE_GROUPS, 2 * math.isqrt(outputs)))
 
@@ -269,7 +271,7 @@ def _shuffled(
         for place, task in enumerate(lowered)
     ]
     name = f"{prefix}-{token}"
-    layers = Layers(_ShuffleLayer(name, reads, grid, outputs, _groups(math.prod(outputs)), split, merge, take))
+    layers = Layers(_ShuffleLayer(name, reads, grid, outputs, merge_groups(math.prod(outputs)), split, merge, take))
     # One node that has all inputs, and one for each output that has only that: as many references as inputs and outputs.
     all_inputs = Node(layers, (blocks,), {}, f"{prefix}-all-{reads[-32:]}", f"{prefix}-all", current_options())
     return [

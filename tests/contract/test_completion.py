@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -162,3 +164,19 @@ def test_as_completed_async(client):
                 pass
 
     asyncio.run(main())
+
+
+def test_nothing_keeps_futures_that_were_waited_for(client):
+    """Values are freed when the last reference to their future goes, not when the garbage collector comes by."""
+    gc.collect()
+    gc.disable()
+    try:
+        futures = client.map(str, range(5), pure=False)
+        wait(futures)
+        assert client.gather({"a": futures}) == {"a": list("01234")}
+        assert len([future for future, _ in as_completed(futures, with_results=True)]) == 5
+        watched = [weakref.ref(future) for future in futures]
+        del futures
+        assert [one() for one in watched] == [None] * 5
+    finally:
+        gc.enable()

@@ -37,22 +37,22 @@ def futures_of(o: Any, client: Any = None) -> list[Future]:
     found: dict[int, Future] = {}
     seen: set[str] = set()
 
+    # A function that named itself would be a cycle, which keeps the futures until the garbage collector comes by.
     def take(leaf: Any) -> Any:
-        if isinstance(leaf, Future):
-            found[id(leaf)] = leaf
-        elif isinstance(leaf, Node):
-            stack: list[Node | Future] = [leaf]
-            while stack:
-                node = stack.pop()
-                if isinstance(node, Future):
-                    found[id(node)] = node
-                elif node.key not in seen:
-                    seen.add(node.key)
-                    stack.extend(node.inputs())
-        elif not isinstance(leaf, type):
-            lowered = getattr(type(leaf), "_lowered", None)
-            if lowered is not None:
-                take(lowered(leaf))
+        part = leaf
+        while not isinstance(part, Future | Node | type):
+            lowered = getattr(type(part), "_lowered", None)
+            if lowered is None:
+                return leaf
+            part = lowered(part)
+        stack = [] if isinstance(part, type) else [part]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Future):
+                found[id(node)] = node
+            elif node.key not in seen:
+                seen.add(node.key)
+                stack.extend(node.inputs())
         return leaf
 
     map_leaves(list(o) if isinstance(o, _ITERABLES) else o, take)

@@ -15,7 +15,7 @@ from kask.array.node import ArrayExpr
 from kask.engine import Chunks, Interval
 from kask.expr import Expr, Lowering
 from kask.expr.lower import AT, BlockCall, Read
-from kask.shuffle import MergeBlocks, SplitBlock, take_block
+from kask.shuffle import MergeBlocks, SplitBlock, merge_groups, take_block
 
 __all__ = ["Rechunk", "rechunked"]
 
@@ -49,7 +49,7 @@ class Rechunk(ArrayExpr):
 
     def lower(self, lowering: Lowering) -> None:
         outputs = math.prod(self.grid)
-        groups = shuffle_groups(outputs)
+        groups = merge_groups(outputs)
         template = (engine.Hole(0), engine.Hole(1))
         lowering.builder.add_shuffle(
             self.name,
@@ -74,11 +74,6 @@ class Rechunk(ArrayExpr):
             return Rechunk(self.array.array, self.chunks)
         recut = getattr(self.array, "recut", None)
         return recut(self.chunks) if recut is not None else None
-
-
-def shuffle_groups(outputs: int) -> int:
-    """How many merges make so many outputs."""
-    return min(outputs, max(16, 2 * math.isqrt(outputs)))
 
 
 def rechunked(array: ArrayExpr, chunks: Chunks) -> ArrayExpr:
