@@ -261,6 +261,7 @@ impl World {
 
     fn retry(&mut self, id: ClientId) {
         let keys = self.some_wanted(id, 700, |view| *view == View::Failed);
+        keys.iter().for_each(|&key| self.model.try_again(key));
         self.client_says(id, &Say::Retry(keys));
     }
 

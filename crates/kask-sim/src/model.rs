@@ -65,6 +65,8 @@ pub struct Model {
     by_name: BTreeMap<String, Key>,
     values: BTreeMap<Key, u64>,
     excuses: BTreeMap<Key, BTreeSet<Excuse>>,
+    /// Scattered data below failed work that somebody had tried again: by then it may have been given up.
+    tried_again: BTreeSet<Key>,
     allowed_deaths: u32,
     allowed_fetch_failures: u32,
     /// Whether anything happened for which values must be computed again.
@@ -132,6 +134,12 @@ impl Model {
     pub fn excuse_all(&mut self, excuse: Excuse) {
         let keys: Vec<Key> = self.specs.keys().copied().collect();
         keys.into_iter().for_each(|key| self.excuse(key, excuse));
+    }
+
+    /// Somebody wants this failed work tried again, which may need everything below it once more.
+    pub fn try_again(&mut self, key: Key) {
+        let data: Vec<Key> = self.lineage(key).into_iter().filter(|&of| self.is_scattered(of)).collect();
+        self.tried_again.extend(data);
     }
 
     /// Whether the data was some client's.
@@ -235,8 +243,8 @@ impl Model {
             }
             Failure::Cancelled { .. } => has(&|excuse| *excuse == Excuse::Cancelled),
             Failure::Lost { .. } => {
-                has(&|excuse| *excuse == Excuse::Lost)
-                    || (self.values_were_lost && has(&|excuse| *excuse == Excuse::GivenUp))
+                let is_needed_again = self.values_were_lost || self.tried_again.contains(&key);
+                has(&|excuse| *excuse == Excuse::Lost) || (is_needed_again && has(&|excuse| *excuse == Excuse::GivenUp))
             }
             Failure::OutOfMemory { .. } => self.memory_may_be_short,
             Failure::Unrunnable { .. } => false,
