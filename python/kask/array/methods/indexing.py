@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from kask.array.base import ArrayBase
+from typing import Any
+
+from kask.array.base import ArrayBase, wrap
+from kask.array.ops import indexing
 
 
 class IndexingMethods(ArrayBase):
     """Slices, lists, masks, and assignment."""
 
     __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return wrap(indexing.getitem(self.expr, index))
