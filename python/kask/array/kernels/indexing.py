@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Points", "first_block", "merge_points", "pick_points", "select", "take_list"]
+__all__ = ["Points", "first_block", "merge_points", "pick_points", "places_of", "select", "take_list"]
 
 
 class Points:
@@ -111,6 +111,11 @@ def merge_points(parts: list[Any], position: tuple[int, ...], points: Points, in
 def select(block: Any, mask: Any, axis: int) -> Any:
     """The elements of a block where a mask over some of its axes, from this one on, is true."""
     return block[(*(slice(None),) * axis, mask)]
+
+
+def places_of(mask: Any, position: tuple[int, ...], chunks: Any) -> np.ndarray:
+    """Where a block of a whole array is true, or not zero: a row for each such element."""
+    return np.argwhere(mask) + np.array(chunks.block_start(position), np.int64).reshape(1, -1)
 
 
 def first_block(blocks: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -10,7 +11,11 @@ import numpy as np
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.indexing_fancy import pointwise
-from kask.array.ops.indexing_parse import Picks, fields_of, parsed
+from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
+from kask.array.ops.masks import selected
+from kask.array.ops.slicing import _with_axes
+from kask.array.ops.staged import ByValue
+from kask.engine import Chunks
 
 __all__: list[str] = []
 
@@ -34,6 +39,8 @@ def picked(array: ArrayExpr, picks: Picks) -> ArrayExpr:
     """What the arrays of an index pick of what its slices left."""
     if not picks.arrays:
         return array
+    if any(isinstance(index, ArrayExpr) for _, index in picks.arrays):
+        return _picked_later(array, picks)
     axes, indices = known_indices(picks)
     return pointwise(array, axes, indices, picks.place)
 
@@ -52,11 +59,48 @@ def known_indices(picks: Picks) -> tuple[tuple[int, ...], list[np.ndarray]]:
         along = index.nonzero() if index.dtype.kind == "b" else (index,)
         axes.extend(range(axis, axis + len(along)))
         indices.extend(along)
-    try:
-        np.broadcast_shapes(*[index.shape for index in indices])
-    except ValueError:
-        shapes = " ".join([str(index.shape) for index in indices])
-        raise IndexError(
-            f"shape mismatch: indexing arrays could not be broadcast together with shapes {shapes} "
-        ) from None
+    _broadcast_indices([index.shape for index in indices])
     return tuple(axes), indices
+
+
+def _broadcast_indices(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        text = " ".join(map(str, shapes))
+        message = f"shape mismatch: indexing arrays could not be broadcast together with shapes {text} "
+        raise IndexError(message) from None
+
+
+def _picked_later(array: ArrayExpr, picks: Picks) -> ArrayExpr:
+    """What an index picks that has arrays of Kask. A mask alone stays where it is; anything else has to be brought here, to
+    know which blocks to read."""
+    if len(picks.arrays) == 1 and picks.arrays[0][1].dtype.kind == "b":
+        axis, mask = picks.arrays[0]
+        return selected(array, mask, axis, picks.place)
+    values = tuple([index for _, index in picks.arrays if isinstance(index, ArrayExpr)])
+    template = tuple([(axis, None if isinstance(index, ArrayExpr) else index) for axis, index in picks.arrays])
+    count = sum([index.ndim if index.dtype.kind == "b" else 1 for _, index in picks.arrays])
+    if any(index.dtype.kind == "b" for _, index in picks.arrays):
+        shapes = [(1,) if index.dtype.kind == "b" else (1,) * index.ndim for _, index in picks.arrays]
+        ndim = array.ndim - count + len(np.broadcast_shapes(*shapes))
+        return ByValue(_picked_now, (array,), values, (template, picks.place), _with_axes(array.meta, ndim))
+    shape = _broadcast_indices([index.shape for _, index in picks.arrays])
+    axes = [axis for axis, _ in picks.arrays]
+    others = [axis for axis in range(array.ndim) if axis not in axes]
+    about = max(1, math.prod([array.chunks.largest[axis] for axis in axes]) // max(1, math.prod(shape[1:])))
+    cut = [Chunks.normalize([shape[0]], [about], 1, 1), Chunks.whole(shape[1:])] if shape else []
+    chunks = Chunks.join([array.chunks.axes(others[: picks.place]), *cut, array.chunks.axes(others[picks.place :])])
+    meta = _with_axes(array.meta, chunks.ndim)
+    return ByValue(_picked_now, (array,), values, (template, picks.place), meta, chunks)
+
+
+def _picked_now(array: ArrayExpr, *rest: Any) -> ArrayExpr:
+    *values, template, place = rest
+    given = iter(values)
+    arrays = tuple([(axis, next(given) if index is None else index) for axis, index in template])
+    checked = [
+        (axis, index if index.dtype.kind == "b" else in_bounds(index, axis, array.shape[axis]))
+        for axis, index in arrays
+    ]
+    return picked(array, Picks((), (), (), tuple(checked), place))

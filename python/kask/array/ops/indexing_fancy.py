@@ -17,7 +17,7 @@ from kask.array.kernels import indexing as kernels
 from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
 from kask.array.ops.creation import Filled
-from kask.array.ops.slicing import Taken, _with_axes, sliced, transposed
+from kask.array.ops.slicing import Taken, _with_axes, sliced, squeezed, transposed
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -196,7 +196,11 @@ def pointwise(array: ArrayExpr, axes: tuple[int, ...], indices: list[np.ndarray]
         + list(range(len(shape)))
         + [len(shape) + axis for axis in range(place, len(others))]
     )
-    if _is_outer(indices, shape, axes):
+    if not shape:
+        only = dict(zip(axes, indices))
+        taken = [(int(only[axis]), 1, 1) if axis in only else (0, 1, length) for axis, length in enumerate(array.shape)]
+        return squeezed(sliced(array, tuple(taken)), axes)
+    if _is_outer(indices, shape):
         for axis, index in zip(axes, indices):
             array = listed(array, axis, index.reshape(-1))
         return transposed(transposed(array, (*axes, *others)), order)
@@ -213,7 +217,7 @@ def pointwise(array: ArrayExpr, axes: tuple[int, ...], indices: list[np.ndarray]
     return transposed(_merged(array, axes, points, along, tuple(inner)), order)
 
 
-def _is_outer(indices: list[np.ndarray], shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+def _is_outer(indices: list[np.ndarray], shape: tuple[int, ...]) -> bool:
     """Whether each index is the only one that varies along one axis of the result, in order, as those that ``ix_`` makes."""
     if len(indices) != len(shape):
         return False

@@ -88,7 +88,7 @@ def parsed(index: Any, shape: tuple[int, ...]) -> Picks:
             if _is_flag(item):
                 # An axis of its own, of which the flag keeps all or nothing.
                 added.append(axes)
-                item = item.reshape(1)
+                item = expanded(item, (0,)) if isinstance(item, ArrayExpr) else item.reshape(1)
                 count = 0
             else:
                 count = item.ndim if item.dtype.kind == "b" else 1
