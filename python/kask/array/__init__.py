@@ -20,3 +20,7 @@ from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
 from kask.array.ops.ufuncs import *
+
+from kask.array.ops.deferring import make_deferrable as _make_deferrable
+
+_make_deferrable(globals())
