@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,11 +102,14 @@ def pick_points(block: Any, position: tuple[int, ...], points: Points, axes: tup
 def merge_points(parts: list[Any], position: tuple[int, ...], points: Points, inner: tuple[int, ...]) -> Any:
     """A chunk of points, whose first axis is cut into one of so many rows and these further axes."""
     pieces = points.pieces(position[0])
+    if not parts:
+        # A chunk without points, which nobody looks at.
+        return None
     own = slice(points.points(pieces[0]).start, points.points(pieces[-1]).stop)
     part = parts[0] if len(parts) == 1 else np.concatenate(parts)
     out = np.empty_like(part)
     out[points.places[own]] = part
-    return out.reshape((-1, *inner, *part.shape[1:]))
+    return out.reshape((len(out) // math.prod(inner), *inner, *part.shape[1:]))
 
 
 def select(block: Any, mask: Any, axis: int) -> Any:
@@ -119,7 +123,7 @@ def places_of(mask: Any, position: tuple[int, ...], chunks: Any) -> np.ndarray:
 
 
 def first_block(blocks: Any) -> Any:
-    """The only block of a list."""
+    """The only block of a list, as a view: what a task gives back must not be its input itself."""
     while type(blocks) is list:
         (blocks,) = blocks
-    return blocks
+    return blocks[...]

@@ -20,7 +20,7 @@ from kask.array.ops.staged import Deferred, Open, close
 from kask.containers import map_leaves
 from kask.engine import Chunks
 
-__all__ = ["deferrable", "deferring_class", "make_deferrable"]
+__all__ = ["called", "called_like", "deferrable", "deferring_class", "make_deferrable"]
 
 #: Lengths of stand-ins along axes of unknown length. One element is special to many functions.
 _LENGTHS = (1, 12)
@@ -61,14 +61,7 @@ class Call:
 def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)``, now or, if it has arrays of unknown size, later."""
     arrays: list[Any] = []
-
-    def take(leaf: Any) -> Any:
-        if not isinstance(leaf, ArrayBase):
-            return leaf
-        arrays.append(leaf)
-        return _Place(len(arrays) - 1)
-
-    call = Call(func, *map_leaves((args, kwargs), take))
+    call = Call(func, *map_leaves((args, kwargs), lambda leaf: _taken(leaf, arrays)))
     is_open = any(array.expr.is_unknown for array in arrays)
     foretold = _foretold(call, arrays) if is_open else None
     exprs = tuple([array.expr for array in arrays])
@@ -80,6 +73,24 @@ def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
     if kind is None:
         return wrap(Deferred(call, exprs, None, *items[0]))
     return kind([wrap(Deferred(call, exprs, at, *item)) for at, item in enumerate(items)])
+
+
+def called_like(func: Callable[..., Any], like: Any, *args: Any) -> Any:
+    """``func(*args)``, now or later, which gives an array that has the shape and type of ``like``, which is known."""
+    if not _has_unknown(args):
+        return func(*args)
+    arrays: list[Any] = []
+    call = Call(func, *map_leaves((args, {}), lambda leaf: _taken(leaf, arrays)))
+    exprs = tuple([array.expr for array in arrays])
+    return wrap(Deferred(call, exprs, None, like.expr.shape, like.expr.meta, like.expr.chunks))
+
+
+def _taken(leaf: Any, arrays: list[Any]) -> Any:
+    """A place for an array, which goes to the others; anything else as it is."""
+    if not isinstance(leaf, ArrayBase):
+        return leaf
+    arrays.append(leaf)
+    return _Place(len(arrays) - 1)
 
 
 def _with_sizes(call: Call, exprs: tuple[Any, ...], result: Any) -> Any:
