@@ -10,6 +10,8 @@ from kask.array.ops.chunks import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.creation import *
 from kask.array.ops.indexing import *
+from kask.array.ops.indexing_edits import *
+from kask.array.ops.indexing_places import *
 from kask.array.ops.overlap import *
 from kask.array.ops.products import *
 from kask.array.ops.random import *
