@@ -7,6 +7,7 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 from kask.array.collection import Array
 from kask.array.ops.chunks import *
+from kask.array.ops.assignment_functions import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.creation import *
 from kask.array.ops.indexing import *

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -17,7 +18,7 @@ from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
 from kask.array.ops.joining import joined, raveled, spread
 from kask.array.ops.masks import selected
-from kask.array.ops.slicing import expanded, sliced, transposed
+from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.engine import Chunks
 
 __all__ = ["append", "compress", "delete", "extract", "insert", "shuffle", "take"]
@@ -283,11 +284,16 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
             raise IndexError(f"index {places[wrong][0]} is out of bounds for axis {axis} with size {length}")
         places = np.where(places < 0, places + length, places)
     shape = (*array.shape[:axis], len(places), *array.shape[axis + 1 :])
-    if np.broadcast_shapes(new.shape, shape) != shape:
-        raise ValueError(f"values of shape {new.shape} cannot be put into an array of shape {array.shape} along axis {axis}")
+    extra = max(0, new.ndim - len(shape))
+    padded = (*(1,) * (len(shape) - new.ndim), *new.shape[extra:])
+    if math.prod(new.shape[:extra]) != 1 or any(ours not in (1, theirs) for ours, theirs in zip(padded, shape)):
+        raise ValueError(
+            f"values of shape {new.shape} cannot be put into an array of shape {array.shape} along axis {axis}"
+        )
+    new = squeezed(new, tuple(range(extra)))
     cuts = array.chunks.replace(axis, [len(places)])
     both = joined([array, spread(new, shape, array.dtype, cuts)], axis, array.dtype)
-    where = places.copy()
+    where = places.astype(np.int64)
     where[np.argsort(places, kind="stable")] += np.arange(len(places))
     source = np.empty(length + len(places), np.int64)
     is_old = np.ones(len(source), bool)
@@ -384,7 +390,9 @@ def shuffle(x: Any, indexer: list[list[int]], axis: int, chunks: str = "auto") -
         raise ValueError(f"chunks= can only be 'auto', not {chunks!r}")
     array = as_array(x).expr
     axis = axis_of(axis, array.ndim)
-    if not isinstance(indexer, list | tuple) or not all(isinstance(group, list | tuple | np.ndarray) for group in indexer):
+    if not isinstance(indexer, list | tuple) or not all(
+        isinstance(group, list | tuple | np.ndarray) for group in indexer
+    ):
         raise ValueError(f"indexer= must be a list of lists of places, not {indexer!r:.100}")
     groups = [np.asarray(group, np.int64) for group in indexer if len(group)]
     places = in_bounds(np.concatenate(groups) if groups else np.zeros(0, np.int64), axis, array.shape[axis])
