@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from against_numpy import check, chunkings, nothing_runs
+from against_numpy import assert_same, check, chunkings, nothing_runs
 
 import kask
 import kask.array as ka
@@ -149,3 +149,33 @@ def test_errors_come_when_the_array_is_closed():
     x = ka.from_array(CUBE, chunks=2)
     with pytest.raises(IndexError, match=f"index 500 is out of bounds for axis 0 with size {(CUBE > 40).sum()}"):
         x[above(x, 40)][500]
+
+
+def test_recorded_calls_can_be_pickled_and_have_stable_tokens():
+    import pickle
+
+    x = ka.from_array(CUBE, chunks=2)
+    y, again = [ka.take(x[above(x, 40)], [0, 2]) for _ in range(2)]
+    assert y.expr.token == again.expr.token
+    assert pickle.loads(pickle.dumps(ka.take)) is ka.take
+    np.testing.assert_array_equal(y.compute(), CUBE[CUBE > 40][[0, 2]])
+
+
+def test_processes():
+    x = ka.from_array(CUBE, chunks=2)
+    y = x[above(x, 40)]
+    y[::2] = 0
+    z = x[[3, 1], :, [0, 5]]
+    expected = CUBE[CUBE > 40]
+    expected[::2] = 0
+    found = kask.compute(y, z, scheduler="processes")
+    assert_same(found, (expected, CUBE[[3, 1], :, [0, 5]]))
+
+
+def test_iteration_and_length():
+    x = ka.from_array(CUBE[0, 0], chunks=2)
+    y = x[above(x, 40)]
+    assert len(y) == (CUBE[0, 0] > 40).sum()
+    assert [int(item) for item in y] == CUBE[0, 0][CUBE[0, 0] > 40].tolist()
+    with pytest.raises(TypeError, match="0-d"):
+        iter(ka.from_array(np.array(1), chunks=()))

@@ -132,7 +132,8 @@ class ArrayBase(Methods):
         from kask.array.ops.staged import closed_so_far, first_stages
 
         expr = closed_so_far(self.expr)
-        return rewrite([expr] if expr is not None else first_stages(self.expr))
+        roots: list[Any] = first_stages(self.expr) if expr is None else [expr]
+        return rewrite(roots)
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         from kask.array.ops.staged import closed_so_far

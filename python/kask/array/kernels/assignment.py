@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.indexing import blocks_of, sorting
+
 __all__ = ["Targets", "put_field", "put_masked", "put_points", "put_ranked", "put_region"]
 
 
@@ -56,13 +58,11 @@ class Targets:
 
     def __init__(self, coordinates: Sequence[np.ndarray], sizes: Sequence[np.ndarray]) -> None:
         starts = [np.cumsum(lengths) - lengths for lengths in sizes]
-        along = [
-            np.searchsorted(first + lengths, at, side="right") for at, first, lengths in zip(coordinates, starts, sizes)
-        ]
+        along = [blocks_of(at, lengths) for at, lengths in zip(coordinates, sizes)]
         self.grid = tuple([len(lengths) for lengths in sizes])
         block = np.ravel_multi_index(along, self.grid)
         #: The points in the order in which their values are read.
-        self.order = np.argsort(block, kind="stable")
+        self.order = sorting(block)
         self.local = [(at - first[axis])[self.order] for at, first, axis in zip(coordinates, starts, along)]
         self.ends = np.searchsorted(block[self.order], np.arange(int(np.prod(self.grid))), side="right")
         #: How many there are in each row of blocks along the first axis.

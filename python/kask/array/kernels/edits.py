@@ -47,12 +47,12 @@ def cycled(start: tuple[int, ...], shape: tuple[int, ...], values: np.ndarray, w
     return values[place % len(values)]
 
 
-def unraveled(indices: Any, shape: tuple[int, ...], order: str, axis: int) -> Any:
+def unraveled(indices: Any, shape: tuple[int, ...], order: Any, axis: int) -> Any:
     """Numbers of elements as one of their coordinates."""
     return np.asarray(np.unravel_index(indices, shape, order)[axis])
 
 
-def flat_index(dims: tuple[int, ...], mode: Any, order: str, *coordinates: Any) -> Any:
+def flat_index(dims: tuple[int, ...], mode: Any, order: Any, *coordinates: Any) -> Any:
     """Coordinates as numbers of elements."""
     return np.asarray(np.ravel_multi_index(coordinates, dims, mode=mode, order=order))
 

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Points", "first_block", "merge_points", "pick_points", "places_of", "select", "take_list"]
+__all__ = [
+    "Points",
+    "blocks_of",
+    "first_block",
+    "merge_points",
+    "pick_points",
+    "places_of",
+    "select",
+    "sorting",
+    "take_list",
+]
 
 
 class Points:
@@ -26,13 +36,11 @@ class Points:
 
     def __init__(self, coordinates: Sequence[np.ndarray], sizes: Sequence[np.ndarray], cuts: np.ndarray) -> None:
         starts = [np.cumsum(lengths) - lengths for lengths in sizes]
-        along = [
-            np.searchsorted(first + lengths, at, side="right") for at, first, lengths in zip(coordinates, starts, sizes)
-        ]
+        along = [blocks_of(at, lengths) for at, lengths in zip(coordinates, sizes)]
         grid = [max(1, len(lengths)) for lengths in sizes]
-        block = np.ravel_multi_index(along, grid) if along else np.zeros(0, np.intp)
+        block = np.ravel_multi_index(along, grid) if len(along) > 1 else along[0]
         chunk = np.repeat(np.arange(len(cuts)), cuts)
-        order = np.lexsort((block, chunk))
+        order = sorting(chunk * math.prod(grid) + block)
         block, chunk = block[order], chunk[order]
         is_last = np.ones(len(order), bool)
         is_last[:-1] = (block[1:] != block[:-1]) | (chunk[1:] != chunk[:-1])
@@ -67,6 +75,21 @@ class Points:
 
     def __kask_tokenize__(self) -> Any:
         return "points", self.piece_ends, self.chunk_ends, list(self.blocks), self.local, self.places
+
+
+def blocks_of(places: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The chunk in which each place along an axis is."""
+    if len(sizes) > 1 and sizes[0] > 0 and (sizes[:-1] == sizes[0]).all() and sizes[-1] <= sizes[0]:
+        return places // sizes[0]
+    return np.searchsorted(np.cumsum(sizes), places, side="right")
+
+
+def sorting(keys: np.ndarray) -> np.ndarray:
+    """The order that sorts numbers; equal ones stay as they are."""
+    if (keys[1:] >= keys[:-1]).all():
+        return np.arange(len(keys))
+    # NumPy sorts small integers by their digits.
+    return np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")
 
 
 def take_list(blocks: list[Any], position: tuple[int, ...], points: Points, axis: int) -> Any:
@@ -113,8 +136,8 @@ def merge_points(parts: list[Any], position: tuple[int, ...], points: Points, in
 
 
 def select(block: Any, mask: Any, axis: int) -> Any:
-    """The elements of a block where a mask over some of its axes, from this one on, is true."""
-    return block[(*(slice(None),) * axis, mask)]
+    """The elements of a block where a mask over some of its axes, from this one on, is true. Both may be the only ones of lists."""
+    return first_block(block)[(*(slice(None),) * axis, first_block(mask))]
 
 
 def places_of(mask: Any, position: tuple[int, ...], chunks: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kask.array.base import ArrayBase, wrap
@@ -20,6 +21,11 @@ class IndexingMethods(ArrayBase):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.expr = assignment.setitem(self, index, value).expr
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return (self[place] for place in range(len(self)))
 
     @property
     def vindex(self) -> PointIndex:

@@ -31,7 +31,7 @@ def _target(a: Any, name: str, function: str) -> Any:
     return a
 
 
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Assign values to an array, where a mask is true.
 
     Parameters

@@ -170,7 +170,7 @@ def deferrable(func: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         if _has_unknown(args) or (kwargs and _has_unknown(kwargs.values())):
-            return called(func, args, kwargs)
+            return called(call, args, kwargs)
         return func(*args, **kwargs)
 
     return call
@@ -178,7 +178,8 @@ def deferrable(func: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_deferrable(namespace: dict[str, Any]) -> None:
     """Replace the functions of ``kask.array.ops`` in a namespace, and where they are defined, by deferrable ones."""
-    for name, value in list(namespace.items()):
+    named: list[tuple[str, Any]] = list(namespace.items())
+    for name, value in named:
         if not isinstance(value, types.FunctionType) or not value.__module__.startswith("kask.array.ops."):
             continue
         home = sys.modules[value.__module__]

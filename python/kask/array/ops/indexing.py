@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.base import in_memory
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.indexing_fancy import pointwise
 from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
-from kask.array.ops.masks import selected
+from kask.array.ops.masks import counted, selected
 from kask.array.ops.slicing import _with_axes
 from kask.array.ops.staged import ByValue
 from kask.engine import Chunks
@@ -41,6 +42,10 @@ def picked(array: ArrayExpr, picks: Picks) -> ArrayExpr:
         return array
     if any(isinstance(index, ArrayExpr) for _, index in picks.arrays):
         return _picked_later(array, picks)
+    if len(picks.arrays) == 1:
+        axis, index = picks.arrays[0]
+        if index.dtype.kind == "b" and index.ndim > 1 and index.any():
+            return counted(array, index, in_memory(index.copy()), axis, picks.place)
     axes, indices = known_indices(picks)
     return pointwise(array, axes, indices, picks.place)
 

@@ -190,7 +190,12 @@ def in_bounds(index: np.ndarray, axis: int, length: int) -> np.ndarray:
     IndexError
         One is beyond the axis.
     """
+    # A copy: the user may change the array later.
     index = index.astype(np.int64)
+    if not index.size:
+        return index
+    if index.min() >= 0 and index.max() < length:
+        return index
     wrong = (index < -length) | (index >= length)
     if wrong.any():
         raise IndexError(f"index {index[wrong][0]} is out of bounds for axis {axis} with size {length}")

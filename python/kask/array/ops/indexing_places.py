@@ -130,7 +130,9 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]
     array = as_array(indices).expr
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"indices= must be integers, not {array.dtype}")
-    return tuple([wrap(elementwise(kernels.unraveled, array, shape, order, axis, dtype=np.intp)) for axis in range(len(shape))])
+    return tuple(
+        [wrap(elementwise(kernels.unraveled, array, shape, order, axis, dtype=np.intp)) for axis in range(len(shape))]
+    )
 
 
 def _check_order(order: str) -> None:
@@ -170,7 +172,8 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: s
     dims = (operator.index(dims),) if not isinstance(dims, tuple | list) else tuple(map(operator.index, dims))
     _check_order(order)
     if isinstance(multi_index, ArrayBase | np.ndarray):
-        multi_index = [multi_index[axis] for axis in range(len(multi_index))]
+        whole: Any = multi_index
+        multi_index = [whole[axis] for axis in range(len(whole))]
     if len(multi_index) != len(dims):
         raise ValueError(f"parameter multi_index must be a sequence of length {len(dims)}")
     exprs = [as_expr(index) for index in multi_index]

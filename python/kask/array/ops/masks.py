@@ -11,13 +11,14 @@ import numpy as np
 
 from kask.array.kernels import indexing as kernels
 from kask.array.node import ArrayExpr
+from kask.array.ops.indexing_fancy import one_each
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import _with_axes, transposed
 from kask.array.ops.staged import Staged
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["places", "row_major", "selected"]
+__all__ = ["counted", "places", "row_major", "selected"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -85,8 +86,9 @@ def row_major(chunks: Chunks, most: int) -> Chunks:
     return Chunks.normalize(list(shape), specs, 1, 1)
 
 
-def selected(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int) -> ArrayExpr:
-    """The elements where a mask over axes from ``axis`` on is true, in C order; they are axis ``place`` of the result."""
+def _aligned(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int) -> tuple[ArrayExpr, ArrayExpr, list[int]]:
+    """An array whose masked axes begin at ``place``, and its mask, cut so that blocks follow each other as the elements do in C order; and
+    the other axes."""
     count = mask.ndim
     masked = list(range(axis, axis + count))
     if place != axis:
@@ -99,7 +101,58 @@ def selected(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int) -> ArrayE
         cuts = row_major(cuts, math.prod(cuts.largest))
     others = [other for other in range(array.ndim) if other not in masked]
     parts = [array.chunks.axes(others[:place]), cuts, array.chunks.axes(others[place:])]
-    array, mask = rechunked(array, Chunks.join(parts)), rechunked(mask, cuts)
+    return rechunked(array, Chunks.join(parts)), rechunked(mask, cuts), others
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Counted(ArrayExpr):
+    """The elements where a mask is true, for a mask of which it is known how many are true in each block. One of the result's axes
+    stands for the axes of the mask; each of its chunks is made of one block."""
+
+    family = "select"
+
+    array: Any
+    mask: Any
+    axis: int
+    #: For each chunk the block of the mask, along each of its axes, and how many elements there are true.
+    blocks: tuple[tuple[int, ...], ...]
+    lengths: tuple[int, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        before = self.array.chunks.axes(list(range(self.axis)))
+        after = self.array.chunks.axes(list(range(self.axis + self.mask.ndim, self.array.ndim)))
+        return Chunks.join([before, Chunks([list(self.lengths)]), after])
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return _with_axes(self.array.meta, self.array.ndim - self.mask.ndim + 1)
+
+    def block_call(self) -> BlockCall:
+        masked = [one_each(self.axis, np.array(along)) for along in self.blocks]
+        after = range(self.axis + 1, self.ndim)
+        reads = Read(self.array, (*range(self.axis), *masked, *after)), Read(self.mask, tuple(masked))
+        return BlockCall(kernels.select, (*reads, self.axis))
+
+
+def counted(array: ArrayExpr, values: np.ndarray, mask: ArrayExpr, axis: int, place: int) -> ArrayExpr:
+    """As :func:`selected`, for a mask whose values are known."""
+    array, mask, others = _aligned(array, mask, axis, place)
+    counts = values.astype(np.int64)
+    numbers = []
+    for at, sizes in enumerate(mask.chunks.tuples()):
+        lengths = np.array(sizes, np.int64)
+        numbers.append(np.flatnonzero(lengths))
+        counts = np.add.reduceat(counts, (np.cumsum(lengths) - lengths)[numbers[at]], axis=at)
+    found = counts.nonzero()
+    blocks = tuple([tuple(along[at].tolist()) for along, at in zip(numbers, found)])
+    return Counted(array, mask, place, blocks, tuple(counts[found].tolist()))
+
+
+def selected(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int) -> ArrayExpr:
+    """The elements where a mask over axes from ``axis`` on is true, in C order; they are axis ``place`` of the result."""
+    count = mask.ndim
+    array, mask, others = _aligned(array, mask, axis, place)
     meta = _with_axes(array.meta, 1 + len(others))
     return Staged(Selection(array, mask, place), place, count, array.chunks.axes(others), meta)
 
