@@ -9,14 +9,12 @@ from against_numpy import assert_same, check, chunkings, nothing_runs
 import kask
 import kask.array as ka
 from kask.array.base import ArrayBase, as_expr, wrap
-from kask.array.ops.deferring import deferrable
 from kask.array.ops.elementwise import elementwise
 
 S = slice
 CUBE = (np.arange(5 * 4 * 6) * 37 % 101).reshape(5, 4, 6)
 
 
-@deferrable
 def call(func, *args):
     """A ufunc, of NumPy arrays and of Kask's."""
     if any(isinstance(arg, ArrayBase) for arg in args):
@@ -179,3 +177,18 @@ def test_iteration_and_length():
     assert [int(item) for item in y] == CUBE[0, 0][CUBE[0, 0] > 40].tolist()
     with pytest.raises(TypeError, match="0-d"):
         iter(ka.from_array(np.array(1), chunks=()))
+
+
+def test_functions_of_elements_are_lazy():
+    x = ka.from_array(CUBE, chunks=2)
+    with nothing_runs():
+        y = x[above(x, 40)]
+        z = call(np.add, call(np.multiply, y, 2.5), y[::-1])
+        rows = call(np.add, x[above(x[:, 0, 0], 30)], np.arange(6))
+        assert (z.ndim, z.dtype, rows.ndim) == (1, np.float64, 3)
+        assert rows.expr.dims == (None, 4, 6)
+    expected = CUBE[CUBE > 40]
+    np.testing.assert_array_equal(z.compute(), expected * 2.5 + expected[::-1])
+    np.testing.assert_array_equal(rows.compute(), CUBE[CUBE[:, 0, 0] > 30] + np.arange(6))
+    with pytest.raises(ValueError, match="cannot be broadcast together"):
+        call(np.add, y, np.ones(3)).compute()

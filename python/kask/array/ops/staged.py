@@ -253,6 +253,36 @@ class ByValue(Open):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LaterElementwise(Open):
+    """A function of single elements of arrays of which some have no known size yet."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    dtype_: Any
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return getattr(self.func, "__name__", "elementwise").strip("_<>")
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        found: list[int | None] = [1] * self.ndim
+        for array in self.operands:
+            dims = array.dims if isinstance(array, Open) else array.shape  # type: ignore[attr-defined]
+            for axis, length in enumerate(dims, self.ndim - len(dims)):
+                # An unknown length is that of the others, if they have one that is not stretched.
+                found[axis] = length if found[axis] == 1 else found[axis] or (None if length == 1 else length)
+        return tuple(found)
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        from kask.array.ops.elementwise import elementwise
+
+        return elementwise(self.func, *self.args, dtype=self.dtype_, **dict(self.kwargs))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Deferred(Open):
     """A call on arrays of which some are open: it is made when they are closed."""
 
