@@ -182,11 +182,10 @@ def make_deferrable(namespace: dict[str, Any]) -> None:
     for name, value in named:
         if not isinstance(value, types.FunctionType) or not value.__module__.startswith("kask.array.ops."):
             continue
-        home = sys.modules[value.__module__]
-        if hasattr(value, "__wrapped__") or getattr(home, value.__name__, None) is not value:
-            continue
-        namespace[name] = deferrable(value)
-        setattr(home, value.__name__, namespace[name])
+        home = vars(sys.modules[value.__module__])
+        own = value.__name__
+        if not hasattr(value, "__wrapped__") and own in home and home[own] is value:
+            namespace[name] = home[own] = deferrable(value)
 
 
 #: Methods that need to know everything at once.

@@ -137,7 +137,7 @@ class Counted(ArrayExpr):
 
 def counted(array: ArrayExpr, values: np.ndarray, mask: ArrayExpr, axis: int, place: int) -> ArrayExpr:
     """As :func:`selected`, for a mask whose values are known."""
-    array, mask, others = _aligned(array, mask, axis, place)
+    array, mask, _ = _aligned(array, mask, axis, place)
     counts = values.astype(np.int64)
     numbers = []
     for at, sizes in enumerate(mask.chunks.tuples()):
