@@ -195,3 +195,17 @@ def test_too_few_values_for_a_mask_are_told_when_it_is_computed():
     x[greater(x, 50)] = np.ones(3)
     with pytest.raises(ValueError, match="cannot assign 3 input values to the 58 output values where the mask is true"):
         x.compute()
+
+
+def test_what_was_assigned_does_not_change_later():
+    x = ka.from_array(np.zeros((3, 4)), chunks=2)
+    row, mask, places = np.empty(4), np.zeros(4, bool), np.array([0])
+    for at in range(3):
+        row[:] = at + 1
+        mask[:] = [True, True, at == 1, False]
+        places[0] = at
+        x[at] = row
+        x[at, mask] = -1
+        x[places, 3] = row[:1] * 10
+    row[:], mask[:], places[:] = 99, True, 0
+    np.testing.assert_array_equal(x.compute(), [[-1, -1, 1, 10], [-1, -1, -1, 20], [-1, -1, 3, 30]])

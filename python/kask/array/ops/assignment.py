@@ -69,8 +69,9 @@ def _assigned_array(array: Any, index: Any, value: Any) -> Any:
 
 def taken_value(value: Any, dtype: np.dtype) -> Any:
     """A value to assign: an array expression, or one element of this type."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+    if isinstance(value, np.ndarray):
+        # A copy: the user may change the array later, and the assignment has been made.
+        value = value.copy() if value.ndim else value[()]
     if not isinstance(value, bool | int | float | complex | np.generic | str | bytes | None):
         if isinstance(value, tuple) and dtype.names is not None:
             value = np.array(value, dtype)[()]
@@ -201,7 +202,7 @@ def _assigned_by_arrays(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr
     if len(picks.arrays) == 1 and picks.arrays[0][1].dtype.kind == "b":
         axis, mask = picks.arrays[0]
         if lazy or is_for_all(value, array, mask, picks.place):
-            return assigned_by_mask(array, mask if lazy else as_expr(mask), axis, picks.place, value)
+            return assigned_by_mask(array, mask if lazy else as_expr(mask.copy()), axis, picks.place, value)
     if not lazy:
         return _assigned_points(array, picks, value)
     template = tuple([(axis, None if isinstance(index, ArrayExpr) else index) for axis, index in picks.arrays])

@@ -31,6 +31,11 @@ def _target(a: Any, name: str, function: str) -> Any:
     return a
 
 
+def _kept(mask: Any) -> Any:
+    """A mask as it is now, whatever the user does with it later."""
+    return as_array(mask if isinstance(mask, ArrayBase) else np.array(mask))
+
+
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Assign values to an array, where a mask is true.
 
@@ -69,7 +74,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     if where is True:
         dst[...] = src
         return
-    mask = as_array(where)
+    mask = _kept(where)
     if mask.dtype != bool:
         raise TypeError(f"where= must be boolean, not {mask.dtype}")
     value = taken_value(src, dst.dtype)
@@ -163,7 +168,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
     array([  0,   1, -33, -44, -33])
     """
     a = _target(a, "a", "putmask")
-    flags = as_array(mask)
+    flags = _kept(mask)
     if flags.shape != a.shape:
         raise ValueError("putmask: mask and data must be the same size")
     value = taken_value(values, a.dtype)
@@ -175,7 +180,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
             meta = np.empty((0,) * a.ndim, value.dtype)
             value = ByValue(_cycled, (), (value,), args, meta, a.expr.chunks, "putmask")
         else:
-            value = _cycled(np.asarray(values), *args)
+            value = _cycled(np.array(values), *args)
     a.expr = elementwise(put_masked, a.expr, elementwise(kernels.truth, flags.expr, dtype=bool), value, dtype=a.dtype)
 
 
@@ -213,7 +218,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
            [44, 55, 44]])
     """
     arr = _target(arr, "arr", "place")
-    flags = as_array(mask)
+    flags = _kept(mask)
     if flags.shape != arr.shape:
         raise ValueError("place: mask and data must be the same size")
     flags = wrap(elementwise(kernels.truth, flags.expr, dtype=bool))
