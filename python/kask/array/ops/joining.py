@@ -103,7 +103,9 @@ def spread(value: Any, shape: tuple[int, ...], dtype: Any, chunks: Chunks | None
         if isinstance(value, ArrayExpr):
             extra = len(shape) - value.ndim
             along = [
-                value.chunks.axis(at - extra) if at >= extra and value.shape[at - extra] == length else Chunks.whole([length])
+                value.chunks.axis(at - extra)
+                if at >= extra and value.shape[at - extra] == length
+                else Chunks.whole([length])
                 for at, length in enumerate(shape)
             ]
             chunks = Chunks.join(along)
