@@ -14,6 +14,8 @@ A collection has these methods:
     Plain values that identify it.
 ``__kask_describe__() -> list of (key, family, input keys)``
     Its tasks, for ``visualize``.
+``__kask_prepare__(collections, engine)``
+    Optional, static: runs what has to be over before the graphs of several such collections can be told.
 """
 
 from __future__ import annotations
@@ -113,17 +115,33 @@ def _place_for_others() -> Iterator[None]:
 
 
 class Work:
-    """Collections taken out of nested arguments, their graph, and how to put results back."""
+    """Collections taken out of nested arguments, their graph, and how to put results back.
 
-    def __init__(self, args: Sequence[Any], traverse: bool, options: Any) -> None:
+    Without ``target``, which tells the engine, nothing runs, not even what has to be known before the whole graph can be told.
+    """
+
+    def __init__(
+        self, args: Sequence[Any], traverse: bool, options: Any, target: Callable[[], Engine] | None = None
+    ) -> None:
         self.collections: list[Any] = []
         self._positions: dict[int, int] = {}
         self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
         self.builder = engine.GraphBuilder()
         self.outputs: list[list[str | Future]] = []
         with overriding(options):
+            if target is not None:
+                self._prepare(target)
             for collection in self.collections:
                 self.outputs.append(list(collection.__kask_graph__(self.builder)))
+
+    def _prepare(self, target: Callable[[], Engine]) -> None:
+        alike: dict[Any, list[Any]] = {}
+        for collection in self.collections:
+            prepare = getattr(type(collection), "__kask_prepare__", None)
+            if prepare is not None:
+                alike.setdefault(prepare, []).append(collection)
+        for prepare, collections in alike.items():
+            prepare(collections, target())
 
     def _take(self, leaf: Any) -> Any:
         if not is_kask_collection(leaf):
@@ -202,7 +220,7 @@ def compute(
     >>> kask.compute(a, {"twice": [a * 2]}, 5)
     (2, {'twice': [4]}, 5)
     """
-    work = Work(args, traverse, _options_of("compute", kwargs))
+    work = Work(args, traverse, _options_of("compute", kwargs), lambda: engine_for(scheduler))
     if not work.collections:
         return args
     return tuple(work.put_back(run(work, engine_for(scheduler))))
@@ -220,6 +238,12 @@ def run(work: Work, target: Engine) -> list[Any]:
         finish, extra = collection.__kask_postcompute__()
         values.append(finish([next(results) for _ in some], *extra))
     return values
+
+
+def gathered(target: Engine, futures: list[Future]) -> list[Any]:
+    """The results of futures, waited for as those of any computation."""
+    with _place_for_others(), _watched(target, futures):
+        return target.gather(futures)
 
 
 # Context managers made of (engine, futures) that surround every computation: progress bars.
@@ -257,7 +281,7 @@ def persist(
     >>> a.compute()
     3
     """
-    work = Work(args, traverse, _options_of("persist", kwargs))
+    work = Work(args, traverse, _options_of("persist", kwargs), lambda: engine_for(scheduler))
     if not work.collections:
         return args
     futures = work.submit(engine_for(scheduler))

@@ -6,10 +6,13 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 # ruff: noqa: F403
 
 from kask.array.collection import Array as Array
+from kask.array.ops.assignment_functions import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.chunks import *
 from kask.array.ops.creation import *
 from kask.array.ops.indexing import *
+from kask.array.ops.indexing_edits import *
+from kask.array.ops.indexing_places import *
 from kask.array.ops.overlap import *
 from kask.array.ops.products import *
 from kask.array.ops.random import *
@@ -20,3 +23,7 @@ from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
 from kask.array.ops.ufuncs import *
+
+from kask.array.ops.deferring import make_deferrable as _make_deferrable
+
+_make_deferrable(globals())

@@ -37,6 +37,8 @@ class ArrayBase(Methods):
 
     #: The class that users see, set where it is made.
     full: ClassVar[type[ArrayBase]]
+    #: That of arrays whose size is not known yet.
+    unknown: ClassVar[type[ArrayBase]]
 
     expr: Any
 
@@ -109,18 +111,37 @@ class ArrayBase(Methods):
 
     # -- collection protocol
 
+    @staticmethod
+    def __kask_prepare__(arrays: list[ArrayBase], target: Any) -> None:
+        """Run the stages that have to be over before the graphs of these arrays can be told."""
+        from kask.array.ops.staged import close
+
+        close([array.expr for array in arrays], target)
+
     def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
-        (expr,) = rewrite([self.expr])
-        if isinstance(expr, Persisted):
-            return list(expr.futures)
-        Lowering(builder).add([expr])
-        return list(engine.block_names(expr.name, expr.key_grid))
+        exprs = self._ready()
+        Lowering(builder).add([expr for expr in exprs if not isinstance(expr, Persisted)])
+        found: list[str | Future] = []
+        for expr in exprs:
+            is_there = isinstance(expr, Persisted)
+            found.extend(expr.futures if is_there else engine.block_names(expr.name, expr.key_grid))
+        return found
+
+    def _ready(self) -> list[Any]:
+        """The expression that is computed; where a stage has to run before it can be told, the expressions of that stage."""
+        from kask.array.ops.staged import closed_so_far, first_stages
+
+        expr = closed_so_far(self.expr)
+        roots: list[Any] = first_stages(self.expr) if expr is None else [expr]
+        return rewrite(roots)
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
-        return _assembled, (self.expr,)
+        from kask.array.ops.staged import closed_so_far
+
+        return _assembled, (closed_so_far(self.expr),)
 
     def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
-        return _on_futures, (rewrite([self.expr])[0],)
+        return _on_futures, (self._ready()[0],)
 
     def __kask_optimize__(self) -> ArrayBase:
         return wrap(rewrite([self.expr])[0])
@@ -229,7 +250,7 @@ def _on_futures(futures: list[Future], expr: Any) -> ArrayBase:
 
 def wrap(expr: ArrayExpr) -> Any:
     """The array that an expression is of."""
-    return ArrayBase.full(expr)
+    return (ArrayBase.unknown if expr.is_unknown else ArrayBase.full)(expr)
 
 
 def is_array_like(x: Any) -> bool:

@@ -16,6 +16,7 @@ from kask.array.methods.sorting import SortingMethods
 from kask.array.methods.statistics import StatisticsMethods
 from kask.array.methods.storage import StorageMethods
 from kask.array.methods.ufuncs import UfuncsMethods
+from kask.array.ops.deferring import deferring_class
 
 __all__ = ["Array"]
 
@@ -51,4 +52,7 @@ class Array(
     __slots__ = ()
 
 
+UnknownArray = deferring_class(Array)
+
 ArrayBase.full = Array
+ArrayBase.unknown = UnknownArray

@@ -26,6 +26,11 @@ class ArrayExpr(Expr):
     #: Whether making it anew for each reader costs less than keeping it.
     is_cheap: ClassVar[bool] = False
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether its chunks are not known yet: see ``kask.array.ops.staged``."""
+        return False
+
     if TYPE_CHECKING:
         # Not there at run time: dataclasses would take them for defaults of fields.
         @property

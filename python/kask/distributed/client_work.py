@@ -191,7 +191,7 @@ class ClientWork(ClientBase):
         if actors:
             raise NotImplementedError(_NO_ACTORS)
         options = options_for(retries, priority, workers, allow_other_workers, resources)
-        work = Work([collections], traverse or not is_kask_collection(collections), options)
+        work = Work([collections], traverse or not is_kask_collection(collections), options, lambda: self._engine)
         if sync:
             return self._call(lambda: work.put_back(run(work, self._engine))[0])
         futures = [
@@ -240,7 +240,7 @@ class ClientWork(ClientBase):
         if actors:
             raise NotImplementedError(_NO_ACTORS)
         options = options_for(retries, priority, workers, allow_other_workers, resources)
-        work = Work([collections], True, options)
+        work = Work([collections], True, options, lambda: self._engine)
         return work.put_back(persisted(work, work.submit(self._engine)))[0]
 
     def get(

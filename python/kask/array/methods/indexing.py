@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
-from kask.array.base import ArrayBase
+from collections.abc import Iterator
+from typing import Any
+
+from kask.array.base import ArrayBase, wrap
+from kask.array.ops import assignment, assignment_functions, indexing, indexing_edits, indexing_places
+from kask.array.ops.indexing_views import Blocks, PointIndex
+from kask.array.ops.staged import Open
 
 
 class IndexingMethods(ArrayBase):
     """Slices, lists, masks, and assignment."""
 
     __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return wrap(indexing.getitem(self.expr, index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.expr = assignment.setitem(self, index, value).expr
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return (self[place] for place in range(len(self)))
+
+    @property
+    def vindex(self) -> PointIndex:
+        """``x.vindex[rows, :, columns]``: elements at points, whose axes come first in the result, wherever the lists stand.
+
+        Examples
+        --------
+        >>> import numpy as np, kask.array as ka
+        >>> x = ka.from_array(np.arange(12).reshape(3, 4), chunks=2)
+        >>> x.vindex[[0, 2], [1, 3]].compute()
+        array([ 1, 11])
+        """
+        return PointIndex(self)
+
+    @property
+    def blocks(self) -> Blocks:
+        """``x.blocks[i, j]``: the array that some of the blocks make, by their places in the grid of blocks.
+
+        Examples
+        --------
+        >>> import numpy as np, kask.array as ka
+        >>> x = ka.from_array(np.arange(6), chunks=2)
+        >>> x.blocks[[2, 0]].compute()
+        array([4, 5, 0, 1])
+        """
+        return Blocks(self)
+
+    @property
+    def partitions(self) -> Blocks:
+        """The same as ``blocks``."""
+        return Blocks(self)
+
+    def take(self, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
+        """As :func:`kask.array.take`; without an axis, elements of all in a row."""
+        return indexing_edits.take(self, indices, axis, mode)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """As :func:`kask.array.compress`."""
+        return indexing_edits.compress(condition, self, axis)
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """As :func:`kask.array.put`."""
+        assignment_functions.put(self, indices, values, mode)
+
+    def fill(self, value: Any) -> None:
+        """Assign one value to all elements."""
+        self[...] = value
+
+    def nonzero(self) -> tuple[Any, ...]:
+        """As :func:`kask.array.nonzero`."""
+        return indexing_places.nonzero(self)
+
+    def shuffle(self, indexer: list[list[int]], axis: int, chunks: str = "auto") -> Any:
+        """As :func:`kask.array.shuffle`."""
+        return indexing_edits.shuffle(self, indexer, axis, chunks)
+
+    def compute_chunk_sizes(self) -> Any:
+        """The array, when its sizes are known; what has to run to know them runs now, if it has not.
+
+        Sizes are found by themselves when they are needed, so nobody has to call this.
+        """
+        return wrap(self.expr.closed()) if isinstance(self.expr, Open) else self

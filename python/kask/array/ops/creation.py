@@ -78,7 +78,8 @@ class InMemory(ArrayExpr):
 
     @functools.cached_property
     def meta(self) -> Any:
-        return self.array[(slice(0, 0),) * self.array.ndim]
+        # The ellipsis keeps an array without axes an array.
+        return self.array[(..., *(slice(0, 0),) * self.array.ndim)]
 
     def block_call(self) -> BlockCall:
         return BlockCall(_view, (AT, self.chunks, self.array))
@@ -94,4 +95,4 @@ class InMemory(ArrayExpr):
 
 def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
     start, shape = chunks.block_start(position), chunks.block_shape(position)
-    return array[tuple([slice(first, first + length) for first, length in zip(start, shape)])]
+    return array[(..., *[slice(first, first + length) for first, length in zip(start, shape)])]

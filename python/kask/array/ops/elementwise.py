@@ -86,9 +86,11 @@ def meta_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         return func(*stand_ins, **kwargs)
 
 
-def elementwise(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwargs: Any) -> Elementwise:
+def elementwise(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """``func`` of array expressions and constants, block by block. ``dtype`` is the result's, where it is known."""
     arrays = [arg for arg in args if isinstance(arg, ArrayExpr)]
+    if any(array.is_unknown for array in arrays):
+        return _later(func, args, dtype, kwargs)
     ready, chunks = unified(arrays)
     replaced = iter(ready)
     args = tuple([next(replaced) if isinstance(arg, ArrayExpr) else arg for arg in args])
@@ -99,6 +101,15 @@ def elementwise(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwarg
     else:
         meta = np.empty((0,) * chunks.ndim, dtype)
     return Elementwise(func, args, tuple(sorted(kwargs.items())), chunks, meta)
+
+
+def _later(func: Callable[..., Any], args: tuple[Any, ...], dtype: Any, kwargs: dict[str, Any]) -> Any:
+    """The same, when the size of all arrays is known."""
+    from kask.array.ops.staged import LaterElementwise
+
+    ndim = max([arg.ndim for arg in args if isinstance(arg, ArrayExpr)])
+    kind = meta_of(func, args, kwargs).dtype if dtype is None else dtype
+    return LaterElementwise(func, args, tuple(sorted(kwargs.items())), dtype, np.empty((0,) * ndim, kind))
 
 
 @functools.lru_cache(maxsize=1024)

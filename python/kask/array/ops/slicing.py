@@ -1,4 +1,4 @@
-"""Basic slices: every so many elements along each axis."""
+"""Basic slices, and axes in another order, fewer or more of them: what needs no look at the elements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kask.engine import Chunks, Interval
 from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["Slice", "Transpose", "sliced", "transposed"]
+__all__ = ["ExpandDims", "Slice", "Squeeze", "Transpose", "expanded", "sliced", "squeezed", "transposed"]
 
 #: Along one axis: the first element, the step, and how many elements.
 Taken = tuple[int, int, int]
@@ -52,7 +52,7 @@ class Slice(ArrayExpr):
 
     def simplified(self) -> Expr | None:
         array, taken = self.array, self.taken
-        if all(step == 1 and length == whole for (_, step, length), whole in zip(taken, array.shape)):
+        if _is_whole(array, taken):
             return array
         if isinstance(array, Slice):
             return Slice(array.array, tuple(map(_composed, array.taken, taken)))
@@ -84,10 +84,14 @@ def _cut(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
 def sliced(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
     """The array, but for what is not taken."""
     taken = tuple([axis if axis[2] else (0, 1, 0) for axis in taken])
-    whole = all(
-        step == 1 and start == 0 and length == there for (start, step, length), there in zip(taken, array.shape)
-    )
-    return array if whole else Slice(array, taken)
+    return array if _is_whole(array, taken) else Slice(array, taken)
+
+
+def _is_whole(array: ArrayExpr, taken: tuple[Taken, ...]) -> bool:
+    """Whether a slice leaves an array as it is. Slicing drops empty chunks: an array that has some is cut otherwise afterwards."""
+    if any(step != 1 or length != there for (_, step, length), there in zip(taken, array.shape)):
+        return False
+    return array.chunks.slice(list(taken)) == array.chunks
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -120,3 +124,95 @@ class Transpose(ArrayExpr):
 def transposed(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
     """The array with its axes in this order."""
     return array if axes == tuple(range(array.ndim)) else Transpose(array, axes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Squeeze(ArrayExpr):
+    """The array without these axes (ascending), each of which has one element in one chunk."""
+
+    array: Any
+    axes: tuple[int, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        return self.array.chunks.axes(self._kept)
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return _with_axes(self.array.meta, len(self._kept))
+
+    @property
+    def _kept(self) -> list[int]:
+        return [axis for axis in range(self.array.ndim) if axis not in self.axes]
+
+    def block_call(self) -> BlockCall:
+        kept = self._kept
+        reads = tuple([kept.index(axis) if axis in kept else ("fixed", 0) for axis in range(self.array.ndim)])
+        return BlockCall(np.squeeze, (Read(self.array, reads), self.axes))
+
+    def simplified(self) -> Expr | None:
+        if not self.axes:
+            return self.array
+        if isinstance(self.array, ExpandDims) and self.array.axes == self.axes:
+            return self.array.array
+        return None
+
+    def taking(self, taken: tuple[Taken, ...], chunks: Chunks) -> ArrayExpr:
+        """A slice of it, as a slice of the array."""
+        inner = list(taken)
+        for axis in self.axes:
+            inner.insert(axis, (0, 1, 1))
+        return Squeeze(sliced(self.array, tuple(inner)), self.axes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ExpandDims(ArrayExpr):
+    """The array with new axes of one element, which are these axes (ascending) of the result."""
+
+    array: Any
+    axes: tuple[int, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        old = iter(range(self.array.ndim))
+        ndim = self.array.ndim + len(self.axes)
+        one = Chunks.whole([1])
+        return Chunks.join([one if axis in self.axes else self.array.chunks.axis(next(old)) for axis in range(ndim)])
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return _with_axes(self.array.meta, self.array.ndim + len(self.axes))
+
+    def block_call(self) -> BlockCall:
+        reads = tuple([axis for axis in range(self.ndim) if axis not in self.axes])
+        return BlockCall(np.expand_dims, (Read(self.array, reads), self.axes))
+
+    def simplified(self) -> Expr | None:
+        return self.array if not self.axes else None
+
+    def taking(self, taken: tuple[Taken, ...], chunks: Chunks) -> ArrayExpr | None:
+        """A slice of it, as a slice of the array, unless it leaves nothing of a new axis."""
+        if any(taken[axis][2] != 1 for axis in self.axes):
+            return None
+        inner = tuple([one for axis, one in enumerate(taken) if axis not in self.axes])
+        return ExpandDims(sliced(self.array, inner), self.axes)
+
+
+def _with_axes(meta: Any, ndim: int) -> Any:
+    """A meta with another number of axes."""
+    return meta if meta.ndim == ndim else np.empty_like(meta, shape=(0,) * ndim)
+
+
+def squeezed(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
+    """The array without these axes of one element (none negative)."""
+    if not axes:
+        return array
+    for axis in axes:
+        if array.grid[axis] != 1:
+            array = Rechunk(array, array.chunks.replace(axis, [1]))
+    return Squeeze(array, tuple(sorted(axes)))
+
+
+def expanded(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
+    """The array with new axes of one element at these places of the result (none negative)."""
+    return ExpandDims(array, tuple(sorted(axes))) if axes else array

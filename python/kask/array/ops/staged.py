@@ -1,0 +1,312 @@
+"""Arrays whose size, or whose blocks, are not known before a part of the work has been done.
+
+Such an array is an :class:`Open` expression. Nothing has to be known to describe it: what is done with an array of unknown size is
+recorded as a :class:`Deferred` call. When it is computed, or when somebody asks for its shape, it is *closed*: a first stage runs, whose results
+stay where they are, and an expression that knows everything takes the place of the open one. What was closed stays closed, so no
+stage runs twice. There may be stages above stages; all stages of one computation that can run are submitted together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import kask.base
+from kask.array.base import Persisted, _assembled, _Blocks, wrap
+from kask.array.node import ArrayExpr
+from kask.array.ops.rechunk import rechunked
+from kask.engine import Chunks, GraphBuilder, block_names
+from kask.expr import Lowering, rewrite, walk
+from kask.expr.lower import BlockCall, Read
+
+__all__ = ["ByValue", "Deferred", "Open", "Stage", "Staged", "close", "closed_so_far", "first_stages"]
+
+
+class Stage(NamedTuple):
+    """What has to run before an expression is closed."""
+
+    #: Expressions whose blocks are kept where they are made.
+    kept: tuple[ArrayExpr, ...]
+    #: Expressions whose value is brought here.
+    read: tuple[ArrayExpr, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Open(ArrayExpr):
+    """An expression that has to be closed. Subclasses have a field or property ``meta``, which has the true number of axes."""
+
+    @property
+    def known(self) -> Chunks | None:
+        """The chunks, where they are known beforehand."""
+        return None
+
+    @property
+    def chunks(self) -> Chunks:
+        return self.closed().chunks if self.known is None else self.known
+
+    @property
+    def ndim(self) -> int:
+        return self.meta.ndim
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.known is None and closed_so_far(self) is None
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        """Elements along each axis, None where that is not known yet."""
+        return (None,) * self.ndim if self.known is None else self.known.shape
+
+    def stage(self) -> Stage:
+        """What has to run. Operands are closed."""
+        return Stage((), ())
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        """The closed expression. ``kept`` has the futures of each expression's blocks, ``read`` values."""
+        raise NotImplementedError
+
+    def closed(self) -> ArrayExpr:
+        """The closed expression; its stages run if they have not."""
+        found = closed_so_far(self)
+        return close([self], kask.base.engine_for())[0] if found is None else found
+
+    def _is_closed_on(self, target: Any) -> bool:
+        """Whether it is closed, with what was kept on this engine, or any that is still there."""
+        if "_closing" not in self.__dict__:
+            return False
+        engine = self.__dict__["_closing"][0]
+        return not engine.closed and (target is None or engine is target)
+
+
+def close(roots: list[ArrayExpr], target: Any) -> list[ArrayExpr]:
+    """Equal expressions without open ones, after the stages that are needed for that have run on an engine."""
+    while True:
+        found, pending = _substituted(roots, target)
+        if not pending:
+            return found
+        _run(pending, target)
+
+
+def closed_so_far(expr: ArrayExpr) -> ArrayExpr | None:
+    """The expression without open ones, if all stages have run; otherwise None."""
+    found, pending = _substituted([expr], None)
+    return None if pending else found[0]
+
+
+def first_stages(expr: ArrayExpr) -> list[ArrayExpr]:
+    """What would run first to close an expression."""
+    _, pending = _substituted([expr], None)
+    stages = [changed.stage() for _, changed in pending]
+    return [part for stage in stages for part in (*stage.kept, *stage.read)]
+
+
+def _substituted(roots: list[ArrayExpr], target: Any) -> tuple[list[ArrayExpr], list[tuple[Open, Open]]]:
+    """The roots with what is closed put in, and the open expressions whose operands are all closed: as they are, and with
+    those put in."""
+    done: dict[str, Any] = {}
+    waits: set[str] = set()
+    pending: list[tuple[Open, Open]] = []
+    for expr in walk(roots):
+        token = expr.token
+        if isinstance(expr, Open) and expr._is_closed_on(target):
+            # What a stage left may be open itself.
+            engine, left = expr.__dict__["_closing"]
+            ((left,), below) = _substituted([left], target)
+            expr.__dict__["_closing"] = engine, left
+            done[token] = left
+            if below:
+                waits.add(token)
+                pending.extend(below)
+            continue
+        changed: Any = expr.with_operands(lambda operand: done[operand.token])
+        is_blocked = any(operand.token in waits for operand in expr.operands)
+        if isinstance(expr, Open):
+            waits.add(token)
+            if not is_blocked:
+                pending.append((expr, changed))
+        elif is_blocked:
+            waits.add(token)
+        done[token] = changed
+    return [done[root.token] for root in roots], pending
+
+
+def _run(pending: list[tuple[Open, Open]], target: Any) -> None:
+    """Close expressions whose operands are closed: run their stages, all at once."""
+    stages = [changed.stage() for _, changed in pending]
+    parts = [part for stage in stages for part in (*stage.kept, *stage.read)]
+    ready: list[Any] = rewrite(list(parts)) if parts else []
+    futures = _submitted(ready, target)
+    is_read = [flag for stage in stages for flag in [False] * len(stage.kept) + [True] * len(stage.read)]
+    wanted = [future for flag, some in zip(is_read, futures) if flag for future in some]
+    results = iter(kask.base.gathered(target, wanted) if wanted else [])
+    results_of = [[next(results) for _ in some] if flag else [] for flag, some in zip(is_read, futures)]
+    at = 0
+    for (expr, changed), stage in zip(pending, stages):
+        middle, end = at + len(stage.kept), at + len(stage.kept) + len(stage.read)
+        kept = list(zip(ready[at:middle], futures[at:middle]))
+        read = [_assembled(results_of[place], ready[place]) for place in range(middle, end)]
+        finished = changed.finish(kept, read)
+        expr.__dict__["_closing"] = changed.__dict__["_closing"] = (target, finished)
+        at = end
+
+
+def _submitted(exprs: list[Any], target: Any) -> list[list[Any]]:
+    """The futures of the blocks of each expression."""
+    builder = GraphBuilder()
+    Lowering(builder).add([expr for expr in exprs if not isinstance(expr, Persisted)])
+    names = [[] if isinstance(expr, Persisted) else block_names(expr.name, expr.key_grid) for expr in exprs]
+    keys = [name for some in names for name in some]
+    futures = iter(target.submit_graph(builder, keys) if keys else [])
+    return [
+        list(expr.futures) if isinstance(expr, Persisted) else [next(futures) for _ in some]
+        for expr, some in zip(exprs, names)
+    ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Staged(Open):
+    """Blocks that tell their own length along one axis.
+
+    ``blocks`` is an expression with the right grid, of whose chunks nothing else is true. Its axes from ``axis`` on, ``count`` of them,
+    are one axis of the result, in C order; ``others`` are the chunks of the result's other axes.
+    """
+
+    blocks: Any
+    axis: int
+    count: int
+    others: Chunks
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return self.blocks.label
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        sizes: list[int | None] = list(self.others.shape)
+        sizes.insert(self.axis, None)
+        return tuple(sizes)
+
+    def stage(self) -> Stage:
+        return Stage((self.blocks,), (Lengths(self.blocks, self.axis, self.count),))
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        ((blocks, futures),) = kept
+        lengths = Chunks([np.reshape(read[0], -1).tolist()])
+        before = self.others.axes(list(range(self.axis)))
+        after = self.others.axes(list(range(self.axis, self.others.ndim)))
+        return Persisted(blocks.name, Chunks.join([before, lengths, after]), self.meta, _Blocks(futures))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Lengths(ArrayExpr):
+    """The length of each block along an axis that stands for ``count`` axes of the grid."""
+
+    blocks: Any
+    axis: int
+    count: int
+
+    @property
+    def chunks(self) -> Chunks:
+        grid = self.blocks.grid[self.axis : self.axis + self.count]
+        return Chunks.normalize(list(grid), [1] * self.count, 8, 8)
+
+    @property
+    def meta(self) -> Any:
+        return np.empty((0,) * self.count, np.int64)
+
+    def block_call(self) -> BlockCall:
+        last = self.axis + self.count
+        axes = [axis - self.axis if self.axis <= axis < last else ("fixed", 0) for axis in range(len(self.blocks.grid))]
+        return BlockCall(_length, (Read(self.blocks, tuple(axes)), self.axis, self.count))
+
+
+def _length(block: Any, axis: int, count: int) -> np.ndarray:
+    return np.full((1,) * count, block.shape[axis], np.int64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ByValue(Open):
+    """``func(*arrays, *values, *args)``, where ``values`` are brought here, and ``func`` makes an expression."""
+
+    func: Callable[..., ArrayExpr]
+    arrays: tuple[Any, ...]
+    values: tuple[Any, ...]
+    args: tuple[Any, ...]
+    meta: Any
+    #: The chunks, where they do not depend on the values.
+    known: Chunks | None = None
+    label_: str = "getitem"
+
+    @property
+    def label(self) -> str:
+        return self.label_
+
+    def stage(self) -> Stage:
+        return Stage((), self.values)
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        return _cut(self.func(*self.arrays, *[np.asarray(value) for value in read], *self.args), self.known)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LaterElementwise(Open):
+    """A function of single elements of arrays of which some have no known size yet."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    dtype_: Any
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return getattr(self.func, "__name__", "elementwise").strip("_<>")
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        found: list[int | None] = [1] * self.ndim
+        for array in self.operands:
+            dims = array.dims if isinstance(array, Open) else array.shape  # type: ignore[attr-defined]
+            for axis, length in enumerate(dims, self.ndim - len(dims)):
+                # An unknown length is that of the others, if they have one that is not stretched.
+                found[axis] = length if found[axis] == 1 else found[axis] or (None if length == 1 else length)
+        return tuple(found)
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        from kask.array.ops.elementwise import elementwise
+
+        return elementwise(self.func, *self.args, dtype=self.dtype_, **dict(self.kwargs))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Deferred(Open):
+    """A call on arrays of which some are open: it is made when they are closed."""
+
+    call: Any
+    arrays: tuple[Any, ...]
+    #: Which of the arrays that the call gives, if it gives a list or tuple.
+    item: int | None
+    dims_: tuple[int | None, ...]
+    meta: Any
+    known: Chunks | None = None
+
+    @property
+    def label(self) -> str:
+        return self.call.label
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        return self.dims_
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        result = self.call([wrap(array) for array in self.arrays])
+        return _cut((result if self.item is None else result[self.item]).expr, self.known)
+
+
+def _cut(found: ArrayExpr, known: Chunks | None) -> ArrayExpr:
+    """What was found, cut as was said beforehand."""
+    return found if known is None else rechunked(found, known)
