@@ -47,7 +47,7 @@ class Rechunk(ArrayExpr):
             [Interval(self.array.chunks.axis(axis), self.chunks.axis(axis)) for axis in range(self.ndim)]
         )
         axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
-        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals))
+        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def lower(self, lowering: Lowering) -> None:
         outputs = math.prod(self.grid)

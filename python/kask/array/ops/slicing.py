@@ -50,7 +50,7 @@ class Slice(ArrayExpr):
         if 0 in self.shape:
             return BlockCall(_nothing, (AT, self.chunks, self.meta))
         axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
-        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals))
+        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def simplified(self) -> Expr | None:
         array, taken = self.array, self.taken
