@@ -1,0 +1,5 @@
+"""``kask.array.overlap``: blocks that see the edges of their neighbours."""
+
+from kask.array.ops.overlap import map_overlap, overlap, trim_internal, trim_overlap
+
+__all__ = ["map_overlap", "overlap", "trim_internal", "trim_overlap"]
