@@ -7,21 +7,27 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["mean_of_sum", "median", "odd_reflection", "pad_lines", "ramp"]
+__all__ = ["is_level", "mean_of_sum", "median", "odd_reflection", "pad_lines", "ramp"]
 
 
-def ramp(index: np.ndarray, edge: Any, end: Any, width: int, dtype: np.dtype) -> Any:
-    """From an end value towards the edge of the array in equal steps; ``index`` counts from the end value."""
-    edge, start = np.asanyarray(edge) * 1.0, np.asanyarray(end) * 1.0
-    delta = edge - start
-    step = delta / width
-    if np.any(step == 0):
-        values = index / width * delta + start
-    else:
-        values = index * step + start
+def ramp(index: np.ndarray, edge: Any, end: Any, is_level: Any, width: int, dtype: np.dtype) -> Any:
+    """From an end value towards the edge of the array in equal steps; ``index`` counts from the end value. NumPy computes otherwise
+    where some step of all is 0, which ``is_level`` says."""
+    delta, start = _rise(edge, end)
+    values = index / width * delta + start if is_level.all() else index * (delta / width) + start
     if dtype.kind in "iu":
         values = np.floor(values)
     return values.astype(dtype)
+
+
+def is_level(edge: Any, end: Any, width: int) -> Any:
+    """Where the step of a ramp is 0."""
+    return _rise(edge, end)[0] / width == 0
+
+
+def _rise(edge: Any, end: Any) -> tuple[Any, Any]:
+    start = np.asanyarray(end) * 1.0
+    return np.asanyarray(edge) * 1.0 - start, start
 
 
 def odd_reflection(mirrored: Any, first: Any, last: Any, run: int) -> Any:

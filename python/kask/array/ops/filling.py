@@ -163,7 +163,7 @@ def full(
     meta = meta if like is None else _like(like)
     if not isinstance(value, ArrayExpr) and value.ndim == 0:
         return filled(shape, np.array(fill_value, dtype=dtype)[()], dtype, chunks, order, meta)
-    wide = broadcast(as_expr(value), shape, normalized(chunks, shape, dtype))
+    wide = broadcast(value if isinstance(value, ArrayExpr) else as_expr(value), shape, normalized(chunks, shape, dtype))
     return wrap(elementwise(fill_from, wide, dtype, dtype=dtype))
 
 

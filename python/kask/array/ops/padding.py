@@ -188,7 +188,9 @@ def _side(expr: ArrayExpr, axis: int, width: int, side: int, mode: str, end: Any
     if mode == "linear_ramp":
         line = Chunks.whole([width if place == axis else 1 for place in range(expr.ndim)])
         index = indexed(_along, (axis, width, side), line, np.intp, "ramp")
-        return elementwise(kernels.ramp, index, edge, end, width, expr.dtype, dtype=expr.dtype)
+        level = elementwise(kernels.is_level, edge, end, width, dtype=bool)
+        any_level = _tree(level, tuple(range(expr.ndim)), np.any, np.logical_or, bool, "is_level")
+        return elementwise(kernels.ramp, index, edge, end, any_level, width, expr.dtype, dtype=expr.dtype)
     count = length if end is None else min(end, length)
     source = expr if count == length else part(expr, axis, 0 if side == 0 else length - count, count)
     return broadcast(_statistic(source, axis, mode), shape, chunks)
@@ -211,6 +213,12 @@ def _as_it_is(partial: Any) -> Any:
     return partial
 
 
+def _tree(source: ArrayExpr, axes: tuple[int, ...], func: Any, join: Any, dtype: Any, label: str) -> ArrayExpr:
+    """A reduction that keeps the axes as axes of one element."""
+    part_of, join_all = functools.partial(_part, func=func), functools.partial(_of_parts, func=join)
+    return reduced(source, part_of, join_all, _as_it_is, axes, dtype, keepdims=True, label=label)
+
+
 def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:
     """One element of the axis: the maximum, minimum, mean or median of it."""
     dtype = source.dtype
@@ -227,16 +235,7 @@ def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:
     source = rechunked(source, source.chunks.replace(axis, sizes))
     func, join = {"maximum": (np.max, np.maximum), "minimum": (np.min, np.minimum), "mean": (np.sum, np.add)}[mode]
     kind = dtype if mode != "mean" else np.sum(np.ones(1, dtype)).dtype
-    found = reduced(
-        source,
-        functools.partial(_part, func=func),
-        functools.partial(_of_parts, func=join),
-        _as_it_is,
-        (axis,),
-        kind,
-        keepdims=True,
-        label=mode,
-    )
+    found = _tree(source, (axis,), func, join, kind, mode)
     if mode != "mean":
         return found
     return elementwise(kernels.mean_of_sum, found, source.shape[axis], dtype, dtype=dtype)
