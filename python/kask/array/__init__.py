@@ -6,7 +6,7 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 # ruff: noqa: F403
 
 from kask.array.collection import Array
-from kask.array import lib, overlap
+from kask.array import lib, overlap, random
 from kask.array.ops.axes import *
 from kask.array.ops.chunks import *
 from kask.array.ops.blockwise import *
