@@ -76,7 +76,9 @@ def test_several_arrays() -> None:
 
 def test_without_trimming() -> None:
     x = ka.from_array(LINE, chunks=5)
-    found = ka.map_overlap(lambda block: block[:-2] + block[2:], x, depth=1, boundary="periodic", trim=False, chunks=x.chunks)
+    found = ka.map_overlap(
+        lambda block: block[:-2] + block[2:], x, depth=1, boundary="periodic", trim=False, chunks=x.chunks
+    )
     assert_same(found, np.roll(LINE, 1) + np.roll(LINE, -1))
     wide = ka.map_overlap(lambda block: block, x, depth=2, boundary=0, trim=False)
     assert wide.chunks == ((9, 9, 9, 6),)

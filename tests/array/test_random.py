@@ -95,7 +95,9 @@ def test_any_chunks(shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(drawn("normal", shape, chunks), whole)
 
 
-@pytest.mark.parametrize("taken", [((5, 1, 100), (0, 1, 150)), ((299, -1, 300), (3, 7, 20)), ((250, -50, 5), (140, -3, 40))])
+@pytest.mark.parametrize(
+    "taken", [((5, 1, 100), (0, 1, 150)), ((299, -1, 300), (3, 7, 20)), ((250, -50, 5), (140, -3, 40))]
+)
 def test_slices_are_drawn_directly(taken: Any) -> None:
     x = ka.random.default_rng(1).gamma(2.0, size=(300, 150), chunks=(70, 40))
     whole = x.compute()
@@ -201,7 +203,9 @@ def test_vectors() -> None:
 def test_choice() -> None:
     names = np.array(["a", "b", "c"])
     for population in (names, ka.from_array(names, chunks=2)):
-        one, two = (ka.random.default_rng(1).choice(population, 3_000, p=[0.1, 0.2, 0.7], chunks=c) for c in (3_000, 70))
+        one, two = (
+            ka.random.default_rng(1).choice(population, 3_000, p=[0.1, 0.2, 0.7], chunks=c) for c in (3_000, 70)
+        )
         np.testing.assert_array_equal(one.compute(), two.compute())
         assert one.dtype == names.dtype
         np.testing.assert_allclose(np.mean(one.compute() == "c"), 0.7, atol=0.05)

@@ -201,7 +201,7 @@ def test_slices_go_into_what_is_put_together(step: int) -> None:
     whole = ka.concatenate([ka.from_array(p, chunks=2) for p in parts])
     expected = np.concatenate(parts)
     for start in range(17):
-        for length in range(0, 17):
+        for length in range(17):
             last = start + step * (length - 1)
             if length and 0 <= last < 17:
                 taken = Slice(whole.expr, ((start, step, length),))

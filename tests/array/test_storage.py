@@ -133,7 +133,9 @@ def test_blocks_as_delayed_values() -> None:
         with nothing_runs():
             blocks = ka.concatenate([x, x], 1).to_delayed()
         assert blocks.shape == (len(cut[0]), 2 * len(cut[1]))
-        np.testing.assert_array_equal(np.block(list(map(list, kask.compute(*map(list, blocks))))), np.hstack([MATRIX, MATRIX]))
+        np.testing.assert_array_equal(
+            np.block(list(map(list, kask.compute(*map(list, blocks))))), np.hstack([MATRIX, MATRIX])
+        )
     assert ka.ones(()).to_delayed()[()].compute() == 1
 
 

@@ -5,14 +5,17 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
-from kask.array.collection import Array
-from kask.array import lib, overlap, random
+from kask.array import lib as lib
+from kask.array import overlap as overlap
+from kask.array import random as random
+from kask.array.collection import Array as Array
 from kask.array.ops.axes import *
-from kask.array.ops.chunks import *
 from kask.array.ops.blockwise import *
+from kask.array.ops.chunks import *
 from kask.array.ops.filling import *
 from kask.array.ops.indexing import *
 from kask.array.ops.joining import *
+from kask.array.ops.map_overlap import *
 from kask.array.ops.matrices import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *

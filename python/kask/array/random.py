@@ -155,7 +155,9 @@ class Generator:
     def shuffle(self, x: Any, axis: int = 0) -> None:
         """Makes of a lazy array, in place, its :meth:`permutation`."""
         if not isinstance(x, ArrayBase):
-            raise TypeError(f"shuffle() changes one of Kask's arrays in place, got {type(x).__name__}; use permutation()")
+            raise TypeError(
+                f"shuffle() changes one of Kask's arrays in place, got {type(x).__name__}; use permutation()"
+            )
         x.expr = self.permutation(x, axis).expr
 
     def bytes(self, length: int) -> bytes:
@@ -334,4 +336,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_FUNCTIONS})
 
 
-__all__ = ["Generator", "RandomState", "default_rng", "seed", *_FUNCTIONS]  # noqa: PLE0604
+__all__ = ["Generator", "RandomState", "default_rng", "seed", *_FUNCTIONS]

@@ -74,7 +74,7 @@ def _segments(start: int, step: int, length: int, side: int) -> list[tuple[int, 
     tiles = places // side
     cuts = [0, *(np.flatnonzero(np.diff(tiles)) + 1).tolist(), length]
     found = []
-    for low, high in zip(cuts[:-1], cuts[1:]):
+    for low, high in itertools.pairwise(cuts):
         tile = int(tiles[low])
         first, last = int(places[low]) - tile * side, int(places[high - 1]) - tile * side
         stop: int | None = last + (1 if step > 0 else -1)
@@ -112,7 +112,9 @@ def draw_block(
             here = min(side, length - tile * side)
             tile_shape.append(here)
             # The furthest element that is needed; what is behind it need not be drawn.
-            furthest = max(taken.start, (here if taken.stop is None else taken.stop) - 1) if taken.step > 0 else taken.start
+            furthest = (
+                max(taken.start, (here if taken.stop is None else taken.stop) - 1) if taken.step > 0 else taken.start
+            )
             last = last * here + furthest
         drawn = np.asarray(draw(streams.at(number), last + 1))
         tile_values = np.empty((math.prod(tile_shape), *extra), dtype)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kask.array.kernels.regions import gather_region
 
-__all__ = ["Coarsen", "only", "repeat_block", "stretch", "view_block", "with_axes", "without_axes", "windows"]
+__all__ = ["Coarsen", "only", "repeat_block", "stretch", "view_block", "windows", "with_axes", "without_axes"]
 
 
 def with_axes(block: Any, axes: tuple[int, ...]) -> Any:

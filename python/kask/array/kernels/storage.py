@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MemmapFile", "NpyStack", "Source", "Target", "load_again", "read_block", "resolve", "save_npy", "write_block"]
+__all__ = [
+    "MemmapFile",
+    "NpyStack",
+    "Source",
+    "Target",
+    "load_again",
+    "read_block",
+    "resolve",
+    "save_npy",
+    "write_block",
+]
 
 _LOCKS: dict[str, threading.Lock] = {}
 _LOCKS_LOCK = threading.Lock()
@@ -39,7 +49,12 @@ class Source:
             (first + step * (length - 1), -step, length) if step < 0 and length else (first, step, length)
             for first, step, length in places
         ]
-        index = tuple([slice(first, first + step * (length - 1) + 1 if length else first, step) for first, step, length in forward])
+        index = tuple(
+            [
+                slice(first, first + step * (length - 1) + 1 if length else first, step)
+                for first, step, length in forward
+            ]
+        )
         array = self.array.open() if hasattr(self.array, "open_again") else self.array
         with _locked(self.lock, self.token):
             found = array[index] if self.getitem is None else self.getitem(array, index)

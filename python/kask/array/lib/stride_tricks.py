@@ -57,5 +57,7 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, automatic_r
     for place, size in zip(axes, window):
         room[place] -= size - 1
         if room[place] < 1:
-            raise ValueError(f"window_shape={window_shape} is larger than the array of shape {x.shape} along axis {place}")
+            raise ValueError(
+                f"window_shape={window_shape} is larger than the array of shape {x.shape} along axis {place}"
+            )
     return wrap(windowed(x.expr, window, axes, automatic_rechunk))

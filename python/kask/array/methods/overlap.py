@@ -17,6 +17,6 @@ class OverlapMethods(ArrayBase):
         self, func: Callable[..., Any], depth: Any, boundary: Any = None, trim: bool = True, **kwargs: Any
     ) -> Any:
         """See :func:`kask.array.map_overlap`."""
-        from kask.array.ops.overlap import map_overlap
+        from kask.array.ops.map_overlap import map_overlap
 
         return map_overlap(func, self, depth=depth, boundary=boundary, trim=trim, **kwargs)

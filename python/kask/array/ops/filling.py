@@ -66,7 +66,14 @@ def _like(like: Any) -> Any:
 
 
 def ones(
-    shape: Any, dtype: Any = None, order: str = "C", *, chunks: Any = "auto", name: Any = None, meta: Any = None, like: Any = None
+    shape: Any,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    chunks: Any = "auto",
+    name: Any = None,
+    meta: Any = None,
+    like: Any = None,
 ) -> Any:
     """An array of ones.
 
@@ -97,7 +104,14 @@ def ones(
 
 
 def zeros(
-    shape: Any, dtype: Any = None, order: str = "C", *, chunks: Any = "auto", name: Any = None, meta: Any = None, like: Any = None
+    shape: Any,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    chunks: Any = "auto",
+    name: Any = None,
+    meta: Any = None,
+    like: Any = None,
 ) -> Any:
     """An array of zeros; parameters as for :func:`ones`.
 
@@ -112,7 +126,14 @@ def zeros(
 
 
 def empty(
-    shape: Any, dtype: Any = None, order: str = "C", *, chunks: Any = "auto", name: Any = None, meta: Any = None, like: Any = None
+    shape: Any,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    chunks: Any = "auto",
+    name: Any = None,
+    meta: Any = None,
+    like: Any = None,
 ) -> Any:
     """An array of any values, which are zeros; parameters as for :func:`ones`.
 
@@ -177,7 +198,14 @@ def _filled_like(a: Any, value: Any, dtype: Any, order: Any, chunks: Any, shape:
 
 
 def ones_like(
-    a: Any, dtype: Any = None, order: str = "C", chunks: Any = None, name: Any = None, shape: Any = None, *, subok: bool = True
+    a: Any,
+    dtype: Any = None,
+    order: str = "C",
+    chunks: Any = None,
+    name: Any = None,
+    shape: Any = None,
+    *,
+    subok: bool = True,
 ) -> Any:
     """An array of ones with the shape, type and chunks of another, as far as nothing else is asked for.
 
@@ -191,7 +219,14 @@ def ones_like(
 
 
 def zeros_like(
-    a: Any, dtype: Any = None, order: str = "C", chunks: Any = None, name: Any = None, shape: Any = None, *, subok: bool = True
+    a: Any,
+    dtype: Any = None,
+    order: str = "C",
+    chunks: Any = None,
+    name: Any = None,
+    shape: Any = None,
+    *,
+    subok: bool = True,
 ) -> Any:
     """An array of zeros with the shape, type and chunks of another, as far as nothing else is asked for.
 
@@ -205,7 +240,14 @@ def zeros_like(
 
 
 def empty_like(
-    a: Any, dtype: Any = None, order: str = "C", chunks: Any = None, name: Any = None, shape: Any = None, *, subok: bool = True
+    a: Any,
+    dtype: Any = None,
+    order: str = "C",
+    chunks: Any = None,
+    name: Any = None,
+    shape: Any = None,
+    *,
+    subok: bool = True,
 ) -> Any:
     """An array of any values with the shape, type and chunks of another, as far as nothing else is asked for.
 

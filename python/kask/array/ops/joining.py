@@ -120,9 +120,10 @@ def iter_rows(x: Any) -> list[Any]:
 
 def _alike(arrays: list[ArrayExpr], dtype: Any, casting: str) -> list[ArrayExpr]:
     """Arrays of the type that they have together, or of the one that is asked for."""
+    kind: Any = casting
     common = np.result_type(*[array.dtype for array in arrays]) if dtype is None else np.dtype(dtype)
     for array in arrays:
-        if not np.can_cast(array.dtype, common, casting):
+        if not np.can_cast(array.dtype, common, kind):
             raise TypeError(f"an array of {array.dtype} cannot be cast to {common} with casting={casting!r}")
     return [cast(array, common) for array in arrays]
 
@@ -221,9 +222,7 @@ def stack(
     return wrap(concatenated([expanded(array, (axis,)) for array in arrays], axis))
 
 
-def vstack(
-    tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind"
-) -> Any:
+def vstack(tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays put together along the first axis; those of one axis are rows.
 
     Examples
@@ -238,9 +237,7 @@ def vstack(
     return concatenate(rows, 0, dtype=dtype, casting=casting)
 
 
-def hstack(
-    tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind"
-) -> Any:
+def hstack(tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays put together along the second axis; those of one axis along that.
 
     Examples

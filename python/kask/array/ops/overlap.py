@@ -1,24 +1,22 @@
-"""Functions of blocks that see the edges of their neighbours: ``map_overlap``, ``overlap``, ``trim_overlap``."""
+"""Blocks with the edges of their neighbours, and without them again: ``overlap``, ``trim_overlap``."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.base import as_array, wrap
 from kask.array.kernels.overlap import EqualMargins, Margins, gather_margins, trim
-from kask.array.node import ArrayExpr, empty_meta
-from kask.array.ops.elementwise import unified
+from kask.array.node import ArrayExpr
 from kask.array.ops.padding import pad
 from kask.engine import Chunks, Interval
 from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["map_overlap", "trim_overlap"]
+__all__ = ["trim_overlap"]
 
 #: What a boundary is called here, and which mode of ``pad`` it is.
 _MODES = {"periodic": "wrap", "reflect": "symmetric", "nearest": "edge"}
@@ -108,56 +106,7 @@ class Trimmed(ArrayExpr):
         return BlockCall(trim, (Read(self.array, tuple(range(self.ndim))), AT, self.margins))
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class OverlapCall(ArrayExpr):
-    """A user's function of the blocks of arrays with equal grids; ``axes`` are the output's axes that each axis of the largest array
-    became, -1 where it was dropped."""
-
-    arrays: tuple[Any, ...]
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    axes: tuple[int, ...]
-    chunks: Chunks
-    meta: Any
-    wants_position: bool
-
-    @property
-    def label(self) -> str:
-        return getattr(self.func, "__name__", "map_overlap").strip("_<>") or "map_overlap"
-
-    def block_call(self) -> BlockCall:
-        reads = iter([_right_read(array, self.axes) for array in self.arrays])
-        args = tuple([next(reads) if arg is _ARRAY else arg for arg in self.args])
-        if self.wants_position:
-            return BlockCall(_with_block_id, (self.func, self.kwargs, AT, *args))
-        return BlockCall(self.func, args, self.kwargs)
-
-
-class _Array:
-    """The place of an array among the arguments."""
-
-    def __kask_tokenize__(self) -> Any:
-        return "array"
-
-
-_ARRAY = _Array()
-
-
-def _right_read(array: ArrayExpr, axes: tuple[int, ...]) -> Read:
-    skipped = len(axes) - array.ndim
-    reads = [
-        ("fixed", 0) if axes[skipped + axis] < 0 or blocks == 1 else axes[skipped + axis]
-        for axis, blocks in enumerate(array.grid)
-    ]
-    return Read(array, tuple(reads))
-
-
-def _with_block_id(func: Callable[..., Any], kwargs: dict[str, Any], position: tuple[int, ...], *args: Any) -> Any:
-    return func(*args, block_id=position, **kwargs)
-
-
-def _depths(depth: Any, ndim: int) -> tuple[Depth, ...]:
+def depths_of(depth: Any, ndim: int) -> tuple[Depth, ...]:
     """What is read before and after a block along each axis."""
     if depth is None:
         depth = 0
@@ -179,7 +128,7 @@ def _depths(depth: Any, ndim: int) -> tuple[Depth, ...]:
     return tuple(found)
 
 
-def _boundaries(boundary: Any, ndim: int) -> tuple[Any, ...]:
+def boundaries_of(boundary: Any, ndim: int) -> tuple[Any, ...]:
     """What is beyond the array along each axis: None for nothing."""
     if isinstance(boundary, Mapping):
         given = {np.lib.array_utils.normalize_axis_index(axis, ndim): value for axis, value in boundary.items()}
@@ -232,7 +181,7 @@ def overlap(x: Any, depth: Any, boundary: Any = None, *, allow_rechunk: bool = T
     array([5, 0, 1, 2, 3, 2, 3, 4, 5, 0])
     """
     x = as_array(x)
-    return wrap(overlapped(x.expr, _depths(depth, x.ndim), _boundaries(boundary, x.ndim)))
+    return wrap(overlapped(x.expr, depths_of(depth, x.ndim), boundaries_of(boundary, x.ndim)))
 
 
 def trim_internal(x: Any, axes: Any, boundary: Any = None) -> Any:
@@ -254,7 +203,7 @@ def trim_internal(x: Any, axes: Any, boundary: Any = None) -> Any:
     array([1, 4])
     """
     x = as_array(x)
-    depth, boundaries = _depths(axes, x.ndim), _boundaries(boundary, x.ndim)
+    depth, boundaries = depths_of(axes, x.ndim), boundaries_of(boundary, x.ndim)
     margins = tuple(
         [
             EqualMargins(*width, blocks, kind is None) if any(width) else None
@@ -282,186 +231,3 @@ def trim_overlap(x: Any, depth: Any, boundary: Any = None) -> Any:
     array([0, 1, 2, 3, 4, 5])
     """
     return trim_internal(x, depth, boundary)
-
-
-def _for_each(value: Any, count: int, what: str) -> list[Any]:
-    """One value for each array; a list has them already."""
-    if isinstance(value, list):
-        if len(value) != count:
-            raise ValueError(f"{what} is a list of {len(value)}, but there are {count} arrays")
-        return value
-    return [value] * count
-
-
-def map_overlap(
-    func: Callable[..., Any],
-    *args: Any,
-    depth: Any = None,
-    boundary: Any = None,
-    trim: bool = True,
-    align_arrays: bool = True,
-    allow_rechunk: bool = True,
-    name: str | None = None,
-    token: str | None = None,
-    dtype: Any = None,
-    meta: Any = None,
-    chunks: Any = None,
-    drop_axis: Any = None,
-    new_axis: Any = None,
-    enforce_ndim: bool = False,
-    **kwargs: Any,
-) -> Any:
-    """A function of blocks that see the edges of their neighbours.
-
-    Parameters
-    ----------
-    func : callable
-        Called with a block of each array, larger by what is read beside it, and with ``block_id=`` if it has such a parameter.
-    *args : array or object
-        Arrays, whose axes are lined up at the right, and other arguments, which are passed on.
-    depth : int, tuple, dict or list of these
-        Elements that are read beside a block along all axes or each of them; a pair says how many before and after. A list has
-        one for each array. It may be larger than blocks are.
-    boundary : str, number, tuple, dict or list of these, optional
-        What is beyond the array: ``"periodic"``, ``"reflect"`` (the edge is repeated), ``"nearest"``, a number, or ``"none"``.
-    trim : bool
-        Whether what was read beside the block is taken off the result, which then must be as large as the argument.
-    align_arrays : bool
-        Whether arrays are cut alike first. Otherwise they must have as many blocks.
-    allow_rechunk : bool
-        Accepted; no block has to be as large as the depth.
-    name, token : str, optional
-        Accepted; names are made of the content.
-    dtype, meta : optional
-        The type of the result, or an array of its kind; otherwise ``func`` is tried on small arrays.
-    chunks : tuple, optional
-        The chunks of the result before trimming, where they are others.
-    drop_axis, new_axis : int or tuple of int, optional
-        Axes that the result has no more, which must be one block, or has besides.
-    enforce_ndim : bool
-        Accepted.
-    **kwargs
-        Passed on to the function.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> x = ka.arange(6, chunks=3)
-    >>> ka.map_overlap(lambda b: b[:-2] + b[2:], x, depth=1, boundary="nearest", trim=False, chunks=x.chunks).compute()
-    array([1, 2, 4, 6, 8, 9])
-    """
-    if isinstance(func, ArrayBase) and args and callable(args[0]):
-        # The order that the method has.
-        func, args = args[0], (func, *args[1:])
-    if not callable(func):
-        raise TypeError(f"map_overlap() needs a function, got {func!r}")
-    given = [as_array(arg).expr for arg in args if isinstance(arg, ArrayBase | np.ndarray)]
-    if not given:
-        raise TypeError("map_overlap() needs an array at least")
-    depths = [_depths(d, array.ndim) for d, array in zip(_for_each(depth, len(given), "depth"), given)]
-    bounds = [_boundaries(b, array.ndim) for b, array in zip(_for_each(boundary, len(given), "boundary"), given)]
-    given = _cut_alike(given, align_arrays)
-    wide = [overlapped(array, d, b) for array, d, b in zip(given, depths, bounds)]
-    largest = max(wide, key=lambda array: array.ndim)
-    rest = tuple([_ARRAY if isinstance(arg, ArrayBase | np.ndarray) else arg for arg in args])
-    kept, added = _changed_axes(largest, drop_axis, new_axis)
-    axes = tuple([kept.index(axis) if axis in kept else -1 for axis in range(largest.ndim)])
-    places = [place for place in range(len(kept) + len(added)) if place not in added]
-    axes = tuple([places[axis] if axis >= 0 else -1 for axis in axes])
-    wants_position = _takes(func, "block_id")
-    sample = _sample(func, rest, wide, kwargs, dtype, meta, len(kept) + len(added), wants_position)
-    cut = _result_chunks(chunks, largest.chunks, kept, added, sample)
-    call = OverlapCall(
-        tuple(wide), func, rest, kwargs, axes, cut, empty_meta(sample.dtype, cut.ndim, sample), wants_position
-    )
-    if not trim:
-        return wrap(call)
-    margins: list[Any] = [None] * cut.ndim
-    for axis, place in enumerate(axes):
-        if place >= 0:
-            margins[place] = largest.margins[axis]
-    return wrap(Trimmed(call, tuple(margins)))
-
-
-def _cut_alike(arrays: list[ArrayExpr], align: bool) -> list[ArrayExpr]:
-    if len(arrays) == 1:
-        return arrays
-    if align:
-        return unified(arrays)[0]
-    grid = max((array.grid for array in arrays), key=len)
-    for array in arrays:
-        if any(ours not in (1, theirs) for ours, theirs in zip(array.grid[::-1], grid[::-1])):
-            raise ValueError(f"align_arrays=False, but arrays have grids of {array.grid} and {grid} blocks")
-    return arrays
-
-
-def _changed_axes(array: ArrayExpr, drop_axis: Any, new_axis: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes that stay, and the places of new ones."""
-    normal = np.lib.array_utils.normalize_axis_tuple
-    dropped = () if drop_axis is None or drop_axis == [] else normal(drop_axis, array.ndim)
-    for axis in dropped:
-        if array.grid[axis] != 1:
-            raise ValueError(f"drop_axis={drop_axis}, but axis {axis} has {array.grid[axis]} blocks; rechunk it to one")
-    kept = tuple([axis for axis in range(array.ndim) if axis not in dropped])
-    if new_axis is None or new_axis == []:
-        return kept, ()
-    many = tuple(new_axis) if isinstance(new_axis, tuple | list) else (new_axis,)
-    return kept, normal(many, len(kept) + len(many))
-
-
-def _result_chunks(
-    chunks: Any, theirs: Chunks, kept: tuple[int, ...], added: tuple[int, ...], sample: Any
-) -> Chunks:
-    """How the results of the function are cut: as its largest argument, or as is said."""
-    ndim = len(kept) + len(added)
-    if chunks is not None:
-        specs = list(chunks) if isinstance(chunks, tuple | list) else [chunks]
-        if len(specs) != ndim:
-            raise ValueError(f"chunks={chunks!r} are for {len(specs)} axes, but the result has {ndim}")
-    remaining = list(kept)
-    along = []
-    for axis in range(ndim):
-        own = None if axis in added else theirs.axis(remaining.pop(0))
-        blocks = 1 if own is None else own.grid[0]
-        if chunks is not None:
-            sizes = specs[axis] if isinstance(specs[axis], tuple | list) else (specs[axis],) * blocks
-            if len(sizes) != blocks:
-                raise ValueError(f"chunks={chunks!r} has {len(sizes)} chunks for axis {axis}, which has {blocks} blocks")
-            along.append(Chunks([list(sizes)]))
-        else:
-            along.append(Chunks.whole([sample.shape[axis] if sample.ndim == ndim else 1]) if own is None else own)
-    return Chunks.join(along)
-
-
-def _takes(func: Any, keyword: str) -> bool:
-    try:
-        return keyword in inspect.signature(func).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _sample(
-    func: Any, args: tuple[Any, ...], arrays: list[Any], kwargs: Any, dtype: Any, meta: Any, ndim: int, wants: bool
-) -> Any:
-    """A small result: of the kind that is said, or what the function makes of small arguments."""
-    if meta is not None:
-        return meta if dtype is None else meta.astype(dtype)
-    if dtype is not None:
-        return np.empty((1,) * ndim, dtype)
-    more = {**kwargs, "block_id": (0,) * ndim} if wants else kwargs
-    failed: Exception | None = None
-    for least in (1, 0):
-        small = iter(
-            [
-                np.ones_like(array.meta, shape=tuple([least * (sum(depth) + 1) for depth in array.depth]))
-                for array in arrays
-            ]
-        )
-        try:
-            with np.errstate(all="ignore"):
-                return np.asanyarray(func(*[next(small) if arg is _ARRAY else arg for arg in args], **more))
-        except Exception as error:  # noqa: BLE001
-            failed = error
-    raise ValueError(
-        f"what {getattr(func, '__name__', func)!r} gives could not be found with small arrays ({failed}); give dtype= or meta="
-    ) from failed

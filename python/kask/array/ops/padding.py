@@ -70,11 +70,15 @@ def _as_pairs(value: Any, ndim: int, what: str, *, whole: bool = False) -> list[
         array = np.asarray(value)
         if whole:
             array = np.round(array).astype(np.intp, copy=False)
-        return [tuple(pair) for pair in np.broadcast_to(array, (ndim, 2)).tolist()] if whole else [
-            tuple(pair) for pair in np.broadcast_to(array, (ndim, 2))
-        ]
+        return (
+            [tuple(pair) for pair in np.broadcast_to(array, (ndim, 2)).tolist()]
+            if whole
+            else [tuple(pair) for pair in np.broadcast_to(array, (ndim, 2))]
+        )
     except (TypeError, ValueError):
-        raise ValueError(f"{what}={value!r} does not fit an array of {ndim} axes; give a value, a pair, or a pair for each") from None
+        raise ValueError(
+            f"{what}={value!r} does not fit an array of {ndim} axes; give a value, a pair, or a pair for each"
+        ) from None
 
 
 def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
@@ -131,7 +135,9 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     if mode not in ("constant", "empty") and 0 in expr.shape:
         for axis, (length, width) in enumerate(zip(expr.shape, widths)):
             if length == 0 and any(width):
-                raise ValueError(f"axis {axis} has no elements to be extended with mode {mode!r}; use 'constant' or 'empty'")
+                raise ValueError(
+                    f"axis {axis} has no elements to be extended with mode {mode!r}; use 'constant' or 'empty'"
+                )
     ends = _ends_of(mode, kwargs, expr.ndim)
     for axis, width in enumerate(widths):
         if any(width):
@@ -157,13 +163,15 @@ def _ends_of(mode: str, kwargs: dict[str, Any], ndim: int) -> list[Any]:
     return [(None, None)] * ndim
 
 
-def _padded(expr: ArrayExpr, axis: int, width: tuple[int, int], mode: str, ends: Any, kwargs: dict[str, Any]) -> ArrayExpr:
+def _padded(
+    expr: ArrayExpr, axis: int, width: tuple[int, int], mode: str, ends: Any, kwargs: dict[str, Any]
+) -> ArrayExpr:
     if mode in ("reflect", "symmetric", "wrap"):
         odd = kwargs.get("reflect_type", "even")
         if odd not in ("even", "odd"):
             raise ValueError(f"reflect_type={odd!r}, but it must be 'even' or 'odd'")
         return _periodic(expr, axis, width, mode, odd == "odd")
-    sides = []
+    sides: list[ArrayExpr | None] = []
     for side in (0, 1):
         if width[side]:
             sides.append(_side(expr, axis, width[side], side, mode, ends[side]))
@@ -225,8 +233,8 @@ def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:
     if mode == "median":
         whole = rechunked(source, source.chunks.replace(axis, [source.shape[axis]]))
         kind = np.median(np.ones(1, dtype)).dtype
-        found = AlongWhole(whole, kernels.median, axis, 1, (axis,), empty_meta(kind, source.ndim, source.meta))
-        return elementwise(kernels.as_type, found, dtype, dtype=dtype)
+        middle = AlongWhole(whole, kernels.median, axis, 1, (axis,), empty_meta(kind, source.ndim, source.meta))
+        return elementwise(kernels.as_type, middle, dtype, dtype=dtype)
     if source.shape[axis] == 0:
         return Filled(np.array(np.nan).astype(dtype)[()], source.chunks.replace(axis, [1]), source.meta)
     # A block without elements has no maximum; it is put to its neighbour.
@@ -280,7 +288,5 @@ def _by_function(
         expr = _padded(expr, axis, width, "empty", (None, None), {}) if any(width) else expr
     for axis, width in enumerate(widths):
         whole = rechunked(expr, expr.chunks.replace(axis, [expr.shape[axis]]))
-        expr = AlongWhole(
-            whole, kernels.pad_lines, axis, expr.shape[axis], (func, axis, width, kwargs), expr.meta
-        )
+        expr = AlongWhole(whole, kernels.pad_lines, axis, expr.shape[axis], (func, axis, width, kwargs), expr.meta)
     return expr

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, as_expr, in_memory, wrap
-from kask.array.kernels.random import Constant, Draw, Key, draw_block, draw_with, gather_listed, index_of, take_from, tile_sides
+from kask.array.kernels.random import (
+    Constant,
+    Draw,
+    Key,
+    draw_block,
+    draw_with,
+    gather_listed,
+    index_of,
+    take_from,
+    tile_sides,
+)
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.elementwise import broadcast_shapes, elementwise
@@ -110,7 +119,9 @@ def gathered(array: ArrayExpr, index: np.ndarray, axis: int, chunks: Any = None)
     shape = (*array.shape[:axis], index.size, *array.shape[axis + 1 :])
     if chunks is None:
         chunks = {axis: max(1, array.chunks.largest[axis])}
-    return Gathered(array, index, axis, normalized(chunks, shape, array.dtype, previous=_without(array, axis, index.size)))
+    return Gathered(
+        array, index, axis, normalized(chunks, shape, array.dtype, previous=_without(array, axis, index.size))
+    )
 
 
 def _without(array: ArrayExpr, axis: int, length: int) -> Chunks:
@@ -145,7 +156,14 @@ def drawn(
 
 
 def _drawn_with(
-    key: Key, method: str, exprs: list[Any], arrays: list[Any], size: Any, chunks: Any, dtype: Any, kwargs: dict[str, Any]
+    key: Key,
+    method: str,
+    exprs: list[Any],
+    arrays: list[Any],
+    size: Any,
+    chunks: Any,
+    dtype: Any,
+    kwargs: dict[str, Any],
 ) -> Any:
     together = broadcast_shapes(*[array.shape for array in arrays])
     whole = together if size is None else shape_of(size)
@@ -170,9 +188,7 @@ def permuted_index(key: Key, length: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))).permutation(length)
 
 
-def chosen(
-    key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffle: bool, chunks: Any
-) -> Any:
+def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffle: bool, chunks: Any) -> Any:
     """Elements of ``a``, or of the numbers below it, with or without repetition."""
     is_number = isinstance(a, int | np.integer)
     if is_number:
@@ -181,8 +197,8 @@ def chosen(
         a = a if isinstance(a, ArrayBase) else np.asarray(a)
         axis = np.lib.array_utils.normalize_axis_index(axis, a.ndim)
         count = a.shape[axis]
-    shape = () if size is None else shape_of(size)
-    if count <= 0 and math.prod(shape):
+    shape: tuple[int, ...] = () if size is None else shape_of(size)
+    if count <= 0 and 0 not in shape:
         raise ValueError("there is nothing to choose from")
     weights = _weights(p, count)
     if not replace:
@@ -224,7 +240,7 @@ def _only(rows: Any, axis: int) -> Any:
     return squeeze(rows, axis)
 
 
-def _value(index: ArrayExpr) -> np.ndarray:
+def _value(index: Any) -> np.ndarray:
     """All elements of an index that needs no other array, in one block, without running anything."""
     from kask.array.ops.creation import InMemory
 

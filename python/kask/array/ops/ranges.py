@@ -103,7 +103,8 @@ def _dates(start: Any, stop: Any, step: Any, chunks: Any, dtype: Any) -> Any:
     if not isinstance(stop, np.datetime64 | np.timedelta64):
         stop = np.asarray(stop).astype(kind)[()]
         if kind.kind == "M":
-            stop = start + np.timedelta64(int(stop.astype(np.int64)), np.datetime_data(kind)[0])
+            unit: Any = np.datetime_data(kind)[0]
+            stop = start + np.timedelta64(int(stop.astype(np.int64)), unit)
     first = np.asarray(start).astype(kind)
     last = np.asarray(stop).astype(kind)
     following = (first + step).astype(kind)
@@ -171,7 +172,14 @@ def linspace(
 
 
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, *, chunks: Any = "auto"
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    *,
+    chunks: Any = "auto",
 ) -> Any:
     """Powers of ``base`` with exponents at equal distances; see :func:`linspace`.
 
@@ -209,9 +217,7 @@ def geomspace(
     if np.sign(start) != np.sign(stop) and computed.kind != "c":
         computed = np.dtype(complex) if computed.kind != "f" else computed
     ends = (np.asarray(start).astype(computed)[()], np.asarray(stop).astype(computed)[()])
-    return _vector(
-        kernels.spaced_geometrically, (*ends, num, bool(endpoint), kind), num, kind, chunks, "geomspace"
-    )
+    return _vector(kernels.spaced_geometrically, (*ends, num, bool(endpoint), kind), num, kind, chunks, "geomspace")
 
 
 def _window(func: Callable[..., Any], M: int, chunks: Any, *args: Any) -> Any:

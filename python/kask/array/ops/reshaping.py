@@ -406,7 +406,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
         axes = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
         long = [place for place in axes if a.shape[place] != 1]
         if long:
-            raise ValueError(f"axis={axis}, but axis {long[0]} has {a.shape[long[0]]} elements, not one (shape {a.shape})")
+            raise ValueError(
+                f"axis={axis}, but axis {long[0]} has {a.shape[long[0]]} elements, not one (shape {a.shape})"
+            )
     return wrap(squeezed(a.expr, axes))
 
 
@@ -450,4 +452,3 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
         return ()
     shape = broadcast_shapes(*[array.shape for array in arrays])
     return tuple([wrap(broadcast(array, shape)) for array in arrays])
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -179,7 +180,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     else:
         places = [0, *(int(place) for place in indices_or_sections), length]
     found = []
-    for low, high in zip(places[:-1], places[1:]):
+    for low, high in itertools.pairwise(places):
         start, stop, _ = slice(low, high).indices(length)
         found.append(wrap(part(ary.expr, axis, start, max(0, stop - start))))
     return found
@@ -422,7 +423,9 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     return wrap(expr)
 
 
-def coarsen(reduction: Callable[..., Any], x: Any, axes: Mapping[int, int], trim_excess: bool = False, **kwargs: Any) -> Any:
+def coarsen(
+    reduction: Callable[..., Any], x: Any, axes: Mapping[int, int], trim_excess: bool = False, **kwargs: Any
+) -> Any:
     """A reduction of groups of neighbours.
 
     Parameters

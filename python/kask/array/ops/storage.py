@@ -8,7 +8,7 @@ import io
 import os
 import pickle
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,11 +121,11 @@ class Lazy:
 class Storing(Methods):
     """Something to be done with each block, which gives nothing."""
 
-    def __init__(self, marks: list[ArrayExpr]) -> None:
+    def __init__(self, marks: Sequence[ArrayExpr]) -> None:
         self.marks = marks
 
     def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
-        exprs = rewrite(list(self.marks))
+        exprs: list[Any] = rewrite(list(self.marks))
         Lowering(builder).add(exprs)
         return [name for expr in exprs for name in engine.block_names(expr.name, expr.key_grid)]
 
@@ -260,7 +260,9 @@ def _value_of(lazy: Lazy, shape: tuple[int, ...]) -> Any:
     value = lazy.value.compute() if is_kask_collection(lazy.value) else lazy.value
     value = value if is_array_like(value) else np.asarray(value)
     if tuple(value.shape) != shape:
-        raise ValueError(f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}")
+        raise ValueError(
+            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
+        )
     return value
 
 
