@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import assert_same, check_function, nothing_runs
+from against_numpy import assert_same, check, check_function, nothing_runs
 
 import kask.array as ka
 
@@ -177,6 +177,8 @@ def test_diagonals(k: int) -> None:
         check_function("trace", cube, args=(k, *axes))
     check_function("trace", MATRIX.astype("i1"), args=(k,))
     check_function("trace", MATRIX.astype("f4"), args=(k,), options={"dtype": float})
+    check(lambda x: x.diagonal(k), MATRIX)
+    check(lambda x: x.trace(k, 1, 0), cube)
     with pytest.raises(ValueError, match="two axes"):
         ka.diagonal(ka.ones(3))
 

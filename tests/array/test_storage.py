@@ -183,6 +183,13 @@ def test_store_and_read_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.memmap(tmp_path / "y", int, "r", shape=MATRIX.shape), MATRIX)
 
 
+def test_other_processes_write_to_the_file_of_a_memory_map(tmp_path: Path) -> None:
+    file = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", int, (8, 7))
+    ka.from_array(MATRIX, chunks=4).store(file[2:], scheduler="processes")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy")[2:], MATRIX)
+    np.testing.assert_array_equal(file[2:], MATRIX)
+
+
 def test_store_into_something_lazy(tmp_path: Path) -> None:
     path = tmp_path / "z.npy"
     np.save(path, np.zeros(MATRIX.shape, int))

@@ -70,16 +70,17 @@ class _Streams:
 
 def _segments(start: int, step: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
     """The tiles that a row of places goes through: the tile, what is taken of it, and where that comes."""
-    places = start + step * np.arange(length)
-    tiles = places // side
-    cuts = [0, *(np.flatnonzero(np.diff(tiles)) + 1).tolist(), length]
-    found = []
-    for low, high in itertools.pairwise(cuts):
-        tile = int(tiles[low])
-        first, last = int(places[low]) - tile * side, int(places[high - 1]) - tile * side
-        stop: int | None = last + (1 if step > 0 else -1)
-        stop = None if stop is not None and stop < 0 else stop
-        found.append((tile, slice(first, stop, step), slice(low, high)))
+    found, at = [], 0
+    while at < length:
+        place = start + step * at
+        tile = place // side
+        # So many more steps stay in the tile.
+        more = ((tile + 1) * side - 1 - place) // step if step > 0 else (place - tile * side) // -step
+        end = min(length, at + more + 1)
+        first = place - tile * side
+        stop: int | None = first + step * (end - at - 1) + (1 if step > 0 else -1)
+        found.append((tile, slice(first, None if stop == -1 else stop, step), slice(at, end)))
+        at = end
     return found
 
 
@@ -117,9 +118,12 @@ def draw_block(
             )
             last = last * here + furthest
         drawn = np.asarray(draw(streams.at(number), last + 1))
-        tile_values = np.empty((math.prod(tile_shape), *extra), dtype)
-        tile_values[: last + 1] = drawn
-        tile_values = tile_values.reshape((*tile_shape, *extra))
+        size = math.prod(tile_shape)
+        if last + 1 < size:
+            begun = drawn
+            drawn = np.empty((size, *extra), dtype)
+            drawn[: last + 1] = begun
+        tile_values = drawn.reshape((*tile_shape, *extra))
         out[tuple([into for _, _, into in segments])] = tile_values[tuple([taken for _, taken, _ in segments])]
     return out
 

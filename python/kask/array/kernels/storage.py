@@ -73,7 +73,8 @@ class MemmapFile:
     #: Says that it is a description, of which ``open`` makes the array.
     open_again = True
 
-    def __init__(self, array: np.memmap) -> None:
+    def __init__(self, array: np.memmap, mode: Any = "r") -> None:
+        self.mode = mode
         root = array
         while isinstance(root.base, np.memmap):
             root = root.base
@@ -82,8 +83,8 @@ class MemmapFile:
         self.offset = root.offset + array.ctypes.data - root.ctypes.data
 
     def open(self) -> np.ndarray:
-        """The array, which cannot be written to."""
-        return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, "r"), self.offset, self.strides)
+        """The array."""
+        return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, self.mode), self.offset, self.strides)
 
     def __kask_tokenize__(self) -> Any:
         found = os.stat(self.path)
@@ -128,9 +129,11 @@ class Target:
 
 
 def resolve(array: Any) -> Any:
-    """What a lazy target is."""
+    """What a lazy target is, or one that is described."""
     from kask.base import is_kask_collection
 
+    if hasattr(array, "open_again"):
+        return array.open()
     return array.compute() if is_kask_collection(array) else array
 
 

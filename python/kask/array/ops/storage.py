@@ -395,7 +395,7 @@ def store(
     for source, target, region in zip(sources, targets, _regions_of(regions, len(sources))):
         expr = source.expr
         name = names.setdefault(id(target), uuid.uuid4().hex)
-        goal = Target(target, name, lock, _places_of(region, expr, target))
+        goal = Target(_held(target), name, lock, _places_of(region, expr, target))
         mark = Marked(expr, write_block, (expr.chunks, goal))
         marks.append(mark)
         ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
@@ -409,6 +409,13 @@ def store(
     if load_stored:
         there = [array.persist(**kwargs) for array in there]
     return tuple(there)
+
+
+def _held(target: Any) -> Any:
+    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file."""
+    if isinstance(target, np.memmap) and target.filename is not None and target.mode in ("r+", "w+"):
+        return MemmapFile(target, "r+")
+    return target
 
 
 def _stored_array(expr: LoadedAgain) -> Any:
