@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "Described",
     "MemmapFile",
     "NpyStack",
     "Source",
@@ -55,7 +56,7 @@ class Source:
                 for first, step, length in forward
             ]
         )
-        array = self.array.open() if hasattr(self.array, "open_again") else self.array
+        array = self.array.open() if isinstance(self.array, Described) else self.array
         with _locked(self.lock, self.token):
             found = array[index] if self.getitem is None else self.getitem(array, index)
             # Inside the lock, as some stores read only here.
@@ -67,11 +68,16 @@ class Source:
         return "source", self.token
 
 
-class MemmapFile:
-    """A part of a file, mapped into memory wherever it is needed instead of being sent there."""
+class Described:
+    """What says how to get an array where it is needed, instead of being sent there."""
 
-    #: Says that it is a description, of which ``open`` makes the array.
-    open_again = True
+    def open(self) -> Any:
+        """The array."""
+        raise NotImplementedError
+
+
+class MemmapFile(Described):
+    """A part of a file, mapped into memory."""
 
     def __init__(self, array: np.memmap, mode: Any = "r") -> None:
         self.mode = mode
@@ -132,7 +138,7 @@ def resolve(array: Any) -> Any:
     """What a lazy target is, or one that is described."""
     from kask.base import is_kask_collection
 
-    if hasattr(array, "open_again"):
+    if isinstance(array, Described):
         return array.open()
     return array.compute() if is_kask_collection(array) else array
 

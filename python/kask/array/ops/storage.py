@@ -16,6 +16,7 @@ import numpy as np
 from kask import engine
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
 from kask.array.kernels.storage import (
+    Described,
     MemmapFile,
     NpyStack,
     Source,
@@ -431,10 +432,8 @@ def _copied(array: Any, index: tuple[slice, ...]) -> Any:
     return np.array(array[index])
 
 
-class _Done:
+class _Done(Described):
     """A target that is read again; a lazy one is asked for anew."""
-
-    open_again = True
 
     def __init__(self, target: Target) -> None:
         self.target = target
