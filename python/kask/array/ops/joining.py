@@ -66,6 +66,9 @@ class Concatenated(ArrayExpr):
             parts.append(sliced(self.arrays[0], (*taken[: self.axis], (0, 1, 0), *taken[self.axis + 1 :])))
         if step < 0:
             parts.reverse()
+        # Along the other axes all are cut alike, also where a part was taken whole and kept empty chunks.
+        along = [part.chunks.axis(self.axis) for part in parts]
+        parts = [rechunked(part, chunks.replace(self.axis, own)) for part, own in zip(parts, along)]
         return rechunked(parts[0] if len(parts) == 1 else Concatenated(tuple(parts), self.axis), chunks)
 
     def simplified(self) -> Expr | None:
