@@ -327,3 +327,25 @@ def test_blocks_read_again_in_another_grid_when_they_are_there_already() -> None
     x = ka.from_array(MATRIX, chunks=(1, 3)).rechunk((2, 3)).persist()
     assert_same(x.reshape(7, 6).reshape(-1), MATRIX.ravel())
     assert_same(ka.concatenate([x, x]), np.concatenate([MATRIX, MATRIX]))
+
+
+def test_chunks_stay_what_they_were_said_to_be_when_slices_are_pushed() -> None:
+    """A slice drops empty chunks along an axis, an axis that is whole keeps them."""
+    from kask.array.base import wrap
+    from kask.array.ops.elementwise import elementwise
+    from kask.array.ops.slicing import sliced
+    from kask.expr import rewrite
+
+    x = ka.from_array(MATRIX, chunks=((2, 0, 4), (3, 0, 4))).rechunk(((0, 6), (0, 3, 0, 4)))
+    joined = ka.concatenate([ka.flip(x), x, x], 1)
+    added = elementwise(np.add, x.expr, ka.flip(x, 0).expr)
+    for expr, value in [
+        (joined.expr, np.concatenate([np.flip(MATRIX), MATRIX, MATRIX], 1)),
+        (ka.squeeze(ka.expand_dims(x, 0)).expr, MATRIX),
+        (added, MATRIX + np.flip(MATRIX, 0)),
+    ]:
+        columns = value.shape[1] - 1
+        taken = sliced(sliced(expr, ((0, 1, 6), (1, 1, columns))), ((5, -1, 6), (0, 1, columns)))
+        (better,) = rewrite([taken])
+        assert better.chunks == taken.chunks
+        assert_same(wrap(taken), value[::-1, 1:])
