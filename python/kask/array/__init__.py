@@ -5,18 +5,28 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
+from kask.array import lib as lib
+from kask.array import overlap as overlap
+from kask.array import random as random
 from kask.array.collection import Array as Array
 from kask.array.ops.assignment_functions import *
+from kask.array.ops.axes import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.chunks import *
-from kask.array.ops.creation import *
+from kask.array.ops.filling import *
 from kask.array.ops.indexing import *
 from kask.array.ops.indexing_edits import *
 from kask.array.ops.indexing_places import *
+from kask.array.ops.joining import *
+from kask.array.ops.map_overlap import *
+from kask.array.ops.matrices import *
 from kask.array.ops.overlap import *
+from kask.array.ops.padding import *
 from kask.array.ops.products import *
 from kask.array.ops.random import *
+from kask.array.ops.ranges import *
 from kask.array.ops.reductions import *
+from kask.array.ops.reshaping import *
 from kask.array.ops.scans import *
 from kask.array.ops.shaping import *
 from kask.array.ops.sorting import *

@@ -265,7 +265,10 @@ def as_expr(x: Any) -> Any:
     if isinstance(x, bool | int | float | complex | np.generic):
         return x
     if is_array_like(x):
-        return in_memory(x)
+        from kask.array.ops.storage import from_array
+
+        # What is not in memory stays where it is until it is read.
+        return from_array(x).expr
     return in_memory(np.asarray(x))
 
 

@@ -13,7 +13,7 @@ from kask.array.node import ArrayExpr
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall
 
-__all__ = ["Filled", "InMemory", "Made"]
+__all__ = ["Filled", "InMemory", "Indexed", "Made", "indexed"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -96,3 +96,52 @@ class InMemory(ArrayExpr):
 def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
     start, shape = chunks.block_start(position), chunks.block_shape(position)
     return array[(..., *[slice(first, first + length) for first, length in zip(start, shape)])]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Indexed(ArrayExpr):
+    """``func(*vectors, *args)`` for each block: along each axis a vector of indices, shaped so that they broadcast against each other.
+
+    ``places`` are the first index and the step along each axis, so any slice of it can be made directly.
+    """
+
+    is_cheap = True
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    places: tuple[tuple[int, int], ...]
+    chunks: Chunks
+    meta: Any
+    label_: str
+
+    @property
+    def label(self) -> str:
+        return self.label_
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_indexed, (AT, self.chunks, self.places, self.func, *self.args))
+
+    def taking(self, taken: Any, chunks: Chunks) -> Indexed:
+        places = tuple([(first + step * start, step * by) for (first, step), (start, by, _) in zip(self.places, taken)])
+        return dataclasses.replace(self, places=places, chunks=chunks)
+
+    def recut(self, chunks: Chunks) -> Indexed:
+        return dataclasses.replace(self, chunks=chunks)
+
+
+def _indexed(
+    position: tuple[int, ...], chunks: Chunks, places: tuple[tuple[int, int], ...], func: Callable[..., Any], *args: Any
+) -> Any:
+    starts, shape = chunks.block_start(position), chunks.block_shape(position)
+    ndim = len(shape)
+    vectors = []
+    for axis, (start, length, (first, step)) in enumerate(zip(starts, shape, places)):
+        low = first + step * start
+        vector = np.arange(length) * step + low
+        vectors.append(vector.reshape((1,) * axis + (length,) + (1,) * (ndim - axis - 1)))
+    return func(*vectors, *args)
+
+
+def indexed(func: Callable[..., Any], args: tuple[Any, ...], chunks: Chunks, dtype: Any, label: str) -> Indexed:
+    """What ``func`` makes of the indices of an array cut so."""
+    return Indexed(func, args, ((0, 1),) * chunks.ndim, chunks, np.empty((0,) * chunks.ndim, dtype), label)

@@ -11,7 +11,7 @@ import numpy as np
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops.indexing import picked
 from kask.array.ops.indexing_parse import parsed
-from kask.array.ops.joining import SomeBlocks
+from kask.array.ops.pieces import SomeBlocks
 
 __all__ = ["Blocks", "PointIndex"]
 

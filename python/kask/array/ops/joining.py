@@ -1,5 +1,4 @@
-"""Arrays one after another, as one long row, with a value for each element, and some blocks of an array: what the editing functions
-are made of."""
+"""Arrays put together along an axis: ``concatenate``, ``stack``, ``block``."""
 
 from __future__ import annotations
 
@@ -10,127 +9,319 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels import edits as kernels
-from kask.array.node import ArrayExpr, empty_meta
-from kask.array.ops.creation import Filled
-from kask.array.ops.elementwise import elementwise
-from kask.array.ops.indexing_fancy import one_each
-from kask.array.ops.masks import row_major
+from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.kernels.shaping import only
+from kask.array.node import ArrayExpr
+from kask.array.ops.filling import cast
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reshaping import expanded, reshaped
+from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
+from kask.expr import Expr
 from kask.expr.lower import BlockCall, Read
 
-__all__ = ["SomeBlocks", "joined", "raveled", "spread"]
+__all__ = ["block", "column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack"]
+
+#: Arrays that are put together at once. More are put together in groups first, since each one costs as much as there are blocks.
+_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Joined(ArrayExpr):
-    """Arrays one after another along an axis, which are cut alike along the others."""
+class Concatenated(ArrayExpr):
+    """Arrays one after another along an axis; they are cut alike along the others. Each block is a block of one of them."""
 
     family = "concatenate"
 
     arrays: tuple[Any, ...]
     axis: int
-    meta: Any
 
     @functools.cached_property
     def chunks(self) -> Chunks:
         along = Chunks.concat([array.chunks.axis(self.axis) for array in self.arrays])
         return self.arrays[0].chunks.replace(self.axis, along)
 
+    @functools.cached_property
+    def meta(self) -> Any:
+        return self.arrays[0].meta
+
     def block_call(self) -> BlockCall:
-        reads = []
-        places = np.arange(1, self.grid[self.axis] + 1)
-        before = 0
+        counts = [array.grid[self.axis] for array in self.arrays]
+        total, first, reads = sum(counts), 0, []
+        for array, count in zip(self.arrays, counts):
+            ends = np.clip(np.arange(1, total + 1) - first, 0, count)
+            listed = ("listed", self.axis, tuple(range(count)), tuple(ends.tolist()))
+            reads.append(Read(array, tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])))
+            first += count
+        return BlockCall(only, tuple(reads))
+
+    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
+        start, step, length = taken[self.axis]
+        parts, first = [], 0
         for array in self.arrays:
-            count = array.grid[self.axis]
-            axes: list[Any] = list(range(self.ndim))
-            ends = np.clip(places - before, 0, count)
-            axes[self.axis] = ("listed", self.axis, tuple(range(count)), tuple(ends.tolist()))
-            reads.append(Read(array, tuple(axes)))
-            before += count
-        return BlockCall(kernels.joined, tuple(reads), {"dtype": self.dtype})
+            part = _share(start - first, step, length, array.shape[self.axis])
+            if part[2]:
+                parts.append(sliced(array, (*taken[: self.axis], part, *taken[self.axis + 1 :])))
+            first += array.shape[self.axis]
+        if not parts:
+            parts.append(sliced(self.arrays[0], (*taken[: self.axis], (0, 1, 0), *taken[self.axis + 1 :])))
+        if step < 0:
+            parts.reverse()
+        # Along the other axes all are cut alike, also where a part was taken whole and kept empty chunks.
+        along = [part.chunks.axis(self.axis) for part in parts]
+        parts = [rechunked(part, chunks.replace(self.axis, own)) for part, own in zip(parts, along)]
+        return rechunked(parts[0] if len(parts) == 1 else Concatenated(tuple(parts), self.axis), chunks)
+
+    def simplified(self) -> Expr | None:
+        if len(self.arrays) == 1:
+            return self.arrays[0]
+        return None
 
 
-def joined(arrays: list[ArrayExpr], axis: int, dtype: Any) -> ArrayExpr:
-    """Arrays one after another; along the other axes they are as long as each other."""
-    others = [at for at in range(arrays[0].ndim) if at != axis]
-    cuts = {at: Chunks.unify([array.chunks.axis(at) for array in arrays]) for at in others}
+def _share(start: int, step: int, length: int, there: int) -> tuple[int, int, int]:
+    """What a slice takes of an array with so many elements, where ``start`` is counted from its first one."""
+    if step > 0:
+        low, high = max(0, -(start // step)), min(length, -((start - there) // step))
+    else:
+        low, high = max(0, -((there - 1 - start) // -step)), min(length, start // -step + 1)
+    return (start + step * low, step, high - low) if high > low else (0, 1, 0)
+
+
+def concatenated(arrays: list[ArrayExpr], axis: int) -> ArrayExpr:
+    """Arrays of one type and number of axes, put together."""
+    ndim = arrays[0].ndim
+    kept = [place for place in range(ndim) if place != axis]
+    cuts = {place: Chunks.unify([array.chunks.axis(place) for array in arrays]) for place in kept}
     ready = []
     for array in arrays:
-        chunks = Chunks.join([array.chunks.axis(at) if at == axis else cuts[at] for at in range(array.ndim)])
-        ready.append(rechunked(array, chunks))
-    return Joined(tuple(ready), axis, empty_meta(dtype, arrays[0].ndim, arrays[0].meta))
+        along = [cuts[place] if place != axis else array.chunks.axis(axis) for place in range(ndim)]
+        ready.append(rechunked(array, Chunks.join(along)))
+    # An array without elements takes no part, unless all are.
+    some = [array for array in ready if array.shape[axis]] or ready[:1]
+    while len(some) > 1:
+        size = _AT_ONCE if len(some) > _AT_ONCE else len(some)
+        groups = [tuple(some[at : at + size]) for at in range(0, len(some), size)]
+        some = [Concatenated(group, axis) if len(group) > 1 else group[0] for group in groups]
+    return some[0]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Raveled(ArrayExpr):
-    """The elements in C order, where that is also the order of the blocks."""
-
-    family = "ravel"
-
-    array: Any
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        sizes = np.ones(1, np.int64)
-        for along in self.array.chunks.tuples():
-            sizes = np.multiply.outer(sizes, np.array(along, np.int64)).reshape(-1)
-        return Chunks([sizes.tolist()])
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return empty_meta(self.array.dtype, 1, self.array.meta)
-
-    def block_call(self) -> BlockCall:
-        blocks = np.unravel_index(np.arange(math.prod(self.array.grid)), self.array.grid) if self.array.ndim else ()
-        return BlockCall(kernels.flattened, (Read(self.array, tuple([one_each(0, along) for along in blocks])),))
+def _operands(seq: Any, what: str) -> list[ArrayExpr]:
+    if isinstance(seq, ArrayBase):
+        seq = list(iter_rows(seq))
+    arrays = [as_array(array).expr for array in seq]
+    if not arrays:
+        raise ValueError(f"{what}() of no arrays; it needs one at least")
+    return arrays
 
 
-def raveled(array: ArrayExpr) -> ArrayExpr:
-    """All elements in C order."""
-    if array.ndim == 1:
-        return array
-    if array.ndim > 1:
-        array = rechunked(array, row_major(array.chunks, math.prod(array.chunks.largest)))
-    return Raveled(array)
+def iter_rows(x: Any) -> list[Any]:
+    """The parts of an array along its first axis."""
+    from kask.array.ops.reshaping import squeezed
+
+    rest = tuple([(0, 1, length) for length in x.shape[1:]])
+    return [wrap(squeezed(sliced(x.expr, ((at, 1, 1), *rest)), (0,))) for at in range(len(x))]
 
 
-def spread(value: Any, shape: tuple[int, ...], dtype: Any, chunks: Chunks | None = None) -> ArrayExpr:
-    """A value (an array or a number), broadcast and cast."""
-    if chunks is None:
-        chunks = Chunks.whole(list(shape))
-        if isinstance(value, ArrayExpr):
-            extra = len(shape) - value.ndim
-            along = [
-                value.chunks.axis(at - extra)
-                if at >= extra and value.shape[at - extra] == length
-                else Chunks.whole([length])
-                for at, length in enumerate(shape)
-            ]
-            chunks = Chunks.join(along)
-    base = Filled(0, chunks, np.empty((0,) * len(shape), dtype))
-    return elementwise(kernels.spread, base, value, dtype=dtype)
+def _alike(arrays: list[ArrayExpr], dtype: Any, casting: str) -> list[ArrayExpr]:
+    """Arrays of the type that they have together, or of the one that is asked for."""
+    kind: Any = casting
+    common = np.result_type(*[array.dtype for array in arrays]) if dtype is None else np.dtype(dtype)
+    for array in arrays:
+        if not np.can_cast(array.dtype, common, kind):
+            raise TypeError(f"an array of {array.dtype} cannot be cast to {common} with casting={casting!r}")
+    return [cast(array, common) for array in arrays]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class SomeBlocks(ArrayExpr):
-    """Blocks of an array by their numbers along each axis."""
+def concatenate(
+    seq: Any,
+    axis: int | None = 0,
+    allow_unknown_chunksizes: bool = False,
+    *,
+    dtype: Any = None,
+    casting: str = "same_kind",
+) -> Any:
+    """Arrays put together along an axis that they have.
 
-    family = "blocks"
+    Parameters
+    ----------
+    seq : sequence of arrays
+        Of equal shapes but along the axis.
+    axis : int, optional
+        None: all elements in a row.
+    allow_unknown_chunksizes : bool
+        Accepted; there are no unknown chunk sizes.
+    dtype : data-type, optional
+        The result's; by default the one that the arrays have together.
+    casting : str
+        Which casts are allowed, as for :func:`numpy.can_cast`.
 
-    array: Any
-    numbers: tuple[tuple[int, ...], ...]
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
 
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        along = [np.array(sizes, np.int64) for sizes in self.array.chunks.tuples()]
-        return Chunks([sizes[list(numbers)].tolist() for sizes, numbers in zip(along, self.numbers)])
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.concatenate([ka.ones(2, dtype=int), ka.zeros(1, dtype=int)]).compute()
+    array([1, 1, 0])
+    """
+    arrays = _operands(seq, "concatenate")
+    if axis is None:
+        arrays = [reshaped(array, (math.prod(array.shape),)) for array in arrays]
+        axis = 0
+    ndim = arrays[0].ndim
+    if ndim == 0:
+        raise ValueError("arrays without axes cannot be concatenated; stack() puts them along a new one")
+    axis = np.lib.array_utils.normalize_axis_index(axis, ndim)
+    first = arrays[0].shape
+    for number, array in enumerate(arrays):
+        if array.ndim != ndim or array.shape[:axis] != first[:axis] or array.shape[axis + 1 :] != first[axis + 1 :]:
+            raise ValueError(
+                f"arrays to concatenate along axis {axis} differ elsewhere: array 0 has shape {first}, "
+                f"array {number} has shape {array.shape}"
+            )
+    return wrap(concatenated(_alike(arrays, dtype, casting), axis))
 
-    @property
-    def meta(self) -> Any:
-        return self.array.meta
 
-    def block_call(self) -> BlockCall:
-        axes = tuple([one_each(axis, np.array(numbers, np.int64)) for axis, numbers in enumerate(self.numbers)])
-        return BlockCall(kernels.view_of_one, (Read(self.array, axes),))
+def concat(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """The name that the array API standard has for :func:`concatenate`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.concat([ka.ones(2), ka.ones(1)]).shape
+    (3,)
+    """
+    return concatenate(arrays, axis, dtype=dtype, casting=casting)
+
+
+def stack(
+    seq: Any, axis: int = 0, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
+    """Arrays of one shape put together along a new axis.
+
+    Parameters
+    ----------
+    seq : sequence of arrays
+        Of equal shapes.
+    axis : int
+        The place of the new axis.
+    allow_unknown_chunksizes, dtype, casting
+        As for :func:`concatenate`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.stack([ka.zeros(2), ka.ones(2)], axis=1).compute()
+    array([[0., 1.],
+           [0., 1.]])
+    """
+    arrays = _operands(seq, "stack")
+    shapes = {array.shape: None for array in arrays}
+    if len(shapes) > 1:
+        raise ValueError(f"arrays to stack must have one shape, these have {', '.join(map(str, shapes))}")
+    axis = np.lib.array_utils.normalize_axis_index(axis, arrays[0].ndim + 1)
+    arrays = _alike(arrays, dtype, casting)
+    return wrap(concatenated([expanded(array, (axis,)) for array in arrays], axis))
+
+
+def vstack(tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Arrays put together along the first axis; those of one axis are rows.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.vstack([ka.zeros(2), ka.ones((3, 2))]).shape
+    (4, 2)
+    """
+    from kask.array.ops.axes import atleast_2d
+
+    rows = [atleast_2d(wrap(array)) for array in _operands(tup, "vstack")]
+    return concatenate(rows, 0, dtype=dtype, casting=casting)
+
+
+def hstack(tup: Any, allow_unknown_chunksizes: bool = False, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Arrays put together along the second axis; those of one axis along that.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.hstack([ka.zeros(2), ka.ones(3)]).shape
+    (5,)
+    """
+    from kask.array.ops.axes import atleast_1d
+
+    arrays = [atleast_1d(wrap(array)) for array in _operands(tup, "hstack")]
+    return concatenate(arrays, 0 if arrays[0].ndim == 1 else 1, dtype=dtype, casting=casting)
+
+
+def dstack(tup: Any, allow_unknown_chunksizes: bool = False) -> Any:
+    """Arrays put together along the third axis, after :func:`atleast_3d`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.dstack([ka.zeros(2), ka.ones(2)]).shape
+    (1, 2, 2)
+    """
+    from kask.array.ops.axes import atleast_3d
+
+    return concatenate([atleast_3d(wrap(array)) for array in _operands(tup, "dstack")], 2)
+
+
+def column_stack(tup: Any, allow_unknown_chunksizes: bool = False) -> Any:
+    """Arrays put together as columns: those of one axis become one, others are taken as they are.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.column_stack([ka.zeros(2), ka.ones((2, 3))]).shape
+    (2, 4)
+    """
+    arrays = _operands(tup, "column_stack")
+    columns = [
+        wrap(expanded(array, tuple(range(array.ndim, 2)))) if array.ndim == 1 else wrap(_as_columns(array))
+        for array in arrays
+    ]
+    return concatenate(columns, 1)
+
+
+def _as_columns(array: ArrayExpr) -> ArrayExpr:
+    return expanded(array, (0, 1)) if array.ndim == 0 else array
+
+
+def block(arrays: Any, allow_unknown_chunksizes: bool = False) -> Any:
+    """An array of nested lists of arrays: the innermost lists are put together along the last axis, and so on outwards.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.block([[ka.ones((1, 1)), ka.zeros((1, 2))], [ka.zeros((1, 3))]]).compute()
+    array([[1., 0., 0.],
+           [0., 0., 0.]])
+    """
+    depth, most = _depths(arrays, ())
+    ndim = max(depth, most)
+
+    def joined(item: Any, level: int) -> ArrayExpr:
+        if not isinstance(item, list):
+            array = as_array(item).expr
+            return expanded(array, tuple(range(ndim - array.ndim)))
+        parts = [joined(part, level + 1) for part in item]
+        return concatenate([wrap(part) for part in parts], ndim - depth + level).expr
+
+    return wrap(joined(arrays, 0))
+
+
+def _depths(item: Any, path: tuple[int, ...]) -> tuple[int, int]:
+    """How deep lists are nested, which must be the same everywhere, and how many axes an array has at most."""
+    if isinstance(item, tuple):
+        raise TypeError("block() takes nested lists, and found a tuple; use lists only")
+    if not isinstance(item, list):
+        return 0, as_array(item).ndim
+    if not item:
+        raise ValueError(f"block() found an empty list at {list(path)}")
+    found = [_depths(part, (*path, at)) for at, part in enumerate(item)]
+    if len({depth for depth, _ in found}) > 1:
+        raise ValueError(f"block() needs lists that are nested equally deep; those at {list(path)} are not")
+    return found[0][0] + 1, max(most for _, most in found)

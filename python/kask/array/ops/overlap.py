@@ -1,5 +1,233 @@
-"""Functions of blocks that see some of their neighbours."""
+"""Blocks with the edges of their neighbours, and without them again: ``overlap``, ``trim_overlap``."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kask.array.base import as_array, wrap
+from kask.array.kernels.overlap import EqualMargins, Margins, gather_margins, trim
+from kask.array.node import ArrayExpr
+from kask.array.ops.padding import pad
+from kask.engine import Chunks, Interval
+from kask.expr.lower import AT, BlockCall, Read
+
+__all__ = ["trim_overlap"]
+
+#: What a boundary is called here, and which mode of ``pad`` it is.
+_MODES = {"periodic": "wrap", "reflect": "symmetric", "nearest": "edge"}
+
+Depth = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Overlapped(ArrayExpr):
+    """The blocks of an array with ``depth`` elements of their neighbours. ``array`` may be larger by what lies beyond the boundary:
+    ``own`` are the blocks, the first of which begins ``starts`` elements after it."""
+
+    family = "overlap"
+
+    array: Any
+    own: Chunks
+    starts: tuple[int, ...]
+    depth: tuple[Depth, ...]
+
+    @functools.cached_property
+    def intervals(self) -> tuple[Interval, ...]:
+        """What the blocks read along each axis."""
+        places = zip(self.starts, self.depth)
+        return tuple(
+            [
+                Interval(self.array.chunks.axis(axis), self.own.axis(axis), start, 1, *depth)
+                for axis, (start, depth) in enumerate(places)
+            ]
+        )
+
+    @functools.cached_property
+    def margins(self) -> tuple[Any, ...]:
+        """What is beside the blocks along each axis; None where that is nothing."""
+        found: list[Any] = []
+        for axis, depth in enumerate(self.depth):
+            interval, along = self.intervals[axis], self.own.axis(axis)
+            total = self.array.shape[axis]
+            found.append(Margins(interval, along, self.starts[axis], *depth, total) if any(depth) else None)
+        return tuple(found)
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        along = []
+        for axis, margin in enumerate(self.margins):
+            sizes = self.own.axis(axis)
+            if margin is not None:
+                front, back = margin.all()
+                sizes = Chunks([(np.asarray(sizes.tuples()[0], np.int64) + front + back).tolist()])
+            along.append(sizes)
+        return Chunks.join(along)
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return self.array.meta
+
+    def block_call(self) -> BlockCall:
+        axes = tuple([("interval", axis, interval) for axis, interval in enumerate(self.intervals)])
+        return BlockCall(gather_margins, (Read(self.array, axes), AT, self.intervals, self.chunks, self.meta))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Trimmed(ArrayExpr):
+    """Blocks without what is beside them."""
+
+    family = "trim"
+
+    array: Any
+    margins: tuple[Any, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        chunks = self.array.chunks
+        for axis, margin in enumerate(self.margins):
+            if margin is not None:
+                front, back = margin.all()
+                sizes = np.asarray(chunks.axis(axis).tuples()[0], np.int64) - front - back
+                if sizes.size and sizes.min() < 0:
+                    raise ValueError(f"a block of axis {axis} is smaller than the overlap that shall be trimmed off it")
+                chunks = chunks.replace(axis, sizes.tolist())
+        return chunks
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return self.array.meta
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(trim, (Read(self.array, tuple(range(self.ndim))), AT, self.margins))
+
+
+def depths_of(depth: Any, ndim: int) -> tuple[Depth, ...]:
+    """What is read before and after a block along each axis."""
+    if depth is None:
+        depth = 0
+    if isinstance(depth, Mapping):
+        given = {np.lib.array_utils.normalize_axis_index(axis, ndim): value for axis, value in depth.items()}
+        each = [given.get(axis, 0) for axis in range(ndim)]
+    elif isinstance(depth, tuple | list):
+        if len(depth) != ndim:
+            raise ValueError(f"depth={depth!r} is for {len(depth)} axes, but the array has {ndim}")
+        each = list(depth)
+    else:
+        each = [depth] * ndim
+    found = []
+    for value in each:
+        before, after = value if isinstance(value, tuple | list) else (value, value)
+        if before != int(before) or after != int(after) or before < 0 or after < 0:
+            raise ValueError(f"depth={depth!r}, but so many elements are read beside a block: whole numbers from 0 on")
+        found.append((int(before), int(after)))
+    return tuple(found)
+
+
+def boundaries_of(boundary: Any, ndim: int) -> tuple[Any, ...]:
+    """What is beyond the array along each axis: None for nothing."""
+    if isinstance(boundary, Mapping):
+        given = {np.lib.array_utils.normalize_axis_index(axis, ndim): value for axis, value in boundary.items()}
+        each = [given.get(axis) for axis in range(ndim)]
+    elif isinstance(boundary, tuple | list):
+        if len(boundary) != ndim:
+            raise ValueError(f"boundary={boundary!r} is for {len(boundary)} axes, but the array has {ndim}")
+        each = list(boundary)
+    else:
+        each = [boundary] * ndim
+    for value in each:
+        if isinstance(value, str) and value not in ("none", *_MODES):
+            raise ValueError(f"boundary={value!r} is not one of 'none', 'periodic', 'reflect', 'nearest', or a number")
+    return tuple([None if isinstance(value, str) and value == "none" else value for value in each])
+
+
+def overlapped(array: ArrayExpr, depth: tuple[Depth, ...], boundary: tuple[Any, ...]) -> Overlapped:
+    """Blocks with so many elements of their neighbours, and of what is beyond the boundary."""
+    own, starts = array.chunks, [0] * array.ndim
+    for axis, (width, kind) in enumerate(zip(depth, boundary)):
+        if kind is None or not any(width):
+            continue
+        sides = {axis: width}
+        if isinstance(kind, str):
+            array = pad(wrap(array), sides, _MODES[kind]).expr
+        else:
+            array = pad(wrap(array), sides, constant_values=kind).expr
+        starts[axis] = width[0]
+    return Overlapped(array, own, tuple(starts), depth)
+
+
+def overlap(x: Any, depth: Any, boundary: Any = None, *, allow_rechunk: bool = True) -> Any:
+    """The array whose blocks have elements of their neighbours too; its shape is larger by what is there twice.
+
+    Parameters
+    ----------
+    x : array
+        What is cut.
+    depth : int, tuple or dict
+        Elements of the neighbours along all axes or each of them; a pair says how many before and after.
+    boundary : str, number, tuple or dict, optional
+        What is beyond the array: ``"periodic"``, ``"reflect"`` (the edge is repeated), ``"nearest"``, a number, or ``"none"``.
+    allow_rechunk : bool
+        Accepted; no block has to be as large as the depth.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.overlap.overlap(ka.arange(6, chunks=3), 1, "periodic").compute()
+    array([5, 0, 1, 2, 3, 2, 3, 4, 5, 0])
+    """
+    x = as_array(x)
+    return wrap(overlapped(x.expr, depths_of(depth, x.ndim), boundaries_of(boundary, x.ndim)))
+
+
+def trim_internal(x: Any, axes: Any, boundary: Any = None) -> Any:
+    """The array whose blocks have lost elements at their ends.
+
+    Parameters
+    ----------
+    x : array
+        Such as :func:`overlap` makes.
+    axes : dict
+        Elements to take off along each axis; a pair says how many before and after.
+    boundary : str, number, tuple or dict, optional
+        Where it is ``"none"`` the outer sides of the first and the last block keep all.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.overlap.trim_internal(ka.arange(6, chunks=3), {0: 1}, "periodic").compute()
+    array([1, 4])
+    """
+    x = as_array(x)
+    depth, boundaries = depths_of(axes, x.ndim), boundaries_of(boundary, x.ndim)
+    margins = tuple(
+        [
+            EqualMargins(*width, blocks, kind is None) if any(width) else None
+            for width, kind, blocks in zip(depth, boundaries, x.numblocks)
+        ]
+    )
+    return wrap(Trimmed(x.expr, margins))
+
+
+def trim_overlap(x: Any, depth: Any, boundary: Any = None) -> Any:
+    """The array without what :func:`overlap` added.
+
+    Parameters
+    ----------
+    x : array
+        Such as :func:`overlap` makes, of blocks that were not smaller than the depth.
+    depth, boundary
+        As they were given to :func:`overlap`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> wide = ka.overlap.overlap(ka.arange(6, chunks=3), 1, "reflect")
+    >>> ka.trim_overlap(wide, 1, "reflect").compute()
+    array([0, 1, 2, 3, 4, 5])
+    """
+    return trim_internal(x, depth, boundary)

@@ -11,7 +11,7 @@ import numpy as np
 from kask.array.kernels.regions import gather_region
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import Elementwise
-from kask.array.ops.rechunk import Rechunk
+from kask.array.ops.rechunk import Rechunk, rechunked
 from kask.engine import Chunks, Interval
 from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
@@ -51,13 +51,19 @@ class Slice(ArrayExpr):
         return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def simplified(self) -> Expr | None:
+        better = self._pushed()
+        # A slice drops empty chunks, and what is left whole keeps them; but whoever reads this counts on its chunks.
+        return better if better is None or better.chunks == self.chunks else Rechunk(better, self.chunks)
+
+    def _pushed(self) -> Any:
+        """The slice nearer to where the elements come from."""
         array, taken = self.array, self.taken
         if _is_whole(array, taken):
             return array
         if isinstance(array, Slice):
             return Slice(array.array, tuple(map(_composed, array.taken, taken)))
         if isinstance(array, Elementwise):
-            return array.sliced(lambda arg, skipped: _cut(arg, taken[skipped:]), self.chunks)
+            return array.sliced(lambda arg, skipped: _cut(arg, taken[skipped:], self.chunks), self.chunks)
         if isinstance(array, Transpose):
             inner = [taken[array.axes.index(axis)] for axis in range(self.ndim)]
             return Transpose(sliced(array.array, tuple(inner)), array.axes)
@@ -72,13 +78,18 @@ def _composed(inner: Taken, outer: Taken) -> Taken:
     return start + step * outer[0], step * outer[1], outer[2]
 
 
-def _cut(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
+def _cut(array: ArrayExpr, taken: tuple[Taken, ...], chunks: Chunks) -> ArrayExpr:
     """The part of an array that takes part where all of them are cut so. An axis of one element is stretched afterwards as before."""
     own = [
         (0, 1, 1) if length == 1 and wanted > 0 else (start, step, wanted)
         for length, (start, step, wanted) in zip(array.shape, taken)
     ]
-    return sliced(array, tuple(own))
+    part, skipped = sliced(array, tuple(own)), chunks.ndim - array.ndim
+    along = [
+        chunks.axis(skipped + axis) if length == chunks.shape[skipped + axis] else Chunks.whole([length])
+        for axis, length in enumerate(part.shape)
+    ]
+    return rechunked(part, Chunks.join(along))
 
 
 def sliced(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:

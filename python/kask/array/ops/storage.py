@@ -1,14 +1,147 @@
-"""Arrays from and to files and stores."""
+"""Arrays from and to what looks like one: datasets, memory maps, stacks of files, delayed values."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import io
+import os
+import pickle
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kask.array.base import in_memory, is_array_like, wrap
+from kask import engine
+from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
+from kask.array.kernels.storage import (
+    Described,
+    MemmapFile,
+    NpyStack,
+    Source,
+    Target,
+    load_again,
+    read_block,
+    save_npy,
+    write_block,
+)
+from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.chunks import normalized
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.slicing import sliced
+from kask.base import Methods, is_kask_collection
+from kask.engine import Chunks, Future, GraphBuilder
+from kask.expr import Lowering, rewrite
+from kask.expr.lower import AT, BlockCall, Read
+from kask.tokens import tokenize
 
-__all__ = ["from_array"]
+__all__ = ["from_array", "from_delayed", "from_npy_stack", "store", "to_npy_stack"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FromStore(ArrayExpr):
+    """A part of something that is read block by block: along each axis from a first element on every so-many-th."""
+
+    family = "from_array"
+
+    source: Source
+    places: tuple[tuple[int, int], ...]
+    chunks: Chunks
+    meta: Any
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(read_block, (AT, self.chunks, self.places, self.source))
+
+    def taking(self, taken: Any, chunks: Chunks) -> FromStore:
+        places = tuple([(first + step * start, step * by) for (first, step), (start, by, _) in zip(self.places, taken)])
+        return dataclasses.replace(self, places=places, chunks=chunks)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Marked(ArrayExpr):
+    """One element for each block of an array: that something has been done with it."""
+
+    family = "store"
+
+    array: Any
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        return Chunks.normalize(list(self.array.grid), [1] * self.array.ndim, 1, 1)
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return np.empty((0,) * self.array.ndim, bool)
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))), AT, *self.args))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LoadedAgain(ArrayExpr):
+    """What has been stored, read again once it is there."""
+
+    family = "load"
+
+    marks: Any
+    target: Target
+    chunks: Chunks
+    meta: Any
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(load_again, (Read(self.marks, tuple(range(self.ndim))), AT, self.chunks, self.target))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FromDelayed(ArrayExpr):
+    """The value of something lazy, as one block. A task of its own waits for it."""
+
+    family = "from_delayed"
+
+    value: Any
+    chunks: Chunks
+    meta: Any
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_value_of, (self.value, self.chunks.shape))
+
+
+class Lazy:
+    """Something lazy that is computed by the task that gets it, not by the graph around it."""
+
+    def __init__(self, value: Any, token: str | None = None) -> None:
+        self.value, self.token = value, token or tokenize(value)
+
+    def __kask_tokenize__(self) -> Any:
+        return "lazy", self.token
+
+
+class Storing(Methods):
+    """Something to be done with each block, which gives nothing."""
+
+    def __init__(self, marks: Sequence[ArrayExpr]) -> None:
+        self.marks = marks
+
+    def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
+        exprs: list[Any] = rewrite(list(self.marks))
+        Lowering(builder).add(exprs)
+        return [name for expr in exprs for name in engine.block_names(expr.name, expr.key_grid)]
+
+    def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
+        return _nothing, ()
+
+    def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
+        return _nothing, ()
+
+    def __kask_tokenize__(self) -> Any:
+        return [mark.token for mark in self.marks]
+
+
+def _nothing(results: list[Any]) -> None:
+    return None
 
 
 def from_array(
@@ -18,9 +151,378 @@ def from_array(
     lock: Any = False,
     asarray: bool | None = None,
     fancy: bool = True,
-    getitem: Any = None,
+    getitem: Callable[..., Any] | None = None,
     meta: Any = None,
     inline_array: bool = False,
 ) -> Any:
-    """An array of something that looks like one."""
-    return wrap(in_memory(x if is_array_like(x) else np.asarray(x), chunks))
+    """An array of something that looks like one. Datasets and memory maps are read block by block while the array is computed, and only
+    as far as it is needed.
+
+    Parameters
+    ----------
+    x : array-like
+        With ``shape``, ``dtype`` and slices, or anything that NumPy makes an array of.
+    chunks : int, str, tuple or dict
+        How it is cut; ``"auto"`` follows the store's own ``chunks``.
+    name : str or False, optional
+        Stands for the content of ``x`` in names; False: a new one for each call. By default the content, or how ``x`` describes itself.
+    lock : bool or lock
+        What to hold while reading: True is one lock for all who read ``x`` in a process.
+    asarray : bool, optional
+        Whether blocks become NumPy arrays; by default where ``x`` is none of NumPy's kind (has no ``__array_function__``).
+    fancy : bool
+        Accepted; ``x`` is sliced only.
+    getitem : callable, optional
+        Called with ``x`` and slices instead of ``x[slices]``.
+    meta : array, optional
+        An array of the kind that blocks have.
+    inline_array : bool
+        Accepted; ``x`` is part of the layer that reads it.
+
+    Raises
+    ------
+    ValueError
+        ``x`` is one of Kask's arrays already.
+
+    Examples
+    --------
+    >>> import numpy as np, kask.array as ka
+    >>> ka.from_array(np.arange(6).reshape(2, 3), chunks=(1, 3)).chunks
+    ((1, 1), (3,))
+    """
+    if isinstance(x, ArrayBase):
+        raise ValueError("x is one of Kask's arrays already; rechunk() cuts it otherwise")
+    x = x if is_array_like(x) else np.asarray(x)
+    is_plain = lock is False and getitem is None and meta is None and asarray in (None, isinstance(x, np.ndarray))
+    is_mapped = isinstance(x, np.memmap) and x.filename is not None and x.mode != "c"
+    if is_plain and not is_mapped and hasattr(x, "__array_function__"):
+        return wrap(in_memory(x, chunks))
+    dtype, shape = np.dtype(x.dtype), tuple(x.shape)
+    if asarray is None:
+        asarray = not hasattr(x, "__array_function__") or is_mapped
+    stored: Any = MemmapFile(x) if is_mapped else x
+    if name is False:
+        token = uuid.uuid4().hex
+    else:
+        token = tokenize(name) if isinstance(name, str) else tokenize(stored, getitem)
+    cut = normalized(chunks, shape, dtype, previous=_chunks_of(x, shape, dtype))
+    if meta is None:
+        meta = empty_meta(dtype, len(shape)) if asarray else x[(slice(0, 0),) * len(shape)]
+    else:
+        meta = empty_meta(dtype, len(shape), meta)
+    return wrap(FromStore(Source(stored, token, lock, getitem, asarray), ((0, 1),) * len(shape), cut, meta))
+
+
+def _chunks_of(x: Any, shape: tuple[int, ...], dtype: Any) -> Chunks | None:
+    """How a store is cut, if it is: shards are what it writes at once."""
+    for own in (getattr(x, "shards", None), getattr(x, "chunks", None)):
+        if isinstance(own, tuple | list) and len(own) == len(shape):
+            return normalized(tuple(own), shape, dtype)
+    return None
+
+
+def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, name: str | None = None) -> Any:
+    """An array of one block, which is the value of something lazy.
+
+    Parameters
+    ----------
+    value : Delayed
+        What gives an array.
+    shape : tuple of int
+        The shape that it will have.
+    dtype : data-type, optional
+        The type that it will have; needed unless ``meta`` is given.
+    meta : array, optional
+        An array of its kind.
+    name : str, optional
+        Stands for the value in names.
+
+    Raises
+    ------
+    ValueError
+        While computing: the value has another shape.
+
+    Examples
+    --------
+    >>> import kask, numpy as np, kask.array as ka
+    >>> ka.from_delayed(kask.delayed(np.ones)(3), (3,), float).compute()
+    array([1., 1., 1.])
+    """
+    from kask.array.ops.filling import shape_of
+
+    shape = shape_of(shape)
+    if dtype is None and meta is None:
+        raise TypeError("from_delayed() needs dtype= or meta=, since the value is not there yet")
+    meta = empty_meta(dtype if dtype is not None else meta.dtype, len(shape), meta)
+    return wrap(FromDelayed(Lazy(value, None if name is None else tokenize(name)), Chunks.whole(list(shape)), meta))
+
+
+def _value_of(lazy: Lazy, shape: tuple[int, ...]) -> Any:
+    value = lazy.value.compute() if is_kask_collection(lazy.value) else lazy.value
+    value = value if is_array_like(value) else np.asarray(value)
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
+        )
+    return value
+
+
+def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:
+    """The blocks of an array as delayed values. Each computes what it needs by itself, so persist what they share.
+
+    Parameters
+    ----------
+    x : array
+        Whose blocks they are.
+    optimize_graph : bool
+        Accepted.
+
+    Returns
+    -------
+    numpy.ndarray of Delayed
+        In the shape of the grid of blocks.
+    """
+    from kask.delayed import delayed
+
+    expr: ArrayExpr = x.expr
+    found = np.empty(expr.grid, object)
+    # There is an object for each block, so there is no way around a loop.
+    for position in np.ndindex(*expr.grid):
+        start, shape = expr.chunks.block_start(position), expr.chunks.block_shape(position)
+        part = sliced(expr, tuple([(at if n else 0, 1, n) for at, n in zip(start, shape)]))
+        found[position] = delayed(_computed, pure=True)(Lazy(wrap(part)))
+    return found
+
+
+def _computed(lazy: Lazy) -> Any:
+    return lazy.value.compute()
+
+
+def _regions_of(regions: Any, count: int) -> list[Any]:
+    if regions is None:
+        return [None] * count
+    if isinstance(regions, tuple):
+        regions = [regions] if all(isinstance(part, slice) for part in regions) else list(regions)
+    if len(regions) == 1 and count > 1:
+        regions = list(regions) * count
+    if len(regions) != count:
+        raise ValueError(f"there are {len(regions)} regions for {count} arrays to store")
+    return list(regions)
+
+
+def _places_of(region: Any, array: ArrayExpr, target: Any) -> tuple[tuple[int, int], ...] | None:
+    """First element and step along each axis of the part of a target that an array is written to."""
+    there = getattr(target, "shape", None) if not is_kask_collection(target) else None
+    if region is None:
+        if there is not None and tuple(there) != array.shape:
+            raise ValueError(f"an array of shape {array.shape} cannot be stored in a target of shape {tuple(there)}")
+        return None
+    if len(region) != array.ndim or not all(isinstance(part, slice) for part in region):
+        raise ValueError(f"regions={region!r}, but a region is a slice for each of the {array.ndim} axes")
+    places = []
+    for axis, part in enumerate(region):
+        length = there[axis] if there is not None else (part.stop if part.stop is not None else 2**62)
+        start, stop, step = part.indices(length)
+        count = len(range(start, stop, step))
+        if step < 0 or count != array.shape[axis]:
+            raise ValueError(
+                f"regions={region!r} has {count} elements along axis {axis}, but the array has {array.shape[axis]} there"
+                if step > 0
+                else f"regions={region!r} goes backwards along axis {axis}"
+            )
+        places.append((start, step))
+    return tuple(places)
+
+
+def store(
+    sources: Any,
+    targets: Any,
+    lock: Any = True,
+    regions: Any = None,
+    compute: bool = True,
+    return_stored: bool = False,
+    load_stored: bool | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Write arrays into what looks like an array, block by block.
+
+    Parameters
+    ----------
+    sources : array or sequence of arrays
+        What is written.
+    targets : array-like, Delayed or sequence of these
+        Where to, one for each source: anything that takes ``target[slices] = block``. What is written to must be reached from where
+        tasks run; an array in memory is, unless other processes run them.
+    lock : bool or lock
+        What to hold while writing: True is a lock for each target in a process.
+    regions : tuple of slices, or sequence of these, optional
+        The part of each target; by default all of it.
+    compute : bool
+        Whether to write now. Otherwise something lazy is returned.
+    return_stored : bool
+        Whether to return arrays that read what was written.
+    load_stored : bool, optional
+        Whether these are in memory already; by default only where nothing is written now.
+    **kwargs
+        For :func:`kask.compute`.
+
+    Returns
+    -------
+    None, something lazy that writes, or a tuple of arrays
+
+    Raises
+    ------
+    ValueError
+        Numbers or shapes of sources, targets and regions that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, kask.array as ka
+    >>> target = np.zeros(4)
+    >>> ka.store(ka.arange(2, chunks=1), target, regions=(slice(1, 3),))
+    >>> target
+    array([0., 0., 1., 0.])
+    """
+    is_one = isinstance(sources, ArrayBase)
+    sources = [sources] if is_one else list(sources)
+    targets = [targets] if is_one else list(targets)
+    for source in sources:
+        if not isinstance(source, ArrayBase):
+            raise TypeError(f"store() writes Kask's arrays, got {type(source).__name__}")
+    if len(sources) != len(targets):
+        raise ValueError(f"there are {len(sources)} arrays to store, but {len(targets)} targets")
+    names: dict[int, str] = {}
+    marks, ready = [], []
+    for source, target, region in zip(sources, targets, _regions_of(regions, len(sources))):
+        expr = source.expr
+        name = names.setdefault(id(target), uuid.uuid4().hex)
+        goal = Target(_held(target), name, lock, _places_of(region, expr, target))
+        mark = Marked(expr, write_block, (expr.chunks, goal))
+        marks.append(mark)
+        ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
+    work = Storing(marks)
+    if not compute:
+        return tuple([wrap(expr) for expr in ready]) if return_stored else work
+    work.compute(**kwargs)
+    if not return_stored:
+        return None
+    there = [_stored_array(expr) for expr in ready]
+    if load_stored:
+        there = [array.persist(**kwargs) for array in there]
+    return tuple(there)
+
+
+def _held(target: Any) -> Any:
+    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file."""
+    if isinstance(target, np.memmap) and target.filename is not None and target.mode in ("r+", "w+"):
+        return MemmapFile(target, "r+")
+    return target
+
+
+def _stored_array(expr: LoadedAgain) -> Any:
+    """What has been written already, to be read when it is needed."""
+    done = _Done(expr.target)
+    places = expr.target.places or ((0, 1),) * expr.ndim
+    # Copied, as the target may be written to again while blocks of it are kept.
+    source = Source(done, expr.target.token, expr.target.lock, _copied, True)
+    return wrap(FromStore(source, places, expr.chunks, expr.meta))
+
+
+def _copied(array: Any, index: tuple[slice, ...]) -> Any:
+    return np.array(array[index])
+
+
+class _Done(Described):
+    """A target that is read again; a lazy one is asked for anew."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def open(self) -> Any:
+        """What was written to."""
+        from kask.array.kernels.storage import resolve
+
+        return resolve(self.target.array)
+
+
+def to_npy_stack(dirname: Any, x: Any, axis: int = 0) -> None:
+    """Write an array as a folder of ``.npy`` files, one for each block along an axis, and a file ``info``; Dask reads them too. Each file
+    is whole or not there.
+
+    Parameters
+    ----------
+    dirname : path
+        The folder, which is made if it is not there.
+    x : array
+        What is written; the other axes become whole.
+    axis : int
+        Along which axis blocks are files.
+
+    Examples
+    --------
+    >>> import tempfile, kask.array as ka
+    >>> folder = tempfile.mkdtemp()
+    >>> ka.to_npy_stack(folder, ka.arange(4, chunks=2))
+    >>> ka.from_npy_stack(folder).compute()
+    array([0, 1, 2, 3])
+    """
+    axis = np.lib.array_utils.normalize_axis_index(axis, x.ndim)
+    lengths = [Chunks.whole([length]) for length in x.shape]
+    lengths[axis] = x.expr.chunks.axis(axis)
+    expr = rechunked(x.expr, Chunks.join(lengths))
+    folder = os.path.abspath(os.fspath(dirname))
+    os.makedirs(folder, exist_ok=True)
+    info = {"chunks": expr.chunks.tuples(), "dtype": expr.dtype, "axis": axis}
+    Storing([Marked(expr, save_npy, (folder, axis))]).compute()
+    # Last, so that who finds it finds the files as well.
+    with open(os.path.join(folder, "info"), "wb") as file:
+        pickle.dump(info, file)
+
+
+class _OnlyTypes(pickle.Unpickler):
+    """Reads the types that an ``info`` has, and calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        raise pickle.UnpicklingError(f"{module}.{name} has no place there")
+
+
+def from_npy_stack(dirname: Any, mmap_mode: str | None = "r") -> Any:
+    """An array of a folder that :func:`to_npy_stack` wrote, or Dask.
+
+    Parameters
+    ----------
+    dirname : path
+        The folder.
+    mmap_mode : str, optional
+        How files are mapped into memory; None: they are read.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder has no ``info``.
+    ValueError
+        What ``info`` says cannot be understood.
+
+    Examples
+    --------
+    >>> import tempfile, kask.array as ka
+    >>> folder = tempfile.mkdtemp()
+    >>> ka.to_npy_stack(folder, ka.ones((4, 2), chunks=(2, 1)))
+    >>> ka.from_npy_stack(folder).chunks
+    ((2, 2), (2,))
+    """
+    folder = os.path.abspath(os.fspath(dirname))
+    path = os.path.join(folder, "info")
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        info = _OnlyTypes(io.BytesIO(content)).load()
+        chunks, dtype, axis = Chunks(info["chunks"]), np.dtype(info["dtype"]), int(info["axis"])
+    except Exception as error:
+        raise ValueError(f"{path} does not say what the files in {folder} are: {error}") from error
+    stack = NpyStack(folder, chunks.axis(axis).tuples()[0], axis, mmap_mode)
+    token = tokenize("npy stack", folder, os.stat(path).st_mtime_ns, mmap_mode, info["chunks"], dtype)
+    places = ((0, 1),) * chunks.ndim
+    return wrap(FromStore(Source(stack, token, False, None, True), places, chunks, np.empty((0,) * chunks.ndim, dtype)))

@@ -1,0 +1,193 @@
+"""Blocks read from and written to what looks like an array: files, datasets, arrays in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "Described",
+    "MemmapFile",
+    "NpyStack",
+    "Source",
+    "Target",
+    "load_again",
+    "read_block",
+    "resolve",
+    "save_npy",
+    "write_block",
+]
+
+_LOCKS: dict[str, threading.Lock] = {}
+_LOCKS_LOCK = threading.Lock()
+
+
+def _locked(lock: Any, name: str) -> Any:
+    """The lock to hold: none, one of this process for whoever has the same name, or the one that was given."""
+    if lock is False or lock is None:
+        return contextlib.nullcontext()
+    if lock is not True:
+        return lock
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(name, threading.Lock())
+
+
+class Source:
+    """What is read from, and how."""
+
+    def __init__(self, array: Any, token: str, lock: Any, getitem: Callable[..., Any] | None, asarray: bool) -> None:
+        self.array, self.token, self.lock, self.getitem, self.asarray = array, token, lock, getitem, asarray
+
+    def read(self, places: tuple[tuple[int, int, int], ...]) -> Any:
+        """Along each axis from a first element on every so-many-th. Stores need not know of steps backwards."""
+        forward = [
+            (first + step * (length - 1), -step, length) if step < 0 and length else (first, step, length)
+            for first, step, length in places
+        ]
+        index = tuple(
+            [
+                slice(first, first + step * (length - 1) + 1 if length else first, step)
+                for first, step, length in forward
+            ]
+        )
+        array = self.array.open() if isinstance(self.array, Described) else self.array
+        with _locked(self.lock, self.token):
+            found = array[index] if self.getitem is None else self.getitem(array, index)
+            # Inside the lock, as some stores read only here.
+            found = np.asarray(found) if self.asarray else found
+        turned = tuple([slice(None, None, -1 if step < 0 else None) for _, step, _ in places])
+        return found[turned] if any(step < 0 for _, step, _ in places) else found
+
+    def __kask_tokenize__(self) -> Any:
+        return "source", self.token
+
+
+class Described:
+    """What says how to get an array where it is needed, instead of being sent there."""
+
+    def open(self) -> Any:
+        """The array."""
+        raise NotImplementedError
+
+
+class MemmapFile(Described):
+    """A part of a file, mapped into memory."""
+
+    def __init__(self, array: np.memmap, mode: Any = "r") -> None:
+        self.mode = mode
+        root = array
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        self.path = os.path.abspath(os.fspath(array.filename))  # type: ignore[arg-type]
+        self.dtype, self.shape, self.strides = array.dtype, array.shape, array.strides
+        self.offset = root.offset + array.ctypes.data - root.ctypes.data
+
+    def open(self) -> np.ndarray:
+        """The array."""
+        return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, self.mode), self.offset, self.strides)
+
+    def __kask_tokenize__(self) -> Any:
+        found = os.stat(self.path)
+        kind = (self.dtype, self.shape, self.strides, self.offset)
+        return "memmap", self.path, found.st_mtime_ns, found.st_size, kind
+
+
+class NpyStack:
+    """Files ``0.npy``, ``1.npy`` ... with the blocks of an array along an axis."""
+
+    def __init__(self, folder: str, sizes: tuple[int, ...], axis: int, mmap_mode: Any) -> None:
+        self.folder, self.sizes, self.axis, self.mmap_mode = folder, sizes, axis, mmap_mode
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        ends = np.cumsum(self.sizes)
+        wanted = np.arange(ends[-1])[index[self.axis]]
+        files = np.searchsorted(ends, wanted, side="right")
+        parts = []
+        for number in np.unique(files).tolist() or [0]:
+            part = np.load(os.path.join(self.folder, f"{number}.npy"), mmap_mode=self.mmap_mode)
+            inside = wanted[files == number] - (ends[number] - self.sizes[number])
+            step = index[self.axis].step or 1
+            start, stop = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+            parts.append(part[(*index[: self.axis], slice(start, stop, step), *index[self.axis + 1 :])])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.axis)
+
+
+def read_block(position: tuple[int, ...], chunks: Any, places: tuple[tuple[int, int], ...], source: Source) -> Any:
+    """The block at a position of what is taken of a source: along each axis from a first element on every so-many-th."""
+    starts, shape = chunks.block_start(position), chunks.block_shape(position)
+    return source.read(tuple([(first + step * at, step, n) for at, n, (first, step) in zip(starts, shape, places)]))
+
+
+class Target:
+    """What is written to, and which part of it: along each axis from a first element on every so-many-th."""
+
+    def __init__(self, array: Any, token: str, lock: Any, places: tuple[tuple[int, int], ...] | None) -> None:
+        self.array, self.token, self.lock, self.places = array, token, lock, places
+
+    def __kask_tokenize__(self) -> Any:
+        return "target", self.token, self.places
+
+
+def resolve(array: Any) -> Any:
+    """What a lazy target is, or one that is described."""
+    from kask.base import is_kask_collection
+
+    if isinstance(array, Described):
+        return array.open()
+    return array.compute() if is_kask_collection(array) else array
+
+
+def _index_of(position: tuple[int, ...], chunks: Any, target: Target) -> tuple[slice, ...]:
+    starts, shape = chunks.block_start(position), chunks.block_shape(position)
+    places = target.places or ((0, 1),) * len(shape)
+    return tuple(
+        [
+            slice(first + step * at, first + step * (at + n - 1) + 1 if n else first + step * at, step)
+            for at, n, (first, step) in zip(starts, shape, places)
+        ]
+    )
+
+
+def write_block(block: Any, position: tuple[int, ...], chunks: Any, target: Target) -> Any:
+    """Writes a block to its place; gives a mark for whoever waits for it."""
+    if 0 not in np.shape(block):
+        array = resolve(target.array)
+        with _locked(target.lock, target.token):
+            array[_index_of(position, chunks, target)] = block
+    return np.ones((1,) * chunks.ndim, bool)
+
+
+def load_again(mark: Any, position: tuple[int, ...], chunks: Any, target: Target) -> Any:
+    """The block that was written."""
+    array = resolve(target.array)
+    with _locked(target.lock, target.token):
+        return np.array(array[_index_of(position, chunks, target)])
+
+
+def save_npy(block: Any, position: tuple[int, ...], folder: str, axis: int) -> Any:
+    """Saves a block as the file of its number along an axis; whoever looks finds a whole file or none."""
+    handle, path = tempfile.mkstemp(".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, block)
+        os.chmod(path, 0o666 & ~_umask())
+        os.replace(path, os.path.join(folder, f"{position[axis]}.npy"))
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+    return np.ones((1,) * len(position), bool)
+
+
+def _umask() -> int:
+    """The permissions that files shall not have. Asking means setting, so other threads wait."""
+    with _LOCKS_LOCK:
+        mask = os.umask(0o022)
+        os.umask(mask)
+    return mask

@@ -1,0 +1,339 @@
+"""``kask.array.random``: random numbers, as ``numpy.random``, that do not depend on how arrays are cut.
+
+A generator has a seed and counts its calls; each call has a key of its own, and each element its place in a stream of that key. So
+the same seed and calls give the same numbers in any process, with any chunks, and a slice has the numbers that the whole array
+has there. They are not the numbers that NumPy gives for the same seed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from kask.array.base import ArrayBase, as_array, in_memory, wrap
+from kask.array.ops.random import chosen, drawn, gathered, permuted_index
+
+#: Parameters of the distributions, as NumPy has them.
+_DISTRIBUTIONS = {
+    "beta": "a, b",
+    "binomial": "n, p",
+    "chisquare": "df",
+    "exponential": "scale=1.0",
+    "f": "dfnum, dfden",
+    "gamma": "shape, scale=1.0",
+    "geometric": "p",
+    "gumbel": "loc=0.0, scale=1.0",
+    "hypergeometric": "ngood, nbad, nsample",
+    "laplace": "loc=0.0, scale=1.0",
+    "logistic": "loc=0.0, scale=1.0",
+    "lognormal": "mean=0.0, sigma=1.0",
+    "logseries": "p",
+    "negative_binomial": "n, p",
+    "noncentral_chisquare": "df, nonc",
+    "noncentral_f": "dfnum, dfden, nonc",
+    "normal": "loc=0.0, scale=1.0",
+    "pareto": "a",
+    "poisson": "lam=1.0",
+    "power": "a",
+    "rayleigh": "scale=1.0",
+    "standard_cauchy": "",
+    "standard_gamma": "shape",
+    "standard_t": "df",
+    "triangular": "left, mode, right",
+    "uniform": "low=0.0, high=1.0",
+    "vonmises": "mu, kappa",
+    "wald": "mean, scale",
+    "weibull": "a",
+    "zipf": "a",
+}
+_WHOLE_NUMBERS = frozenset(
+    {"binomial", "geometric", "hypergeometric", "logseries", "negative_binomial", "poisson", "zipf"}
+)
+
+
+class Generator:
+    """Random numbers, made by :func:`default_rng`. It has the methods of ``numpy.random.Generator``, each with ``chunks=`` besides.
+
+    Distribution parameters may be arrays, of NumPy or lazy ones, that broadcast against each other and ``size``.
+
+    Parameters
+    ----------
+    seed : int, sequence of int, SeedSequence, BitGenerator or None
+        None: fresh entropy of the operating system.
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self._seeds = _seeds_of(seed)
+        self._calls = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(Philox)"
+
+    def _key(self) -> tuple[int, int]:
+        """The key of the next call."""
+        place = (*self._seeds.spawn_key, self._calls)
+        self._calls += 1
+        first, second = np.random.SeedSequence(self._seeds.entropy, spawn_key=place).generate_state(2, np.uint64)
+        return int(first), int(second)
+
+    def spawn(self, n_children: int) -> list[Any]:
+        """So many generators, independent of this one."""
+        return [type(self)(child) for child in self._seeds.spawn(n_children)]
+
+    def random(self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto") -> Any:
+        """Numbers from 0 to 1, which is left out; ``dtype`` is float64 or float32."""
+        return drawn(self._key(), "random", (), size, chunks, dtype, {"dtype": dtype})
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto") -> Any:
+        """Numbers of the standard normal distribution; ``dtype`` is float64 or float32."""
+        return drawn(self._key(), "standard_normal", (), size, chunks, dtype, {"dtype": dtype})
+
+    def standard_exponential(
+        self, size: Any = None, dtype: Any = np.float64, method: str = "zig", chunks: Any = "auto"
+    ) -> Any:
+        """Numbers of the standard exponential distribution; ``dtype`` is float64 or float32."""
+        kwargs = {"dtype": dtype, "method": method}
+        return drawn(self._key(), "standard_exponential", (), size, chunks, dtype, kwargs)
+
+    def integers(
+        self,
+        low: Any,
+        high: Any = None,
+        size: Any = None,
+        dtype: Any = np.int64,
+        endpoint: bool = False,
+        chunks: Any = "auto",
+    ) -> Any:
+        """Integers from ``low`` to ``high``, which is left out unless ``endpoint``; from 0 to ``low`` if there is one number only."""
+        low, high = (0, low) if high is None else (low, high)
+        kwargs = {"dtype": np.dtype(dtype).type, "endpoint": endpoint}
+        return drawn(self._key(), "integers", (low, high), size, chunks, dtype, kwargs)
+
+    def choice(
+        self,
+        a: Any,
+        size: Any = None,
+        replace: bool = True,
+        p: Any = None,
+        axis: int = 0,
+        shuffle: bool = True,
+        chunks: Any = "auto",
+    ) -> Any:
+        """Elements of ``a``, or numbers below it.
+
+        Parameters
+        ----------
+        a : int or array
+            What is chosen from.
+        size : int or tuple of int, optional
+            How many. Of an array with several axes, and of a lazy one, a row is chosen.
+        replace : bool
+            Whether an element can be chosen again. Without it, and of lazy arrays, the index is made when this is called.
+        p : sequence of float, optional
+            The probability of each element.
+        axis : int
+            Along which axis of ``a``.
+        shuffle : bool
+            Whether the order matters, without replacement.
+        chunks : int, str, tuple or dict
+            How the result is cut.
+        """
+        return chosen(self._key(), a, size, replace, p, axis, shuffle, chunks)
+
+    def permutation(self, x: Any, axis: int = 0, chunks: Any = "auto") -> Any:
+        """The elements of an array along an axis, or the numbers below ``x``, in another order. The order (8 bytes an element of the
+        axis) is made when this is called."""
+        key = self._key()
+        if isinstance(x, int | np.integer):
+            return wrap(in_memory(permuted_index(key, int(x)), chunks))
+        expr = as_array(x).expr
+        axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
+        return wrap(gathered(expr, permuted_index(key, expr.shape[axis]), axis))
+
+    def shuffle(self, x: Any, axis: int = 0) -> None:
+        """Makes of a lazy array, in place, its :meth:`permutation`."""
+        if not isinstance(x, ArrayBase):
+            raise TypeError(
+                f"shuffle() changes one of Kask's arrays in place, got {type(x).__name__}; use permutation()"
+            )
+        x.expr = self.permutation(x, axis).expr
+
+    def bytes(self, length: int) -> bytes:
+        """Random bytes, at once."""
+        return np.random.Generator(np.random.Philox(key=np.array(self._key(), np.uint64))).bytes(length)
+
+    def multinomial(self, n: int, pvals: Any, size: Any = None, chunks: Any = "auto") -> Any:
+        """How often each of several outcomes comes in ``n`` trials; outcomes are the last axis."""
+        pvals = np.asarray(pvals, np.float64)
+        return drawn(self._key(), "multinomial", (n, pvals), size, chunks, np.int64, {}, pvals.shape)
+
+    def multivariate_hypergeometric(
+        self, colors: Any, nsample: int, size: Any = None, method: str = "marginals", chunks: Any = "auto"
+    ) -> Any:
+        """How many of each color are taken; colors are the last axis."""
+        colors = np.asarray(colors)
+        kwargs = {"method": method}
+        name = "multivariate_hypergeometric"
+        return drawn(self._key(), name, (colors, nsample), size, chunks, np.int64, kwargs, colors.shape)
+
+    def dirichlet(self, alpha: Any, size: Any = None, chunks: Any = "auto") -> Any:
+        """Shares that are 1 together; they are the last axis."""
+        alpha = np.asarray(alpha, np.float64)
+        return drawn(self._key(), "dirichlet", (alpha,), size, chunks, np.float64, {}, alpha.shape)
+
+    def multivariate_normal(
+        self,
+        mean: Any,
+        cov: Any,
+        size: Any = None,
+        check_valid: str = "warn",
+        tol: float = 1e-8,
+        *,
+        method: str = "svd",
+        chunks: Any = "auto",
+    ) -> Any:
+        """Vectors of a normal distribution; their components are the last axis."""
+        mean, cov = np.asarray(mean, np.float64), np.asarray(cov, np.float64)
+        kwargs = {"check_valid": check_valid, "tol": tol, "method": method}
+        name = "multivariate_normal"
+        return drawn(self._key(), name, (mean, cov), size, chunks, np.float64, kwargs, mean.shape)
+
+
+class RandomState(Generator):
+    """The older interface: the same numbers, with the names of ``numpy.random.RandomState`` besides.
+
+    Parameters
+    ----------
+    seed : int, sequence of int or None
+        As for :func:`default_rng`.
+    """
+
+    def seed(self, seed: Any = None) -> None:
+        """Begin anew with this seed."""
+        self._seeds, self._calls = _seeds_of(seed), 0
+
+    def rand(self, *shape: int, chunks: Any = "auto") -> Any:
+        """Numbers from 0 to 1, in this shape."""
+        return self.random(shape or None, chunks=chunks)
+
+    def randn(self, *shape: int, chunks: Any = "auto") -> Any:
+        """Numbers of the standard normal distribution, in this shape."""
+        return self.standard_normal(shape or None, chunks=chunks)
+
+    def random_sample(self, size: Any = None, chunks: Any = "auto") -> Any:
+        """Numbers from 0 to 1."""
+        return self.random(size, chunks=chunks)
+
+    def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int, chunks: Any = "auto") -> Any:
+        """Integers from ``low`` to ``high``, which is left out."""
+        return self.integers(low, high, size, dtype, chunks=chunks)
+
+    def random_integers(self, low: Any, high: Any = None, size: Any = None, chunks: Any = "auto") -> Any:
+        """Integers from ``low``, or 1, to ``high``, which is one of them."""
+        low, high = (1, low) if high is None else (low, high)
+        return self.integers(low, high, size, endpoint=True, chunks=chunks)
+
+
+def _seeds_of(seed: Any) -> np.random.SeedSequence:
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    if isinstance(seed, np.random.BitGenerator):
+        return seed.seed_seq  # type: ignore[return-value]
+    if isinstance(seed, np.random.Generator):
+        return seed.bit_generator.seed_seq  # type: ignore[return-value]
+    if isinstance(seed, np.random.RandomState):
+        return np.random.SeedSequence(seed.randint(0, 2**32, 4, dtype=np.uint64).tolist())
+    return np.random.SeedSequence(seed)
+
+
+def _distribution(name: str, parameters: str) -> Any:
+    """The method for a distribution."""
+    kind = np.int64 if name in _WHOLE_NUMBERS else np.float64
+    names = [parameter.split("=")[0].strip() for parameter in parameters.split(",") if parameter]
+    defaults = {part.split("=")[0].strip(): float(part.split("=")[1]) for part in parameters.split(",") if "=" in part}
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("self", keyword),
+            *(inspect.Parameter(p, keyword, default=defaults.get(p, inspect.Parameter.empty)) for p in names),
+            inspect.Parameter("size", keyword, default=None),
+            inspect.Parameter("chunks", keyword, default="auto"),
+        ]
+    )
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        params = tuple([given[p] for p in names])
+        return drawn(given["self"]._key(), name, params, given["size"], given["chunks"], kind, {})
+
+    method.__name__, method.__qualname__ = name, f"Generator.{name}"
+    method.__doc__ = f"Numbers of the distribution of :meth:`numpy.random.Generator.{name}`, cut into ``chunks``."
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    return method
+
+
+for _name, _parameters in _DISTRIBUTIONS.items():
+    setattr(Generator, _name, _distribution(_name, _parameters))
+
+
+def default_rng(seed: Any = None) -> Generator:
+    """A generator of random numbers.
+
+    Parameters
+    ----------
+    seed : int, sequence of int, SeedSequence, BitGenerator, Generator or None
+        None: fresh entropy of the operating system. One of Kask's generators is returned as it is.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.random.default_rng(7).normal(size=100, chunks=30)
+    >>> y = ka.random.default_rng(7).normal(size=100, chunks=100)
+    >>> bool((x.compute() == y.compute()).all())
+    True
+    """
+    return seed if isinstance(seed, Generator) else Generator(seed)
+
+
+_STATE = RandomState()
+
+
+def seed(seed: Any = None) -> None:
+    """Begin anew, with this seed, what the functions of this module draw.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.random.seed(1)
+    >>> a = ka.random.random(3).compute()
+    >>> ka.random.seed(1)
+    >>> bool((a == ka.random.random(3).compute()).all())
+    True
+    """
+    _STATE.seed(seed)
+
+
+#: What can be called without a generator.
+_FUNCTIONS = (
+    *_DISTRIBUTIONS,
+    *("choice", "dirichlet", "integers", "multinomial", "multivariate_hypergeometric", "multivariate_normal"),
+    *("permutation", "rand", "randint", "randn", "random", "random_integers", "random_sample", "shuffle"),
+    *("standard_exponential", "standard_normal", "bytes"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(_STATE, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS})
+
+
+__all__ = ["Generator", "RandomState", "default_rng", "seed", *_FUNCTIONS]
