@@ -73,10 +73,10 @@ class ArrayExpr(Expr):
 
 
 def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
-    """An array without elements: of NumPy, or of the kind of ``like``."""
+    """An array without elements: of NumPy, or of the kind of ``like``. Without axes it has an element, which is 0."""
     shape = (0,) * ndim
     if like is None or type(like) is np.ndarray:
-        return np.empty(shape, dtype)
+        return np.zeros(shape, dtype)
     return _resized(like, ndim).astype(dtype)
 
 
