@@ -7,9 +7,15 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 from kask.array.collection import Array
 from kask.array.ops.chunks import *
+from kask.array.ops.along import *
 from kask.array.ops.blockwise import *
+from kask.array.ops.casts import *
+from kask.array.ops.choices import *
+from kask.array.ops.constants import *
 from kask.array.ops.creation import *
+from kask.array.ops.gufuncs import *
 from kask.array.ops.indexing import *
+from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.products import *
 from kask.array.ops.random import *
@@ -20,3 +26,6 @@ from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
 from kask.array.ops.ufuncs import *
+from kask.array.protocols import register_chunk_type
+
+from kask.array import api, array_api, core, gufunc, ma  # isort: skip
