@@ -5,12 +5,12 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
-from kask.array.collection import Array
-from kask.array.ops.chunks import *
+from kask.array.collection import Array as Array
 from kask.array.ops.along import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.casts import *
 from kask.array.ops.choices import *
+from kask.array.ops.chunks import *
 from kask.array.ops.constants import *
 from kask.array.ops.creation import *
 from kask.array.ops.gufuncs import *
@@ -26,6 +26,10 @@ from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
 from kask.array.ops.ufuncs import *
-from kask.array.protocols import register_chunk_type
+from kask.array.protocols import register_chunk_type as register_chunk_type
 
-from kask.array import api, array_api, core, gufunc, ma  # isort: skip
+from kask.array import api as api  # isort: skip
+from kask.array import array_api as array_api  # isort: skip
+from kask.array import core as core  # isort: skip
+from kask.array import gufunc as gufunc  # isort: skip
+from kask.array import ma as ma  # isort: skip

@@ -20,7 +20,7 @@ _WORTH_REUSING_BYTES = 1 << 15
 class Use(NamedTuple):
     """An argument that is a value of the program: inputs come first, then results of steps."""
 
-    index: int
+    place: int
 
 
 class Position(NamedTuple):
@@ -62,7 +62,7 @@ class Program:
         position = arguments[self.inputs] if self.wants_position else ()
         for func, args, kwargs, last, own in self.steps:
             actual = [
-                values[arg.index] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
+                values[arg.place] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
                 for arg in args
             ]
             buffer = _reusable(func, actual, values, own) if own and not kwargs else None
@@ -93,9 +93,9 @@ def _with_last_uses(inputs: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     for at, step in enumerate(steps):
         for arg in step.args:
             if type(arg) is Use:
-                last_use[arg.index] = at
+                last_use[arg.place] = at
                 if type(step.func) is not np.ufunc:
-                    shared.add(arg.index)
+                    shared.add(arg.place)
     dying: list[list[int]] = [[] for _ in steps]
     for index, at in last_use.items():
         dying[at].append(index)
