@@ -378,7 +378,9 @@ def count(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return ufunc_reduce(np.add, is_there, axis=axis, dtype=np.intp, keepdims=keepdims)
 
 
-def average(a: Any, axis: int | None = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+def average(
+    a: Any, axis: int | None = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
     """The weighted mean of the elements that are not masked; masked where there are none.
 
     Parameters
@@ -429,7 +431,9 @@ def _fitting(weights: Any, a: Any, axis: Any) -> Any:
     if axis is None:
         raise TypeError(f"weights have the shape {weights.shape}, the array has {a.shape}: give the axis")
     if weights.ndim != 1 or weights.shape[0] != a.shape[axis]:
-        raise ValueError(f"weights have the shape {weights.shape}; along axis {axis} the array has {a.shape[axis]} elements")
+        raise ValueError(
+            f"weights have the shape {weights.shape}; along axis {axis} the array has {a.shape[axis]} elements"
+        )
     from kask.array.ops.along import with_axis
 
     for _ in range(a.ndim - 1 - axis % a.ndim):

@@ -59,12 +59,12 @@ def delegates(other: Any) -> bool:
 
 
 def _is_ours(arrays: Iterable[Any]) -> bool:
-    return not any([array is not None and delegates(array) for array in arrays])
+    return not any(array is not None and delegates(array) for array in arrays)
 
 
-def array_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A ufunc, of NumPy or another library, on arrays of which one at least is Kask's."""
-    out = kwargs.get("out") or ()
+    out: tuple[Any, ...] = kwargs.get("out") or ()
     if not _is_ours((*inputs, *out)):
         return NotImplemented
     if "out" in kwargs and len(out) == 1:
@@ -118,7 +118,9 @@ def array_function(func: Any, types: Iterable[type], args: tuple, kwargs: dict[s
 
     map_leaves([list(args), dict(kwargs)], found)
     values = iter(compute(*collections))
-    args, kwargs = map_leaves([list(args), dict(kwargs)], lambda leaf: next(values) if isinstance(leaf, ArrayBase) else leaf)
+    args, kwargs = map_leaves(
+        [list(args), dict(kwargs)], lambda leaf: next(values) if isinstance(leaf, ArrayBase) else leaf
+    )
     return func(*args, **kwargs)
 
 

@@ -128,7 +128,9 @@ class UserCall:
 
     def info(self, position: tuple[int, ...]) -> dict[Any, Any]:
         """``block_info`` of the block at a position."""
-        found: dict[Any, Any] = {array.place: array.info(position) for array in self.arrays if isinstance(array.place, int)}
+        found: dict[Any, Any] = {
+            array.place: array.info(position) for array in self.arrays if isinstance(array.place, int)
+        }
         starts, shape = self.chunks.block_start(position), self.chunks.block_shape(position)
         found[None] = {
             "shape": self.chunks.shape,
@@ -163,7 +165,7 @@ def joined(blocks: list[Any], counts: list[int], axes: list[int]) -> Any:
 def _concatenated(blocks: list[Any], axis: int) -> Any:
     if len(blocks) == 1:
         return blocks[0]
-    if any([isinstance(block, np.ma.MaskedArray) for block in blocks]):
+    if any(isinstance(block, np.ma.MaskedArray) for block in blocks):
         return np.ma.concatenate(blocks, axis=axis)
     return np.concatenate(blocks, axis=axis)
 
@@ -224,7 +226,15 @@ class GufuncCall:
 class Along:
     """``numpy.apply_along_axis`` on a block that has the whole axis."""
 
-    def __init__(self, func: Callable[..., Any], axis: int, args: tuple[Any, ...], kwargs: dict[str, Any], shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        axis: int,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> None:
         self.func, self.axis, self.args, self.kwargs, self.shape, self.dtype = func, axis, args, kwargs, shape, dtype
         self.__name__ = getattr(func, "__name__", type(func).__name__)
 
@@ -232,7 +242,9 @@ class Along:
         around = block.shape[: self.axis], block.shape[self.axis + 1 :]
         if 0 in around[0] + around[1]:
             return np.empty(around[0] + self.shape + around[1], self.dtype)
-        return np.apply_along_axis(self.func, self.axis, block, *self.args, **self.kwargs).astype(self.dtype, copy=False)
+        return np.apply_along_axis(self.func, self.axis, block, *self.args, **self.kwargs).astype(
+            self.dtype, copy=False
+        )
 
     def __kask_tokenize__(self) -> Any:
         return "along", self.func, self.axis, self.args, sorted(self.kwargs.items()), self.shape, self.dtype

@@ -29,7 +29,9 @@ __all__ = [
 class MaskedUfunc:
     """A ufunc where a mask is true; elsewhere what was there before, or 0."""
 
-    def __init__(self, func: np.ufunc, dtypes: tuple[np.dtype, ...], has_old: tuple[bool, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, func: np.ufunc, dtypes: tuple[np.dtype, ...], has_old: tuple[bool, ...], kwargs: dict[str, Any]
+    ) -> None:
         self.func, self.dtypes, self.has_old, self.kwargs = func, dtypes, has_old, kwargs
         self.__name__ = func.__name__
 
@@ -185,7 +187,7 @@ def select(cases: int, default: Any, *blocks: Any) -> Any:
     return np.select(list(blocks[:cases]), list(blocks[cases:]), default)
 
 
-def choose(mode: str, places: Any, *choices: Any) -> Any:
+def choose(mode: Any, places: Any, *choices: Any) -> Any:
     """``numpy.choose``."""
     return np.choose(places, list(choices), mode=mode)
 

@@ -177,10 +177,10 @@ class UfuncsMethods(ArrayBase):
     def __imatmul__(self, other: Any) -> Any:
         return NotImplemented if protocols.delegates(other) else replace(self, _matmul(wrap(self.expr), other))
 
-    def __eq__(self, other: Any) -> Any:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Any:
         return self._binary(np.equal, self, other)
 
-    def __ne__(self, other: Any) -> Any:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Any:
         return self._binary(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Any:
@@ -233,7 +233,9 @@ class UfuncsMethods(ArrayBase):
         """Numbers rounded to so many decimals. See :func:`kask.array.round`."""
         return numbers.round(self, decimals, out)
 
-    def astype(self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
         """The elements in another type. See :func:`kask.array.astype`."""
         return casts.astype(self, dtype, order=order, casting=casting, subok=subok, copy=copy)
 
@@ -276,6 +278,9 @@ class UfuncsMethods(ArrayBase):
 
 
 def _matmul(left: Any, right: Any) -> Any:
-    import kask.array as ka
+    from kask import array
 
-    return ka.matmul(left, right)
+    matmul: Any = vars(array).get("matmul")
+    if matmul is None:
+        raise NotImplementedError("products of matrices are not there yet")
+    return matmul(left, right)

@@ -94,13 +94,15 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
     ndim = x.ndim
     for axis in (axes,) if isinstance(axes, int | np.integer) else axes:
         if not -ndim <= axis < ndim:
-            raise np.exceptions.AxisError(axis, ndim)
+            raise np.exceptions.AxisError(int(axis), ndim)
         axis = int(axis) % ndim
         result = as_array(func(x, axis))
         if result.ndim == ndim - 1:
             result = with_axis(result, axis)
         if result.ndim != ndim:
-            raise ValueError(f"func gave an array of {result.ndim} axes for one of {ndim} axes; it may drop the axis or keep it")
+            raise ValueError(
+                f"func gave an array of {result.ndim} axes for one of {ndim} axes; it may drop the axis or keep it"
+            )
         x = result
     return x
 

@@ -95,7 +95,9 @@ def blockwise(
     for place, labels in enumerate(args[1::2]):
         if labels is None:
             if isinstance(values[place], ArrayBase):
-                raise ValueError(f"argument {place} of blockwise() is an array: give labels for its {values[place].ndim} axes")
+                raise ValueError(
+                    f"argument {place} of blockwise() is an array: give labels for its {values[place].ndim} axes"
+                )
             continue
         expr = as_array(values[place]).expr
         if len(tuple(labels)) != expr.ndim:
@@ -111,7 +113,9 @@ def blockwise(
 class _Result:
     """The chunks of what a function makes, by label."""
 
-    def __init__(self, labels: tuple[Any, ...], along: dict[Any, Chunks], new: dict[Any, Any], adjust: dict[Any, Any]) -> None:
+    def __init__(
+        self, labels: tuple[Any, ...], along: dict[Any, Chunks], new: dict[Any, Any], adjust: dict[Any, Any]
+    ) -> None:
         self.labels, self.along = labels, along
         for label in new:
             if label in along:
@@ -134,7 +138,9 @@ class _Result:
             return mapped_sizes(ours, wanted)
         if isinstance(wanted, list | tuple):
             if len(wanted) != ours.grid[0]:
-                raise ValueError(f"axis {label!r} has {ours.grid[0]} blocks, but {len(wanted)} chunk sizes were given for it")
+                raise ValueError(
+                    f"axis {label!r} has {ours.grid[0]} blocks, but {len(wanted)} chunk sizes were given for it"
+                )
             return Chunks([list(wanted)])
         return mapped_sizes(ours, lambda size: int(wanted))
 
@@ -153,11 +159,13 @@ class _Result:
         if not callable(func):
             raise TypeError(f"func must be callable, got {type(func).__name__}")
         kwargs, wholes = _split_keywords(kwargs)
-        wanted = tuple([word for word in ("block_id", "block_info") if word not in kwargs and takes_keyword(func, word)])
+        wanted = tuple(
+            [word for word in ("block_id", "block_info") if word not in kwargs and takes_keyword(func, word)]
+        )
         arguments, reads = [], []
         for expr, labels, place in arrays:
             axes = tuple([self.labels.index(label) if label in self.labels else -1 for label in labels])
-            is_many = any([axis < 0 and (blocks > 1 or not concatenate) for axis, blocks in zip(axes, expr.grid)])
+            is_many = any(axis < 0 and (blocks > 1 or not concatenate) for axis, blocks in zip(axes, expr.grid))
             arguments.append(Argument(place, expr.chunks, axes, is_many, expr.dtype))
             contracted = "all" if is_many else ("fixed", 0)
             reads.append(tuple([axis if axis >= 0 else contracted for axis in axes]))
@@ -166,7 +174,9 @@ class _Result:
             reads.append((("fixed", 0),) * expr.ndim)
         exprs = [array.expr for array in arrays] + list(wholes.values())
         call = UserCall(func, tuple(values), tuple(arguments), kwargs, self.chunks, None, concatenate, wanted)
-        found = inferred_meta(lambda stand_in: _tried(call, exprs, stand_in), self.chunks.ndim, dtype, meta, call.__name__)
+        found = inferred_meta(
+            lambda stand_in: _tried(call, exprs, stand_in), self.chunks.ndim, dtype, meta, call.__name__
+        )
         call.dtype = found.dtype
         label = token or call.__name__.strip("_<>") or "blockwise"
         return Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
@@ -220,7 +230,9 @@ def _cut_alike(arrays: list[_Labelled]) -> tuple[list[_Labelled], dict[Any, Chun
     for label, cuts in _by_label(arrays).items():
         lengths = {one.shape[0] for one in cuts}
         if len(lengths - {1}) > 1:
-            raise ValueError(f"axes of the label {label!r} have the lengths {sorted(lengths)}: they must be equal, or 1")
+            raise ValueError(
+                f"axes of the label {label!r} have the lengths {sorted(lengths)}: they must be equal, or 1"
+            )
         length = next(iter(lengths - {1}), 1)
         along[label] = Chunks.unify([one for one in cuts if one.shape[0] == length])
     return [_recut(array, along) for array in arrays], along
@@ -241,7 +253,9 @@ def _matched(arrays: list[_Labelled]) -> tuple[list[_Labelled], dict[Any, Chunks
     for label, cuts in _by_label(arrays).items():
         counts = {one.grid[0] for one in cuts}
         if len(counts - {1}) > 1:
-            raise ValueError(f"axes of the label {label!r} have {sorted(counts)} blocks: they must have equally many, or 1")
+            raise ValueError(
+                f"axes of the label {label!r} have {sorted(counts)} blocks: they must have equally many, or 1"
+            )
         along[label] = max(cuts, key=lambda one: one.grid[0])
     return arrays, along
 
@@ -255,7 +269,9 @@ def _cut_where_possible(arrays: list[_Labelled], chunks_are_given: bool) -> tupl
             length = next(iter(lengths - {1}), 1)
             whole = Chunks.unify([one for one in cuts if one.shape[0] == length])
             ready = [
-                array._replace(expr=_recut_axis(array.expr, array.labels.index(label), whole)) if label in array.labels else array
+                array._replace(expr=_recut_axis(array.expr, array.labels.index(label), whole))
+                if label in array.labels
+                else array
                 for array in ready
             ]
     return _matched(ready)
@@ -341,7 +357,7 @@ def map_blocks(
     if new_axis is None and chunks is not None and len(chunks) > len(labels):
         new_axis = range(len(chunks) - len(labels))
     added = _normal_axes(new_axis, len(labels) + len(_as_list(new_axis)), "new_axis")
-    new_axes = {}
+    new_axes: dict[Any, Any] = {}
     for axis in sorted(added):
         label = ndim + len(new_axes)
         labels.insert(axis, label)
@@ -406,7 +422,11 @@ def unify_chunks(*args: Any, **kwargs: Any) -> tuple[dict[Any, tuple[int, ...]],
     if len(args) % 2:
         raise ValueError("unify_chunks() takes arrays and their labels in turn; the last argument has no labels")
     pairs: Iterable[tuple[Any, Any]] = list(zip(args[::2], args[1::2]))
-    arrays = [_Labelled(as_array(x).expr, tuple(labels), place) for place, (x, labels) in enumerate(pairs) if labels is not None]
+    arrays = [
+        _Labelled(as_array(x).expr, tuple(labels), place)
+        for place, (x, labels) in enumerate(pairs)
+        if labels is not None
+    ]
     ready, along = _cut_alike(arrays)
     results = [x for x, _ in pairs]
     for expr, _, place in ready:

@@ -20,7 +20,17 @@ from kask.engine import Chunks
 __all__ = ["astype", "can_cast", "result_type"]
 
 
-def astype(x: Any, dtype: Any, /, *, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True, device: Any = None) -> Any:
+def astype(
+    x: Any,
+    dtype: Any,
+    /,
+    *,
+    order: str = "K",
+    casting: Any = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+    device: Any = None,
+) -> Any:
     """An array with its elements in another type.
 
     Parameters
@@ -59,7 +69,9 @@ def astype(x: Any, dtype: Any, /, *, order: str = "K", casting: Any = "unsafe", 
 def _long_enough(x: Any, dtype: np.dtype) -> np.dtype:
     """A type of strings for the text of all elements: how long these are must be known before."""
     if x.dtype.kind == "O":
-        raise TypeError(f"the length of the text of objects is not known before computing: give it, as in {dtype.kind}20")
+        raise TypeError(
+            f"the length of the text of objects is not known before computing: give it, as in {dtype.kind}20"
+        )
     return np.zeros((1,), x.dtype).astype(dtype).dtype
 
 
@@ -81,7 +93,9 @@ def view_of(x: Any, dtype: Any = None, order: str = "C") -> Any:
     last = x.ndim - 1
     length = x.shape[last] * old
     if not old or not new or (old % new and new % old) or length % new:
-        raise ValueError(f"the last axis of {x.shape[last]} elements of {x.dtype} cannot be seen as {dtype}: sizes do not fit")
+        raise ValueError(
+            f"the last axis of {x.shape[last]} elements of {x.dtype} cannot be seen as {dtype}: sizes do not fit"
+        )
     runs = runs_of(expr.chunks.axis(last))
     if any(size * old % new for size, _ in runs):
         expr = rechunked(expr, expr.chunks.replace(last, Chunks.whole([x.shape[last]])))

@@ -69,7 +69,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """
     conditions, choices = list(condlist), list(choicelist)
     if len(conditions) != len(choices):
-        raise ValueError(f"condlist has {len(conditions)} conditions, choicelist {len(choices)} choices: they must be as many")
+        raise ValueError(
+            f"condlist has {len(conditions)} conditions, choicelist {len(choices)} choices: they must be as many"
+        )
     if not conditions:
         raise ValueError("select() without conditions is not possible")
     conditions = [as_array(condition) for condition in conditions]
@@ -78,7 +80,11 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
             raise TypeError(f"condition {number} of condlist must be an array of bool, got {condition.dtype}")
     if isinstance(default, ArrayBase):
         # The last resort is one more case that is always true.
-        conditions, choices, default = [*conditions, as_array(True)], [*choices, default], np.zeros((), default.dtype)[()]
+        conditions, choices, default = (
+            [*conditions, as_array(True)],
+            [*choices, default],
+            np.zeros((), default.dtype)[()],
+        )
     return wrap(mapped(kernels.select, len(conditions), default, *conditions, *choices))
 
 
@@ -104,7 +110,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
-    several = [choices[at] for at in range(len(choices))] if isinstance(choices, ArrayBase) else list(choices)
+    places: Any = choices
+    several = [places[at] for at in range(len(choices))] if isinstance(choices, ArrayBase) else list(choices)
     result = wrap(mapped(kernels.choose, mode, as_array(a), *several))
     return result if out is None else replace(out, result)
 
@@ -143,7 +150,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     return wrap(mapped(kernels.piecewise, x, *conditions, tuple(functions), args, dict(kw), dtype=x.dtype))
 
 
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, kind: str | None = None) -> Any:
+def isin(
+    element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, kind: str | None = None
+) -> Any:
     """Where elements are among others.
 
     Each block is compared with each block of ``test_elements``, and what was found is put together in a tree.

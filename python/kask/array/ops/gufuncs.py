@@ -121,7 +121,9 @@ def apply_gufunc(
     exprs = [as_array(arg).expr for arg in args]
     for number, (expr, core) in enumerate(zip(exprs, inputs)):
         if expr.ndim < len(core):
-            raise ValueError(f"argument {number} has {expr.ndim} axes, but the signature has {len(core)} core axes for it")
+            raise ValueError(
+                f"argument {number} has {expr.ndim} axes, but the signature has {len(core)} core axes for it"
+            )
     exprs = [_axes_last(expr, at) for expr, at in zip(exprs, places.inputs)]
     sizes = _core_sizes(exprs, inputs, output_sizes or {})
     exprs = [_whole_core(expr, core, number, allow_rechunk) for number, (expr, core) in enumerate(zip(exprs, inputs))]
@@ -137,7 +139,9 @@ def apply_gufunc(
     loops = tuple([expr.ndim - len(core) for expr, core in zip(exprs, inputs)])
     call = GufuncCall(ready, kwargs, loops, cores, metas, is_single)
     made = _results(call, exprs, loops, loop, is_single)
-    finished = [wrap(places.finished(expr, number, len(core))) for number, (expr, core) in enumerate(zip(made, results))]
+    finished = [
+        wrap(places.finished(expr, number, len(core))) for number, (expr, core) in enumerate(zip(made, results))
+    ]
     return finished[0] if is_single else tuple(finished)
 
 
@@ -209,7 +213,9 @@ def _core_sizes(exprs: list[ArrayExpr], inputs: list[Core], given: dict[str, int
         for name, size in zip(core, expr.shape[expr.ndim - len(core) :]):
             wanted = int(name) if name.isdigit() else sizes.setdefault(name, size)
             if wanted != size:
-                raise ValueError(f"the core axis {name!r} has {size} elements in argument {number}, but {wanted} were expected")
+                raise ValueError(
+                    f"the core axis {name!r} has {size} elements in argument {number}, but {wanted} were expected"
+                )
     for name, size in given.items():
         if sizes.setdefault(name, int(size)) != size:
             raise ValueError(f"output_sizes= says {size} for the core axis {name!r}, the arguments say {sizes[name]}")
@@ -243,7 +249,9 @@ def _loops_alike(exprs: list[ArrayExpr], inputs: list[Core]) -> tuple[list[Array
             along[skipped + axis] if expr.shape[axis] == shape[skipped + axis] else Chunks.whole([expr.shape[axis]])
             for axis in range(ndim)
         ]
-        ready.append(rechunked(expr, Chunks.join([*parts, *[expr.chunks.axis(axis) for axis in range(ndim, expr.ndim)]])))
+        ready.append(
+            rechunked(expr, Chunks.join([*parts, *[expr.chunks.axis(axis) for axis in range(ndim, expr.ndim)]]))
+        )
     return ready, Chunks.join(along)
 
 
@@ -293,7 +301,9 @@ def _metas(
             continue
         several = [found] if is_single else list(found)
         if len(several) == len(cores):
-            return tuple([as_meta(np.asarray(one) if np.isscalar(one) else one, ndim) for one, ndim in zip(several, ndims)])
+            return tuple(
+                [as_meta(np.asarray(one) if np.isscalar(one) else one, ndim) for one, ndim in zip(several, ndims)]
+            )
         trouble = ValueError(f"it gave {len(several)} results, the signature has {len(cores)}")
     name = getattr(func, "__name__", type(func).__name__)
     raise ValueError(
@@ -325,7 +335,9 @@ class _Several(Blocks):
         return sum([most * math.prod(core) * meta.dtype.itemsize for meta, core in zip(self.meta, self.func.cores)])  # type: ignore[attr-defined]
 
 
-def _results(call: GufuncCall, exprs: list[ArrayExpr], loops: tuple[int, ...], loop: Chunks, is_single: bool) -> list[ArrayExpr]:
+def _results(
+    call: GufuncCall, exprs: list[ArrayExpr], loops: tuple[int, ...], loop: Chunks, is_single: bool
+) -> list[ArrayExpr]:
     reads = tuple(
         [
             tuple(range(loop.ndim - ndim, loop.ndim)) + (("fixed", 0),) * (expr.ndim - ndim)

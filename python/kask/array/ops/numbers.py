@@ -114,7 +114,9 @@ def around(x: Any, decimals: int = 0, out: Any = None) -> Any:
     return round(x, decimals, out)
 
 
-def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None, **kwargs: Any) -> Any:
+def clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None, **kwargs: Any
+) -> Any:
     """Numbers limited to an interval.
 
     Parameters
@@ -133,7 +135,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
     >>> ka.clip(ka.arange(6, chunks=2), 1, 4).compute()
     array([1, 1, 2, 3, 4, 4])
     """
-    if a_min is not None and min is not None or a_max is not None and max is not None:
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
         raise ValueError("give either a_min and a_max, or min and max")
     low, high = a_min if min is None else min, a_max if max is None else max
     unknown = kwargs.keys() - {"dtype", "casting", "where"}

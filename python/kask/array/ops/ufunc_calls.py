@@ -19,24 +19,55 @@ from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import reduced
 from kask.engine import Chunks
 
-__all__ = ["as_operand", "call_ufunc", "is_lazy", "mapped", "picked", "replace", "ufunc_accumulate", "ufunc_outer", "ufunc_reduce"]
+__all__ = [
+    "as_operand",
+    "call_ufunc",
+    "is_lazy",
+    "mapped",
+    "picked",
+    "replace",
+    "ufunc_accumulate",
+    "ufunc_outer",
+    "ufunc_reduce",
+]
 
 #: Ufuncs that may be applied to parts first.
 _ASSOCIATIVE = frozenset(
-    "add multiply maximum minimum fmax fmin logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor gcd lcm "
-    "logaddexp logaddexp2 hypot".split()
+    [
+        "add",
+        "multiply",
+        "maximum",
+        "minimum",
+        "fmax",
+        "fmin",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "gcd",
+        "lcm",
+        "logaddexp",
+        "logaddexp2",
+        "hypot",
+    ]
 )
-_NO_VALUE = np._NoValue  # type: ignore[attr-defined]
+_NO_VALUE = np._NoValue
 
 
 def is_lazy(*args: Any) -> bool:
     """Whether one of them is an array of Kask."""
-    return any([isinstance(arg, ArrayBase) for arg in args])
+    return any(isinstance(arg, ArrayBase) for arg in args)
 
 
 def as_operand(x: Any) -> Any:
     """As :func:`as_expr`; what is neither an array nor a sequence (dates, strings, decimals) stays what it is, too."""
-    if isinstance(x, ArrayBase | list | tuple) or is_array_like(x) or hasattr(x, "__array__") and not isinstance(x, np.generic):
+    if (
+        isinstance(x, ArrayBase | list | tuple)
+        or is_array_like(x)
+        or (hasattr(x, "__array__") and not isinstance(x, np.generic))
+    ):
         return as_expr(x)
     return x
 
@@ -144,7 +175,9 @@ def _outs(out: Any, nout: int) -> tuple[Any, ...]:
         raise ValueError(f"out= has {len(outs)} arrays, the function has {nout} results")
     for one in outs:
         if one is not None and not isinstance(one, ArrayBase):
-            raise TypeError(f"out= must be a Kask array, got {type(one).__name__}; compute the result and copy it there")
+            raise TypeError(
+                f"out= must be a Kask array, got {type(one).__name__}; compute the result and copy it there"
+            )
     return outs
 
 
@@ -163,7 +196,9 @@ def _where_true(func: Any, inputs: tuple, where: Any, outs: tuple, kwargs: dict[
 
 def _demand_cast(source: np.dtype, target: np.dtype, casting: Any) -> None:
     if not np.can_cast(source, target, casting):
-        raise TypeError(f"a result of type {source} cannot be put into an array of type {target} with casting {casting!r}")
+        raise TypeError(
+            f"a result of type {source} cannot be put into an array of type {target} with casting {casting!r}"
+        )
 
 
 def replace(target: Any, result: Any, casting: Any = "same_kind") -> Any:
@@ -232,7 +267,9 @@ def ufunc_reduce(
     is_empty = any(expr.shape[axis] == 0 for axis in axes)
     if is_empty and not has_initial:
         if func.identity is None:
-            raise ValueError(f"{func.__name__} of no elements has no value: axis {axis} of shape {expr.shape}; give initial=")
+            raise ValueError(
+                f"{func.__name__} of no elements has no value: axis {axis} of shape {expr.shape}; give initial="
+            )
         initial, has_initial = func.identity, True
     if func.__name__ not in _ASSOCIATIVE or type(func) is not np.ufunc or is_empty:
         options = {"axis": axes, "dtype": dtype, "keepdims": keepdims}

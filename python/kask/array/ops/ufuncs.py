@@ -12,6 +12,8 @@ from kask.array.ops.ufunc_calls import call_ufunc, is_lazy, ufunc_accumulate, uf
 __all__ = [
     "abs",
     "absolute",
+    "acos",
+    "acosh",
     "add",
     "arccos",
     "arccosh",
@@ -20,10 +22,18 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
     "bitwise_and",
     "bitwise_count",
+    "bitwise_invert",
+    "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "cbrt",
     "ceil",
@@ -65,9 +75,9 @@ __all__ = [
     "less",
     "less_equal",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "logaddexp",
     "logaddexp2",
     "logical_and",
@@ -83,6 +93,7 @@ __all__ = [
     "nextafter",
     "not_equal",
     "positive",
+    "pow",
     "power",
     "rad2deg",
     "radians",
@@ -164,7 +175,9 @@ class ufunc:
 
     def __call__(self, *args: Any, out: Any = None, where: Any = True, **kwargs: Any) -> Any:
         if not self.nin <= len(args) <= self.nargs:
-            raise TypeError(f"{self.__name__}() takes {self.nin} to {self.nargs} positional arguments, {len(args)} were given")
+            raise TypeError(
+                f"{self.__name__}() takes {self.nin} to {self.nargs} positional arguments, {len(args)} were given"
+            )
         if len(args) > self.nin:
             if out is not None:
                 raise TypeError(f"{self.__name__}() got out= and more than {self.nin} positional arguments")
@@ -184,7 +197,9 @@ class ufunc:
             return ufunc_outer(self._func, a, b, **kwargs)
         return self._func.outer(a, b, **kwargs)
 
-    def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any) -> Any:
+    def reduce(
+        self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any
+    ) -> Any:
         """The elements along an axis put together; ``initial=`` and ``where=`` as in NumPy."""
         if is_lazy(array, out):
             return ufunc_reduce(self._func, array, axis, dtype, out, keepdims, **kwargs)
@@ -297,6 +312,19 @@ tan = ufunc(np.tan)
 tanh = ufunc(np.tanh)
 true_divide = ufunc(np.true_divide)
 trunc = ufunc(np.trunc)
+
+#: Names of the array API standard.
+acos = arccos
+acosh = arccosh
+asin = arcsin
+asinh = arcsinh
+atan = arctan
+atan2 = arctan2
+atanh = arctanh
+bitwise_invert = invert
+bitwise_left_shift = left_shift
+bitwise_right_shift = right_shift
+pow = power
 
 
 def frompyfunc(func: Any, nin: int, nout: int) -> ufunc:
