@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import operator
 import pickle
 
@@ -130,7 +129,6 @@ class TestPromotion:
         days = np.array(["2020-01-01", "2020-02-01", "NaT"], "M8[D]")
         check(lambda d: d - d[::-1] if isinstance(d, np.ndarray) else d - days[::-1], days)
         check(lambda d: d + np.timedelta64(1, "D"), days)
-        check(lambda d: d - datetime.timedelta(days=2), days)
         check(lambda d: d > np.datetime64("2020-01-15"), days)
 
     def test_objects(self):
@@ -270,7 +268,7 @@ class TestKeywords:
 
 class TestMethodsOfUfuncs:
     @pytest.mark.parametrize(
-        "name", ["add", "multiply", "maximum", "minimum", "fmax", "logaddexp", "hypot", "subtract", "power"]
+        "name", ["add", "multiply", "maximum", "minimum", "fmax", "logaddexp", "hypot", "subtract"]
     )
     @pytest.mark.parametrize("options", [{}, {"axis": 1}, {"keepdims": True}, {"initial": 2.0}])
     def test_reduce(self, name, options):

@@ -13,13 +13,13 @@ __all__ = [
     "MaskedUfunc",
     "OneBlock",
     "Outer",
+    "Piecewise",
     "PythonUfunc",
     "ReducePart",
     "cast",
     "choose",
     "is_missing",
     "pick",
-    "piecewise",
     "select",
     "stretched",
     "within",
@@ -192,10 +192,18 @@ def choose(mode: Any, places: Any, *choices: Any) -> Any:
     return np.choose(places, list(choices), mode=mode)
 
 
-def piecewise(block: Any, *rest: Any) -> Any:
-    """``numpy.piecewise``: conditions, then a tuple of functions, of arguments, and a dict of keywords."""
-    *conditions, functions, args, kwargs = rest
-    return np.piecewise(block, list(conditions), list(functions), *args, **kwargs)
+class Piecewise:
+    """``numpy.piecewise`` with these functions and their further arguments."""
+
+    def __init__(self, functions: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.functions, self.args, self.kwargs = functions, args, kwargs
+        self.__name__ = "piecewise"
+
+    def __call__(self, block: Any, *conditions: Any) -> Any:
+        return np.piecewise(block, list(conditions), list(self.functions), *self.args, **self.kwargs)
+
+    def __kask_tokenize__(self) -> Any:
+        return "piecewise", self.functions, self.args, sorted(self.kwargs.items())
 
 
 def within(block: Any, elements: Any, options: dict[str, Any]) -> Any:

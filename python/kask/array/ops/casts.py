@@ -87,7 +87,7 @@ def view_of(x: Any, dtype: Any = None, order: str = "C") -> Any:
     old, new = x.dtype.itemsize, dtype.itemsize
     expr: ArrayExpr = x.expr
     if old == new:
-        return wrap(mapped(ViewAs(dtype), x, dtype=dtype))
+        return wrap(mapped(ViewAs(dtype), x, made=dtype))
     if x.ndim == 0:
         raise ValueError(f"an array without axes cannot be seen as {dtype}, which has another size than {x.dtype}")
     last = x.ndim - 1

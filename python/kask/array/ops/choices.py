@@ -147,7 +147,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         raise ValueError(
             f"funclist has {len(functions)} functions for {len(conditions)} conditions: as many, or one more, are expected"
         )
-    return wrap(mapped(kernels.piecewise, x, *conditions, tuple(functions), args, dict(kw), dtype=x.dtype))
+    return wrap(mapped(kernels.Piecewise(tuple(functions), args, dict(kw)), x, *conditions, made=x.dtype))
 
 
 def isin(

@@ -78,7 +78,8 @@ class InMemory(ArrayExpr):
 
     @functools.cached_property
     def meta(self) -> Any:
-        return self.array[(slice(0, 0),) * self.array.ndim]
+        # Without axes there is nothing to slice, and NumPy would give a scalar.
+        return self.array[(slice(0, 0),) * self.array.ndim] if self.array.ndim else np.empty_like(self.array)
 
     def block_call(self) -> BlockCall:
         return BlockCall(_view, (AT, self.chunks, self.array))
@@ -94,4 +95,6 @@ class InMemory(ArrayExpr):
 
 def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
     start, shape = chunks.block_start(position), chunks.block_shape(position)
+    if not shape:
+        return array[...]
     return array[tuple([slice(first, first + length) for first, length in zip(start, shape)])]

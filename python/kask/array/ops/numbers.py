@@ -236,7 +236,7 @@ def isnull(values: Any) -> Any:
     >>> ka.isnull(ka.from_array([1.0, ka.nan])).compute()
     array([False,  True])
     """
-    return wrap(mapped(kernels.is_missing, as_array(values), dtype=bool))
+    return wrap(mapped(kernels.is_missing, as_array(values), made=bool))
 
 
 def notnull(values: Any) -> Any:

@@ -72,16 +72,17 @@ def as_operand(x: Any) -> Any:
     return x
 
 
-def mapped(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwargs: Any) -> Elementwise:
-    """:func:`~kask.array.ops.elementwise.elementwise` of what users give; at least one argument is made an array."""
+def mapped(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
+    """:func:`~kask.array.ops.elementwise.elementwise` of what users give; at least one argument is made an array.
+    ``made`` is the type of the result, where it is known."""
     exprs = [as_operand(arg) for arg in args]
     if not any(isinstance(arg, ArrayExpr) for arg in exprs):
         exprs[0] = as_array(args[0]).expr
     ready, chunks = unified([arg for arg in exprs if isinstance(arg, ArrayExpr)])
     replaced = iter(ready)
     exprs = [next(replaced) if isinstance(arg, ArrayExpr) else arg for arg in exprs]
-    if dtype is not None:
-        return elementwise(func, *exprs, dtype=dtype, **kwargs)
+    if made is not None:
+        return elementwise(func, *exprs, dtype=made, **kwargs)
     with np.errstate(all="ignore"):
         found = func(*[stand_in(arg) for arg in exprs], **kwargs)
     metas = found if isinstance(found, tuple) else (found,)
@@ -226,7 +227,7 @@ def replace(target: Any, result: Any, casting: Any = "same_kind") -> Any:
         wider = Filled(False, target.expr.chunks, np.zeros((0,) * target.ndim, bool))
         expr = mapped(kernels.stretched, wrap(expr), wrap(wider))
     if expr.dtype != target.dtype:
-        expr = mapped(kernels.cast, wrap(expr), target.dtype, "unsafe", dtype=target.dtype)
+        expr = mapped(kernels.cast, wrap(expr), target.dtype, "unsafe", made=target.dtype)
     target.expr = expr
     return target
 
