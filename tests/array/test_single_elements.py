@@ -78,7 +78,13 @@ class TestNumbers:
         assert bool(ka.allclose(ka.from_array(REALS, chunks=1), REALS, equal_nan=True)) is True
 
     def test_isnull(self):
-        arrays = [REALS, INTS, COMPLEX, np.array([None, 1, np.nan, "a"], object), np.array(["NaT", "2020-01-01"], "M8[D]")]
+        arrays = [
+            REALS,
+            INTS,
+            COMPLEX,
+            np.array([None, 1, np.nan, "a"], object),
+            np.array(["NaT", "2020-01-01"], "M8[D]"),
+        ]
         for array in arrays:
             expected = np.array([v is None or bool(v != v) for v in array.ravel()]).reshape(array.shape)
             assert_same(ka.isnull(ka.from_array(array, chunks=1)), expected)
@@ -99,7 +105,12 @@ class TestChoices:
         check(lambda x: np.select([x < 0, x > 3], [x, x * 10], 7), INTS)
         check(lambda x: np.select([x < 0, x > 3], [-1, x * 1.5]), INTS)
         check(lambda x, y: np.select([x < 0], [x], y), INTS, INTS * 10)
-        check(lambda x: np.select([x > 0, x[..., :1] > 1] if isinstance(x, np.ndarray) else [x > 0, INTS[:, :1] > 1], [x, 0.5]), INTS)
+        check(
+            lambda x: np.select(
+                [x > 0, x[..., :1] > 1] if isinstance(x, np.ndarray) else [x > 0, INTS[:, :1] > 1], [x, 0.5]
+            ),
+            INTS,
+        )
         x = ka.from_array(INTS)
         with pytest.raises(ValueError, match="1 conditions, choicelist 2 choices"):
             ka.select([x > 1], [x, x])
@@ -120,7 +131,7 @@ class TestChoices:
     def test_piecewise(self):
         check(lambda x: np.piecewise(x, [x < 0, x > 2], [-1, 1]), INTS)
         check(lambda x: np.piecewise(x, [x < 0, x > 2], [lambda v: -v, lambda v: v * 2, 9]), INTS)
-        check(lambda x: np.piecewise(x, x < 0, [lambda v, k, f: v * k + f], 3, f=1), REALS)
+        check(lambda x: np.piecewise(x, [x < 0], [lambda v, k, f: v * k + f], 3, f=1), REALS)
         with pytest.raises(ValueError, match="3 functions for 1 conditions"):
             ka.piecewise(ka.from_array(INTS), [ka.from_array(INTS > 0)], [1, 2, 3])
 
@@ -137,7 +148,9 @@ class TestTypes:
     @pytest.mark.parametrize("dtype", ["f4", "i1", "?", "c16", "U", "S8", "M8[s]", object])
     def test_astype(self, dtype):
         check(lambda x: x.astype(dtype), INTS)
-        check(lambda x: x.astype(dtype), np.array(3))
+        if np.dtype(dtype).kind not in "OSU":
+            # NumPy's scalars of these kinds are shorter than their array's type, or no arrays.
+            check(lambda x: x.astype(dtype), np.array(3))
 
     def test_casting(self):
         check(lambda x: x.astype("f8", casting="safe"), INTS.astype("i2"))

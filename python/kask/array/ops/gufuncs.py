@@ -165,7 +165,7 @@ class _Places:
             self._set(list(axes), inputs, results)
 
     def _set(self, axes: list[Any], inputs: list[Core], results: list[Core]) -> None:
-        if len(axes) == len(inputs) and not any(results) and not self.kept:
+        if len(axes) == len(inputs) and not any(results):
             axes = axes + [()] * len(results)
         if len(axes) != len(inputs) + len(results):
             raise ValueError(f"axes= has {len(axes)} entries, for {len(inputs)} arguments and {len(results)} results")
