@@ -91,6 +91,10 @@ class TestMasking:
         ka.ma.set_fill_value(other, 5)
         assert other.compute().fill_value == 5
         assert masked.compute().fill_value == 3
+        original = np.ma.masked_equal(INTS, 3)
+        result = ka.from_array(original, chunks=4).compute()
+        result[0, 0] = 99
+        assert original[0, 0] == 1
         np.testing.assert_array_equal(array, REALS)
 
 

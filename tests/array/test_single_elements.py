@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from against_numpy import assert_same, check, check_function
+from against_numpy import assert_same, check, check_function, nothing_runs
 
 import kask.array as ka
 from kask.array.base import ArrayBase
@@ -63,6 +63,7 @@ class TestNumbers:
     def test_methods(self):
         check(lambda x: x.real + x.imag + x.conj(), COMPLEX)
         check(lambda x: x.conjugate(), COMPLEX)
+        check(lambda x: x.conj(), BOOLS)
 
     def test_isclose(self):
         check_function("isclose", REALS, REALS + 1e-9)
@@ -76,6 +77,23 @@ class TestNumbers:
         assert bool(ka.allclose(x, x + 1)) is False
         assert bool(ka.allclose(ka.from_array(REALS, chunks=1), REALS)) is False
         assert bool(ka.allclose(ka.from_array(REALS, chunks=1), REALS, equal_nan=True)) is True
+
+    def test_array_equal(self):
+        x = ka.from_array(REALS, chunks=2)
+        for equal_nan in (False, True):
+            assert bool(ka.array_equal(x, REALS, equal_nan)) is equal_nan is np.array_equal(REALS, REALS, equal_nan)
+        assert bool(np.array_equal(x, REALS[:1])) is False
+        assert bool(np.array_equal(ka.from_array(INTS, chunks=1), INTS)) is True
+        assert bool(np.array_equiv(ka.from_array(INTS, chunks=1), INTS[:1])) is False
+        assert bool(np.array_equiv(ka.from_array(np.ones((3, 2)), chunks=1), np.ones(2))) is True
+        assert bool(np.array_equiv(x, np.ones(3))) is False
+
+    def test_facts(self):
+        x = ka.from_array(COMPLEX, chunks=1)
+        with nothing_runs():
+            assert np.ndim(x) == 2 and np.size(x) == 4 and np.size(x, 1) == 2
+            assert np.iscomplexobj(x) and not np.isrealobj(x)
+            assert isinstance(np.copy(x), ArrayBase)
 
     def test_isnull(self):
         arrays = [

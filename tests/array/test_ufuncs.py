@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from against_numpy import assert_same, check, check_function
 
+import kask
 import kask.array as ka
 from kask.array.base import ArrayBase
 
@@ -215,6 +216,11 @@ class TestOperators:
         assert ka.from_array(np.ones(2)) + Frame() == "mine"
         with pytest.raises(TypeError):
             ka.from_array(np.ones(2)) - Frame()
+
+    def test_delayed_values(self):
+        # It is for them to say what they do with arrays.
+        with pytest.raises(TypeError, match="cannot be an argument of a delayed call"):
+            ka.from_array(np.arange(3), chunks=2) + kask.delayed(1)
 
     def test_arrays_have_no_hash(self):
         with pytest.raises(TypeError, match="unhashable"):

@@ -214,7 +214,7 @@ def _assembled(blocks: list[Any], expr: Any) -> Any:
         return block[()] if isinstance(block, np.ndarray) else block
     if len(blocks) == 1:
         block = blocks[0]
-        is_ours = type(block) is not np.ndarray or (block.flags.owndata and block.flags.writeable)
+        is_ours = not isinstance(block, np.ndarray) or (block.flags.owndata and block.flags.writeable)
         return block if is_ours else block.copy()
     out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
     chunks.assemble(out, blocks)

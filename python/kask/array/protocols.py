@@ -14,6 +14,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase
 from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_outer, ufunc_reduce
+from kask.base import is_kask_collection
 from kask.containers import map_leaves
 
 __all__ = ["array_function", "array_namespace", "array_ufunc", "delegates", "register_chunk_type"]
@@ -52,10 +53,10 @@ def is_chunk_type(kind: type) -> bool:
 
 
 def delegates(other: Any) -> bool:
-    """Whether an operator of an array and ``other`` is for ``other`` to do: a DataFrame, an array of xarray."""
+    """Whether an operator of an array and ``other`` is for ``other`` to do: a DataFrame, an array of xarray, a Delayed."""
     if isinstance(other, ArrayBase) or is_chunk_type(type(other)):
         return False
-    return hasattr(type(other), "__array_ufunc__")
+    return hasattr(type(other), "__array_ufunc__") or is_kask_collection(other)
 
 
 def _is_ours(arrays: Iterable[Any]) -> bool:
@@ -130,7 +131,7 @@ def _function_of_kask(func: Any) -> Any:
 
     home: Any = ka
     for part in func.__module__.split(".")[1:]:
-        if part.startswith("_") or part in ("lib", "core"):
+        if part.startswith("_") or (part in ("lib", "core") and func.__name__ in np.__all__):
             continue
         home = getattr(home, part, None)
         if home is None:

@@ -33,7 +33,7 @@ class MaskedUfunc:
         self, func: np.ufunc, dtypes: tuple[np.dtype, ...], has_old: tuple[bool, ...], kwargs: dict[str, Any]
     ) -> None:
         self.func, self.dtypes, self.has_old, self.kwargs = func, dtypes, has_old, kwargs
-        self.__name__ = func.__name__
+        self.__name__, self.nout = func.__name__, len(dtypes)
 
     def __call__(self, *blocks: Any) -> Any:
         inputs, mask, olds = blocks[: self.func.nin], blocks[self.func.nin], iter(blocks[self.func.nin + 1 :])
@@ -179,6 +179,9 @@ def stretched(block: Any, wider: Any) -> Any:
 
 def cast(block: Any, dtype: np.dtype, casting: str) -> Any:
     """A block in another type."""
+    if not hasattr(block, "astype"):
+        # The only element of an array of objects without axes.
+        block = np.asarray(block, object)
     return block.astype(dtype, casting=casting, copy=False)
 
 

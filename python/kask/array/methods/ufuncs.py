@@ -221,7 +221,7 @@ class UfuncsMethods(ArrayBase):
 
     def conj(self) -> Any:
         """The complex conjugate."""
-        return call_ufunc(np.conjugate, self)
+        return call_ufunc(np.conjugate, self) if self.dtype.kind in "cO" else wrap(self.expr)
 
     conjugate = conj
 

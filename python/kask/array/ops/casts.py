@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from kask.array.ops.slicing import transposed
 from kask.array.ops.ufunc_calls import mapped
 from kask.engine import Chunks
 
-__all__ = ["astype", "can_cast", "result_type"]
+__all__ = ["astype", "can_cast", "copy", "iscomplexobj", "isrealobj", "ndim", "result_type", "size"]
 
 
 def astype(
@@ -127,3 +128,69 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     False
     """
     return np.can_cast(from_.dtype if isinstance(from_, ArrayBase) else from_, to, casting)
+
+
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """An array of its own: what is done in place to one of the two is not seen in the other.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.from_array([1, 2])
+    >>> y = ka.copy(x)
+    >>> y += 1
+    >>> x.compute(), y.compute()
+    (array([1, 2]), array([2, 3]))
+    """
+    return wrap(as_array(a).expr)
+
+
+def ndim(a: Any) -> int:
+    """How many axes there are.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.ndim(ka.from_array([[1, 2]]))
+    2
+    """
+    return as_array(a).ndim
+
+
+def size(a: Any, axis: Any = None) -> int:
+    """How many elements there are, in all or along some axes.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.size(ka.from_array([[1, 2]])), ka.size(ka.from_array([[1, 2]]), axis=0)
+    (2, 1)
+    """
+    shape = as_array(a).shape
+    if axis is None:
+        return math.prod(shape)
+    return math.prod([shape[one] for one in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def iscomplexobj(x: Any) -> bool:
+    """Whether the elements are complex numbers, with an imaginary part or without.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.iscomplexobj(ka.from_array([1j]))
+    True
+    """
+    return as_array(x).dtype.kind == "c"
+
+
+def isrealobj(x: Any) -> bool:
+    """Whether the elements are no complex numbers.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.isrealobj(ka.from_array([1j]))
+    False
+    """
+    return not iscomplexobj(x)

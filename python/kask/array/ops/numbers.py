@@ -14,6 +14,8 @@ __all__ = [
     "allclose",
     "angle",
     "around",
+    "array_equal",
+    "array_equiv",
     "clip",
     "fix",
     "i0",
@@ -177,6 +179,49 @@ def allclose(arr1: Any, arr2: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_n
     True
     """
     return ufunc_reduce(np.logical_and, isclose(arr1, arr2, rtol, atol, equal_nan), axis=None)
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have the same shape and elements: an array without axes.
+
+    Parameters
+    ----------
+    a1, a2 : array_like
+    equal_nan : bool, optional
+        Whether NaN equals NaN.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.from_array([1, 2, 3], chunks=2)
+    >>> bool(ka.array_equal(x, [1, 2, 3])), bool(ka.array_equal(x, [1, 2]))
+    (True, False)
+    """
+    a1, a2 = as_array(a1), as_array(a2)
+    if a1.shape != a2.shape:
+        return as_array(np.False_)
+    same = wrap(mapped(np.equal, a1, a2))
+    if equal_nan:
+        both = wrap(mapped(np.logical_and, wrap(mapped(np.not_equal, a1, a1)), wrap(mapped(np.not_equal, a2, a2))))
+        same = wrap(mapped(np.logical_or, same, both))
+    return ufunc_reduce(np.logical_and, same, axis=None)
+
+
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """Whether two arrays have shapes that broadcast, and then the same elements: an array without axes.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> bool(ka.array_equiv(ka.from_array([[1, 2], [1, 2]]), [1, 2]))
+    True
+    """
+    a1, a2 = as_array(a1), as_array(a2)
+    try:
+        np.broadcast_shapes(a1.shape, a2.shape)
+    except ValueError:
+        return as_array(np.False_)
+    return ufunc_reduce(np.logical_and, wrap(mapped(np.equal, a1, a2)), axis=None)
 
 
 def iscomplex(x: Any) -> Any:

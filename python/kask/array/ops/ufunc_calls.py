@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,9 @@ __all__ = [
     "call_ufunc",
     "is_lazy",
     "mapped",
-    "picked",
+    "mapped_to_several",
     "replace",
+    "stand_in",
     "ufunc_accumulate",
     "ufunc_outer",
     "ufunc_reduce",
@@ -75,22 +75,37 @@ def as_operand(x: Any) -> Any:
 def mapped(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
     """:func:`~kask.array.ops.elementwise.elementwise` of what users give; at least one argument is made an array.
     ``made`` is the type of the result, where it is known."""
+    exprs, chunks = _operands(args)
+    if made is not None:
+        return elementwise(func, *exprs, dtype=made, **kwargs)
+    with np.errstate(all="ignore"):
+        found = func(*[stand_in(arg) for arg in exprs], **kwargs)
+    return Elementwise(func, tuple(exprs), tuple(sorted(kwargs.items())), chunks, _sized(found, chunks.ndim))
+
+
+def mapped_to_several(func: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Elementwise]:
+    """The same of a function that makes a tuple of each block: an expression for each of the results."""
+    exprs, chunks = _operands(args)
+    with np.errstate(all="ignore"):
+        found = func(*[stand_in(arg) for arg in exprs], **kwargs)
+    metas = [_sized(meta, chunks.ndim) for meta in found]
+    # The blocks of this expression are tuples, which only ``pick`` reads; its type says how many bytes they have.
+    meta = np.zeros((0,) * chunks.ndim, [(f"f{which}", meta.dtype) for which, meta in enumerate(metas)])
+    several = Elementwise(func, tuple(exprs), tuple(sorted(kwargs.items())), chunks, meta)
+    return [
+        _Picked(kernels.pick, (several, which), (), chunks, meta, f"{several.label}_{which}")
+        for which, meta in enumerate(metas)
+    ]
+
+
+def _operands(args: tuple[Any, ...]) -> tuple[list[Any], Chunks]:
+    """What users give, arrays cut alike, and the chunks of the result."""
     exprs = [as_operand(arg) for arg in args]
     if not any(isinstance(arg, ArrayExpr) for arg in exprs):
         exprs[0] = as_array(args[0]).expr
     ready, chunks = unified([arg for arg in exprs if isinstance(arg, ArrayExpr)])
     replaced = iter(ready)
-    exprs = [next(replaced) if isinstance(arg, ArrayExpr) else arg for arg in exprs]
-    if made is not None:
-        return elementwise(func, *exprs, dtype=made, **kwargs)
-    with np.errstate(all="ignore"):
-        found = func(*[stand_in(arg) for arg in exprs], **kwargs)
-    metas = found if isinstance(found, tuple) else (found,)
-    meta = tuple([_sized(meta, chunks.ndim) for meta in metas])
-    options = tuple(sorted(kwargs.items()))
-    if isinstance(found, tuple):
-        return _Several(func, tuple(exprs), options, chunks, meta)
-    return Elementwise(func, tuple(exprs), options, chunks, meta[0])
+    return [next(replaced) if isinstance(arg, ArrayExpr) else arg for arg in exprs], chunks
 
 
 def stand_in(arg: Any) -> Any:
@@ -112,25 +127,6 @@ def _sized(meta: Any, ndim: int) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class _Several(Elementwise):
-    """A function that makes a tuple of each block; the meta is a tuple as well. Only :func:`picked` reads it."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.meta[0].dtype
-
-    @property
-    def block_bytes(self) -> int:
-        return math.prod(self.chunks.largest) * sum(meta.dtype.itemsize for meta in self.meta)
-
-
-def picked(several: Elementwise, which: int) -> Elementwise:
-    """One of the results of a function that makes a tuple of each block."""
-    label = f"{several.label}_{which}"
-    return _Picked(kernels.pick, (several, which), (), several.chunks, several.meta[which], label)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Picked(Elementwise):
     """Printed with the name of the function that makes the tuple."""
 
@@ -146,16 +142,16 @@ def call_ufunc(func: Any, *inputs: Any, out: Any = None, where: Any = True, **kw
     kwargs = _checked(func, kwargs)
     outs = _outs(out, func.nout)
     if where is not True:
-        expr = _where_true(func, inputs, where, outs, kwargs)
+        results = [wrap(expr) for expr in _where_true(func, inputs, where, outs, kwargs)]
     else:
-        expr = mapped(func, *inputs, **kwargs)
-    if func.nout == 1:
-        results = [wrap(expr)]
-    else:
-        results = [wrap(picked(expr, which)) for which in range(func.nout)]
+        results = [wrap(expr) for expr in _all_mapped(func, *inputs, **kwargs)]
     casting = kwargs.get("casting", "same_kind")
     done = [result if target is None else replace(target, result, casting) for target, result in zip(outs, results)]
     return done[0] if func.nout == 1 else tuple(done)
+
+
+def _all_mapped(func: Any, *args: Any, **kwargs: Any) -> list[Elementwise]:
+    return [mapped(func, *args, **kwargs)] if func.nout == 1 else mapped_to_several(func, *args, **kwargs)
 
 
 def _checked(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +178,8 @@ def _outs(out: Any, nout: int) -> tuple[Any, ...]:
     return outs
 
 
-def _where_true(func: Any, inputs: tuple, where: Any, outs: tuple, kwargs: dict[str, Any]) -> Elementwise:
-    plain = mapped(func, *inputs, **kwargs)
-    metas = plain.meta if isinstance(plain.meta, tuple) else (plain.meta,)
+def _where_true(func: Any, inputs: tuple, where: Any, outs: tuple, kwargs: dict[str, Any]) -> list[Elementwise]:
+    metas = [expr.meta for expr in _all_mapped(func, *inputs, **kwargs)]
     dtypes = tuple([meta.dtype if old is None else old.dtype for meta, old in zip(metas, outs)])
     for meta, dtype in zip(metas, dtypes):
         _demand_cast(meta.dtype, dtype, kwargs.get("casting", "same_kind"))
@@ -192,7 +187,7 @@ def _where_true(func: Any, inputs: tuple, where: Any, outs: tuple, kwargs: dict[
     mask = where if isinstance(where, ArrayBase) else np.asarray(where)
     if mask.dtype != bool:
         raise TypeError(f"where= must be an array of bool, got {mask.dtype}")
-    return mapped(masked, *inputs, mask, *[old for old in outs if old is not None])
+    return _all_mapped(masked, *inputs, mask, *[old for old in outs if old is not None])
 
 
 def _demand_cast(source: np.dtype, target: np.dtype, casting: Any) -> None:
