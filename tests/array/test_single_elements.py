@@ -91,7 +91,7 @@ class TestNumbers:
     def test_facts(self):
         x = ka.from_array(COMPLEX, chunks=1)
         with nothing_runs():
-            assert np.ndim(x) == 2 and np.size(x) == 4 and np.size(x, 1) == 2
+            assert np.ndim(x) == 2 and np.size(x) == 4 and np.size(x, 1) == 2 and np.shape(x) == (2, 2)
             assert np.iscomplexobj(x) and not np.isrealobj(x)
             assert isinstance(np.copy(x), ArrayBase)
 

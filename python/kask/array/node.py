@@ -77,9 +77,4 @@ def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
     shape = (0,) * ndim
     if like is None or type(like) is np.ndarray:
         return np.zeros(shape, dtype)
-    return _resized(like, ndim).astype(dtype)
-
-
-def _resized(meta: Any, ndim: int) -> Any:
-    """A meta with another number of axes."""
-    return meta if meta.ndim == ndim else meta.reshape((0,) * ndim)
+    return np.zeros_like(like, dtype=dtype, shape=shape)

@@ -18,7 +18,7 @@ from kask.array.ops.slicing import transposed
 from kask.array.ops.ufunc_calls import mapped
 from kask.engine import Chunks
 
-__all__ = ["astype", "can_cast", "copy", "iscomplexobj", "isrealobj", "ndim", "result_type", "size"]
+__all__ = ["astype", "can_cast", "copy", "iscomplexobj", "isrealobj", "ndim", "result_type", "shape", "size"]
 
 
 def astype(
@@ -157,6 +157,18 @@ def ndim(a: Any) -> int:
     return as_array(a).ndim
 
 
+def shape(array: Any) -> tuple[int, ...]:
+    """Elements along each axis.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.shape(ka.from_array([[1, 2]]))
+    (1, 2)
+    """
+    return as_array(array).shape
+
+
 def size(a: Any, axis: Any = None) -> int:
     """How many elements there are, in all or along some axes.
 
@@ -166,10 +178,10 @@ def size(a: Any, axis: Any = None) -> int:
     >>> ka.size(ka.from_array([[1, 2]])), ka.size(ka.from_array([[1, 2]]), axis=0)
     (2, 1)
     """
-    shape = as_array(a).shape
+    lengths = as_array(a).shape
     if axis is None:
-        return math.prod(shape)
-    return math.prod([shape[one] for one in (axis if isinstance(axis, tuple) else (axis,))])
+        return math.prod(lengths)
+    return math.prod([lengths[one] for one in (axis if isinstance(axis, tuple) else (axis,))])
 
 
 def iscomplexobj(x: Any) -> bool:
