@@ -318,9 +318,19 @@ class TestMethodsOfUfuncs:
         check(lambda x: np.less.outer(x, [1, 2]), INTS)
         check(lambda x: np.add.outer(x, 5), INTS)
 
+    def test_reduceat(self):
+        check(lambda x: np.add.reduceat(x, [0, 2, 1]), SMALL)
+        check(lambda x: np.maximum.reduceat(x, [0, 2], axis=1), INTS)
+        x = ka.from_array(SMALL, chunks=2)
+        assert_same(ka.add.reduceat(x, [1], dtype="f4"), np.add.reduceat(SMALL, [1], dtype="f4"))
+        with pytest.raises(IndexError, match="from 0 to 4, got 5 to 5"):
+            np.add.reduceat(x, [5])
+        with pytest.raises(TypeError, match="must be integers"):
+            np.add.reduceat(x, [0.5])
+
     def test_what_is_not_there(self):
         with pytest.raises(TypeError):
-            np.add.reduceat(ka.from_array(SMALL), [0, 2])
+            np.add.at(ka.from_array(SMALL), [0, 2], 1)
         with pytest.raises(ValueError, match="outer is for functions of two arguments"):
             ka.sin.outer(ka.from_array(SMALL), 1)
 
@@ -393,6 +403,17 @@ class TestProtocols:
             x.__array_namespace__(api_version="1999.1")
         with pytest.raises(AttributeError):
             getattr(xp, "no_such_name")  # noqa: B009
+
+    def test_dlpack(self):
+        x = ka.from_array(REALS, chunks=2)
+        np.testing.assert_array_equal(np.from_dlpack(x), REALS)
+        assert x.__dlpack_device__() == (1, 0)
+
+    def test_series(self):
+        pandas = pytest.importorskip("pandas")
+        series = pandas.Series([1, 2, 3], index=[5, 6, 7])
+        x = ka.from_array(np.arange(3), chunks=2)
+        assert_same(ka.where(x > 0, series, 0), np.array([0, 2, 3]))
 
     def test_gufuncs(self):
         x = ka.from_array(np.arange(12.0).reshape(4, 3), chunks=(2, 2))

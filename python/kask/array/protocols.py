@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase
-from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_outer, ufunc_reduce
+from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_outer, ufunc_reduce, ufunc_reduceat
 from kask.base import is_kask_collection
 from kask.containers import map_leaves
 
@@ -23,7 +23,12 @@ __all__ = ["array_function", "array_namespace", "array_ufunc", "delegates", "reg
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 _chunk_types: list[type] = [np.ndarray, np.generic, np.ma.MaskedArray]
-_METHODS: dict[str, Callable[..., Any]] = {"outer": ufunc_outer, "reduce": ufunc_reduce, "accumulate": ufunc_accumulate}
+_METHODS: dict[str, Callable[..., Any]] = {
+    "outer": ufunc_outer,
+    "reduce": ufunc_reduce,
+    "accumulate": ufunc_accumulate,
+    "reduceat": ufunc_reduceat,
+}
 
 
 def register_chunk_type(type: type) -> None:

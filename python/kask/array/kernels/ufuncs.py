@@ -74,6 +74,10 @@ class PythonUfunc:
         """As that of a ufunc."""
         return self._ufunc.outer(a, b, **kwargs)
 
+    def reduceat(self, block: Any, **kwargs: Any) -> Any:
+        """As that of a ufunc."""
+        return self._ufunc.reduceat(block, **kwargs)
+
     @property
     def identity(self) -> Any:
         """None: nothing is known of the function."""

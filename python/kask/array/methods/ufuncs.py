@@ -32,6 +32,13 @@ class UfuncsMethods(ArrayBase):
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return protocols.array_namespace(api_version)
 
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return np.asarray(self).__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        # The processor, in DLPack's numbers.
+        return 1, 0
+
     @property
     def device(self) -> str:
         """Where the array is: ``"cpu"``."""

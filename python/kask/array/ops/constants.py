@@ -1,10 +1,11 @@
-"""NumPy's constants and types under their names."""
+"""NumPy's constants, types, and functions of types and shapes under their names."""
 
 from __future__ import annotations
 
 from numpy import (
     bool,
     bool_,
+    broadcast_shapes,
     bytes_,
     cdouble,
     complex64,
@@ -50,6 +51,7 @@ from numpy import (
 __all__ = [
     "bool",
     "bool_",
+    "broadcast_shapes",
     "bytes_",
     "cdouble",
     "complex64",

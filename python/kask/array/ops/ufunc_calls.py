@@ -29,6 +29,7 @@ __all__ = [
     "ufunc_accumulate",
     "ufunc_outer",
     "ufunc_reduce",
+    "ufunc_reduceat",
 ]
 
 #: Ufuncs that may be applied to parts first.
@@ -321,4 +322,27 @@ def ufunc_accumulate(func: Any, array: Any, axis: int = 0, dtype: Any = None, ou
             meta = kernel(np.ones_like(stand_in(expr), shape=(1,) * x.ndim))[(slice(0, 0),) * x.ndim]
         reads = (tuple(range(x.ndim)),)
         result = wrap(Blocks(kernel, (whole,), reads, whole.chunks, meta, kernel.__name__))
+    return result if out is None else replace(out, result)
+
+
+def ufunc_reduceat(func: Any, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    """``func.reduceat``, for which the axis is made one block. ``indices`` must be in memory."""
+    expr = as_array(array).expr
+    (axis,) = _axes(axis, expr.ndim)
+    if isinstance(indices, ArrayBase):
+        raise TypeError("indices of reduceat() must be known before: compute them")
+    places = np.asarray(indices)
+    if places.ndim != 1 or places.dtype.kind not in "iu":
+        raise TypeError(
+            f"indices of reduceat() must be integers along one axis, got {places.dtype} of shape {places.shape}"
+        )
+    length = expr.shape[axis]
+    if places.size and not 0 <= places.min() <= places.max() < length:
+        raise IndexError(f"indices of reduceat() must be from 0 to {length - 1}, got {places.min()} to {places.max()}")
+    whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([length])))
+    kernel = kernels.OneBlock(func, "reduceat", {"indices": places, "axis": axis, "dtype": dtype})
+    sample = func.reduceat(np.ones_like(stand_in(expr), shape=(1,) * expr.ndim), [0], axis=axis, dtype=dtype)
+    chunks = expr.chunks.replace(axis, Chunks.whole([places.size]))
+    meta = _sized(np.empty_like(expr.meta, dtype=sample.dtype), expr.ndim)
+    result = wrap(Blocks(kernel, (whole,), (tuple(range(expr.ndim)),), chunks, meta, kernel.__name__))
     return result if out is None else replace(out, result)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.base import ArrayBase
 from kask.array.kernels.ufuncs import PythonUfunc
-from kask.array.ops.ufunc_calls import call_ufunc, is_lazy, ufunc_accumulate, ufunc_outer, ufunc_reduce
+from kask.array.ops.ufunc_calls import call_ufunc, is_lazy, ufunc_accumulate, ufunc_outer, ufunc_reduce, ufunc_reduceat
 
 __all__ = [
     "abs",
@@ -183,6 +184,9 @@ class ufunc:
                 raise TypeError(f"{self.__name__}() got out= and more than {self.nin} positional arguments")
             out = args[self.nin :] + (None,) * (self.nargs - len(args))
         outs = out if isinstance(out, tuple) else (out,)
+        if self._is_for_later(*args):
+            options = {"where": where, **kwargs} if where is not True else kwargs
+            return self._func(*args[: self.nin], out=out, **options)
         if is_lazy(*args, *outs, where):
             return call_ufunc(self._func, *args[: self.nin], out=out, where=where, **kwargs)
         if out is not None:
@@ -191,9 +195,15 @@ class ufunc:
             kwargs["where"] = where
         return self._func(*args[: self.nin], **kwargs)
 
+    def _is_for_later(self, *args: Any) -> bool:
+        """Whether one of them is an array of unknown size, which takes part by NumPy's protocol."""
+        return type(self._func) is np.ufunc and any(
+            isinstance(arg, ArrayBase) and getattr(arg.expr, "is_unknown", False) for arg in args
+        )
+
     def outer(self, a: Any, b: Any, **kwargs: Any) -> Any:
         """The function of all pairs of an element of ``a`` and one of ``b``: first the axes of ``a``, then those of ``b``."""
-        if is_lazy(a, b):
+        if is_lazy(a, b) and not self._is_for_later(a, b):
             return ufunc_outer(self._func, a, b, **kwargs)
         return self._func.outer(a, b, **kwargs)
 
@@ -201,15 +211,21 @@ class ufunc:
         self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any
     ) -> Any:
         """The elements along an axis put together; ``initial=`` and ``where=`` as in NumPy."""
-        if is_lazy(array, out):
+        if is_lazy(array, out) and not self._is_for_later(array):
             return ufunc_reduce(self._func, array, axis, dtype, out, keepdims, **kwargs)
         return self._func.reduce(array, axis=axis, dtype=dtype, out=out, keepdims=keepdims, **kwargs)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         """The results on the way of :meth:`reduce`."""
-        if is_lazy(array, out):
+        if is_lazy(array, out) and not self._is_for_later(array):
             return ufunc_accumulate(self._func, array, axis, dtype, out)
         return self._func.accumulate(array, axis=axis, dtype=dtype, out=out)
+
+    def reduceat(self, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """:meth:`reduce` of parts of an axis, which is made one block; ``indices`` are where the parts begin."""
+        if is_lazy(array, out) and not self._is_for_later(array):
+            return ufunc_reduceat(self._func, array, indices, axis, dtype, out)
+        return self._func.reduceat(array, indices, axis=axis, dtype=dtype, out=out)
 
     def __repr__(self) -> str:
         return f"<kask ufunc {self.__name__!r}>"
