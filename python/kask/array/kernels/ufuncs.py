@@ -74,9 +74,9 @@ class PythonUfunc:
         """As that of a ufunc."""
         return self._ufunc.outer(a, b, **kwargs)
 
-    def reduceat(self, block: Any, **kwargs: Any) -> Any:
+    def reduceat(self, block: Any, indices: Any, **kwargs: Any) -> Any:
         """As that of a ufunc."""
-        return self._ufunc.reduceat(block, **kwargs)
+        return self._ufunc.reduceat(block, indices, **kwargs)
 
     @property
     def identity(self) -> Any:
