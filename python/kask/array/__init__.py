@@ -33,3 +33,4 @@ from kask.array import array_api as array_api  # isort: skip
 from kask.array import core as core  # isort: skip
 from kask.array import gufunc as gufunc  # isort: skip
 from kask.array import ma as ma  # isort: skip
+from kask.array.gufunc import as_gufunc as as_gufunc  # isort: skip
