@@ -217,6 +217,16 @@ class TestOperators:
         with pytest.raises(TypeError):
             ka.from_array(np.ones(2)) - Frame()
 
+    def test_comparing_what_has_no_common_type(self):
+        records = np.array([(1, 2.0), (3, 4.0), (5, 6.0)], [("a", "i4"), ("b", "f8")])
+        check(lambda x: x == records[:1], records)
+        check(lambda x, y: x != y, records, records[::-1].copy())
+        check(lambda x: x == "a", INTS)
+        check(lambda x: x != "a", INTS)
+        check(lambda x: x == None, INTS)  # noqa: E711
+        with pytest.raises(TypeError):
+            ka.from_array(INTS) < "a"  # noqa: B015
+
     def test_delayed_values(self):
         # It is for them to say what they do with arrays.
         with pytest.raises(TypeError, match="cannot be an argument of a delayed call"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from kask.array import protocols
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops import casts, numbers
 from kask.array.ops import choices as choosing
-from kask.array.ops.ufunc_calls import call_ufunc, replace
+from kask.array.ops.ufunc_calls import call_ufunc, mapped, replace
 
 
 class UfuncsMethods(ArrayBase):
@@ -55,6 +56,13 @@ class UfuncsMethods(ArrayBase):
     def _binary(self, func: np.ufunc, left: Any, right: Any) -> Any:
         other = right if left is self else left
         return NotImplemented if protocols.delegates(other) else call_ufunc(func, left, right)
+
+    def _compared(self, func: np.ufunc, compare: Any, other: Any) -> Any:
+        try:
+            return self._binary(func, self, other)
+        except TypeError:
+            # The operators of NumPy's arrays compare records and types that have nothing in common as well, which its ufuncs refuse.
+            return wrap(mapped(compare, self, other))
 
     def _in_place(self, func: np.ufunc, other: Any) -> Any:
         if protocols.delegates(other):
@@ -185,10 +193,10 @@ class UfuncsMethods(ArrayBase):
         return NotImplemented if protocols.delegates(other) else replace(self, _matmul(wrap(self.expr), other))
 
     def __eq__(self, other: Any) -> Any:
-        return self._binary(np.equal, self, other)
+        return self._compared(np.equal, operator.eq, other)
 
     def __ne__(self, other: Any) -> Any:
-        return self._binary(np.not_equal, self, other)
+        return self._compared(np.not_equal, operator.ne, other)
 
     def __lt__(self, other: Any) -> Any:
         return self._binary(np.less, self, other)
