@@ -299,6 +299,7 @@ class TestMethodsOfUfuncs:
         check(lambda x: np.logical_or.reduce(x, axis=None), BOOLS)
         check(lambda x: np.bitwise_xor.reduce(x, axis=0), INTS)
         check(lambda x: np.add.reduce(x), SMALL)
+        check(lambda x: np.add.reduce(x), INTS.astype(object))
         check(lambda x: np.add.reduce(x), np.array(3.0))
 
     def test_reduce_of_nothing(self):

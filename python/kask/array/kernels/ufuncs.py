@@ -151,7 +151,7 @@ class FinishReduction:
         value = part[1]
         if self.initial:
             value = self.func(np.asarray(self.initial[0], self.dtype), value)
-        return np.asarray(value, self.dtype)
+        return value.astype(self.dtype, copy=False) if hasattr(value, "astype") else np.asarray(value, self.dtype)
 
     def __kask_tokenize__(self) -> Any:
         return "finish reduction", self.func, self.initial, self.dtype

@@ -255,6 +255,8 @@ def ufunc_reduce(
     expr = as_array(array).expr
     axes = _axes(axis, expr.ndim)
     sample = func.reduce(np.ones_like(stand_in(expr), shape=(1,) * expr.ndim), axis=axes, dtype=dtype)
+    # Of objects one element is no array.
+    result_dtype = getattr(sample, "dtype", np.dtype(object))
     has_initial = initial is not _NO_VALUE and initial is not None
     if where is not True:
         identity = func.identity if func.identity is not None else initial if has_initial else None
@@ -272,9 +274,9 @@ def ufunc_reduce(
         options = {"axis": axes, "dtype": dtype, "keepdims": keepdims}
         if has_initial:
             options["initial"] = initial
-        result = _on_one_block(func, "reduce", expr, axes, keepdims, sample.dtype, options)
+        result = _on_one_block(func, "reduce", expr, axes, keepdims, result_dtype, options)
     else:
-        finish = kernels.FinishReduction(func, (initial,) if has_initial else (), np.asarray(sample).dtype)
+        finish = kernels.FinishReduction(func, (initial,) if has_initial else (), result_dtype)
         part = kernels.ReducePart(func, np.dtype(dtype) if dtype is not None else None)
         result = wrap(reduced(expr, part, kernels.CombineParts(func), finish, axes, finish.dtype, keepdims=keepdims))
     return result if out is None else replace(out, result)
