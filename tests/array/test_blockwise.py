@@ -127,6 +127,10 @@ class TestMapBlocks:
         y = ka.from_array(np.arange(10), chunks=1)
         found = ka.map_blocks(lambda a, b: np.array([a.max() + b.max()]), x, y, chunks=(1,), dtype=int)
         assert_same(found, np.arange(9, 100, 10) + np.arange(10))
+        # One block goes with all of the others.
+        one = ka.from_array(np.arange(4), chunks=4)
+        found = ka.map_blocks(lambda a, b: a + b.sum(), ka.from_array(np.arange(6), chunks=2), one)
+        assert_same(found, np.arange(6) + 6)
         with pytest.raises(ValueError, match="must have equally many"):
             ka.map_blocks(np.add, cut(), ka.from_array(np.arange(12), chunks=3))
 
