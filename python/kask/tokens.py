@@ -227,8 +227,16 @@ class Normalizer:
             return ("kask:key", value.key)
         for protocol in ("__kask_tokenize__", "__dask_tokenize__"):
             method = getattr(kind, protocol, None)
-            if method is not None:
-                return ("kask:own", _name(kind), self.part(method(value), f"what {protocol} returned"))
+            if method is None:
+                continue
+            try:
+                described = method(value)
+            except ModuleNotFoundError:
+                # Some of Dask's need Dask.
+                if protocol == "__kask_tokenize__":
+                    raise
+                continue
+            return ("kask:own", _name(kind), self.part(described, f"what {protocol} returned"))
         function = normalize_token.dispatch(kind)
         if function is not None:
             return self.part(function(value), "")

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kask import engine
+from kask.array.kernels.blockwise import joined
 from kask.array.node import ArrayExpr
 from kask.base import Methods
 from kask.engine import Chunks, Future, GraphBuilder
@@ -235,8 +236,10 @@ def _assembled(blocks: list[Any], expr: Any) -> Any:
         return block[()] if isinstance(block, np.ndarray) else block
     if len(blocks) == 1:
         block = blocks[0]
-        is_ours = type(block) is not np.ndarray or (block.flags.owndata and block.flags.writeable)
+        is_ours = not isinstance(block, np.ndarray) or (block.flags.owndata and block.flags.writeable)
         return block if is_ours else block.copy()
+    if not hasattr(type(blocks[0]), "__setitem__"):
+        return joined(blocks, list(chunks.grid), list(range(chunks.ndim)))
     out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
     chunks.assemble(out, blocks)
     return out

@@ -78,13 +78,8 @@ class ArrayExpr(Expr):
 
 
 def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
-    """An array without elements: of NumPy, or of the kind of ``like``."""
+    """An array without elements: of NumPy, or of the kind of ``like``. Without axes it has an element, which is 0."""
     shape = (0,) * ndim
     if like is None or type(like) is np.ndarray:
-        return np.empty(shape, dtype)
-    return _resized(like, ndim).astype(dtype)
-
-
-def _resized(meta: Any, ndim: int) -> Any:
-    """A meta with another number of axes."""
-    return meta if meta.ndim == ndim else meta.reshape((0,) * ndim)
+        return np.zeros(shape, dtype)
+    return np.zeros_like(like, dtype=dtype, shape=shape)

@@ -37,6 +37,8 @@ class Step(NamedTuple):
     kwargs: dict[str, Any]
     #: Values that nobody needs after this call.
     last: tuple[int, ...] = ()
+    #: Those of them whose buffers nothing else can see.
+    own: tuple[int, ...] = ()
 
 
 class Program:
@@ -58,12 +60,12 @@ class Program:
     def __call__(self, *arguments: Any) -> Any:
         values: list[Any] = list(arguments[: self.inputs])
         position = arguments[self.inputs] if self.wants_position else ()
-        for func, args, kwargs, last in self.steps:
+        for func, args, kwargs, last, own in self.steps:
             actual = [
                 values[arg.place] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
                 for arg in args
             ]
-            buffer = _reusable(func, actual, values, last, self.inputs) if last and not kwargs else None
+            buffer = _reusable(func, actual, values, own) if own and not kwargs else None
             for index in last:
                 values[index] = None
             values.append(func(*actual, out=buffer) if buffer is not None else func(*actual, **kwargs))
@@ -82,30 +84,33 @@ def _place(arg: Position, position: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _with_last_uses(inputs: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Each step with the values that it is the last to need."""
+    """Each step with the values that it is the last to need.
+
+    Other functions than ufuncs may return their argument or a view of it; a buffer is a program's own as long as only ufuncs had it.
+    """
     last_use: dict[int, int] = {}
+    shared = set(range(inputs)) | {inputs + at for at, step in enumerate(steps) if type(step.func) is not np.ufunc}
     for at, step in enumerate(steps):
         for arg in step.args:
             if type(arg) is Use:
                 last_use[arg.place] = at
+                if type(step.func) is not np.ufunc:
+                    shared.add(arg.place)
     dying: list[list[int]] = [[] for _ in steps]
     for index, at in last_use.items():
         dying[at].append(index)
-    return tuple(step._replace(last=tuple(sorted(dying[at]))) for at, step in enumerate(steps))
+    last = [tuple(sorted(indices)) for indices in dying]
+    own = [tuple([index for index in indices if index not in shared]) for indices in last]
+    return tuple([step._replace(last=last[at], own=own[at]) for at, step in enumerate(steps)])
 
 
-def _reusable(func: Any, actual: list[Any], values: list[Any], last: tuple[int, ...], inputs: int) -> Any:
+def _reusable(func: Any, actual: list[Any], values: list[Any], own: tuple[int, ...]) -> Any:
     """A buffer that the result of a ufunc fits into exactly, and that is nobody else's; None if there is none."""
     if type(func) is not np.ufunc or func.nout != 1 or func.signature is not None:
         return None
-    for index in last:
+    for index in own:
         value = values[index]
-        if (
-            index >= inputs
-            and type(value) is np.ndarray
-            and value.nbytes >= _WORTH_REUSING_BYTES
-            and value.flags.owndata
-        ):
+        if type(value) is np.ndarray and value.nbytes >= _WORTH_REUSING_BYTES and value.flags.owndata:
             break
     else:
         return None

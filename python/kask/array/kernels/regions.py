@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.blockwise import joined
+
 __all__ = ["gather_region", "slice_of"]
 
 
@@ -28,6 +30,12 @@ def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple
     if len(blocks) == 1:
         return blocks[0][tuple([slice_of(*pieces[0][:3]) for pieces in along])]
     shape = tuple([sum([piece[2] for piece in pieces]) for pieces in along])
+    if not hasattr(type(blocks[0]), "__setitem__"):
+        parts = [
+            block[tuple([slice_of(*piece[:3]) for piece in pieces])]
+            for block, pieces in zip(blocks, itertools.product(*along))
+        ]
+        return joined(parts, [len(pieces) for pieces in along], list(range(len(along))))
     out: Any = None
     for block, pieces in zip(blocks, itertools.product(*along)):
         part = block[tuple([slice_of(start, step, length) for start, step, length, _ in pieces])]

@@ -1,5 +1,434 @@
-"""The user's own functions on blocks: ``map_blocks``, ``blockwise``, ``apply_gufunc``, ``apply_along_axis``."""
+"""The user's own functions on blocks: ``map_blocks``, ``blockwise``, ``unify_chunks``."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.kernels.blockwise import Argument, UserCall, nested
+from kask.array.node import ArrayExpr
+from kask.array.ops.blocks import Blocks
+from kask.array.ops.chunk_runs import mapped_sizes
+from kask.array.ops.inference import inferred_meta, takes_keyword
+from kask.array.ops.rechunk import rechunked
+from kask.base import is_kask_collection
+from kask.engine import Chunks
+
+__all__ = ["blockwise", "map_blocks"]
+
+
+class _Labelled(NamedTuple):
+    """An array, a label for each of its axes, and which argument of the function it is."""
+
+    expr: ArrayExpr
+    labels: tuple[Any, ...]
+    place: int
+
+
+def blockwise(
+    func: Callable[..., Any],
+    out_ind: Any,
+    *args: Any,
+    name: str | None = None,
+    token: str | None = None,
+    dtype: Any = None,
+    adjust_chunks: dict[Any, Any] | None = None,
+    new_axes: dict[Any, Any] | None = None,
+    align_arrays: bool = True,
+    concatenate: bool | None = None,
+    meta: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """A function of blocks, whose axes are matched by labels.
+
+    Parameters
+    ----------
+    func : callable
+        Called once for each block of the result.
+    out_ind : iterable
+        The labels of the axes of the result, as in ``"ij"``.
+    *args
+        Arrays, each followed by the labels of its axes, or anything else followed by None. An axis whose label is not in
+        ``out_ind`` is contracted: the function gets all blocks along it, as lists in lists.
+    name : str, optional
+        The name of the result, which must be unique; ``token`` is only how it begins.
+    dtype, meta : optional
+        Of the result; by default found out by calling the function with blocks of no elements, or of ones.
+    adjust_chunks : dict, optional
+        For labels the sizes of the result's chunks: a number, a tuple, or a function of the size of the input's.
+    new_axes : dict, optional
+        For labels that no array has the size, or the sizes of the chunks.
+    align_arrays : bool, optional
+        Whether arrays are cut alike before; otherwise they must have equally many blocks along each label.
+    concatenate : bool, optional
+        Whether contracted blocks are put together before the call, rather than passed in lists.
+    **kwargs
+        Further arguments of the function. Arrays among them are passed whole.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    ValueError
+        Labels and arrays that do not fit each other; while computing, blocks that have not the shape that was said.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kask.array as ka
+    >>> x, y = ka.arange(4, chunks=2), ka.arange(3, chunks=3)
+    >>> ka.blockwise(np.multiply.outer, "ij", x, "i", y, "j", dtype=x.dtype).compute()
+    array([[0, 0, 0],
+           [0, 1, 2],
+           [0, 2, 4],
+           [0, 3, 6]])
+    """
+    if len(args) % 2:
+        raise ValueError("blockwise() takes arrays and their labels in turn; the last argument has no labels")
+    values: list[Any] = list(args[::2])
+    arrays = []
+    for place, labels in enumerate(args[1::2]):
+        if labels is None:
+            if isinstance(values[place], ArrayBase):
+                raise ValueError(
+                    f"argument {place} of blockwise() is an array: give labels for its {values[place].ndim} axes"
+                )
+            continue
+        expr = as_array(values[place]).expr
+        if len(tuple(labels)) != expr.ndim:
+            raise ValueError(f"argument {place} of blockwise() has {expr.ndim} axes, but the labels {labels!r}")
+        arrays.append(_Labelled(expr, tuple(labels), place))
+        values[place] = None
+    ready, along = _cut_alike(arrays) if align_arrays else _matched(arrays)
+    result = _Result(tuple(out_ind), along, new_axes or {}, adjust_chunks or {})
+    expr = result.expr(func, values, ready, kwargs, dtype, meta, bool(concatenate), token, name)
+    return wrap(expr)
+
+
+class _Result:
+    """The chunks of what a function makes, by label."""
+
+    def __init__(
+        self, labels: tuple[Any, ...], along: dict[Any, Chunks], new: dict[Any, Any], adjust: dict[Any, Any]
+    ) -> None:
+        self.labels, self.along = labels, along
+        for label in new:
+            if label in along:
+                raise ValueError(f"new_axes= has the label {label!r}, which an array has as well")
+            if label not in labels:
+                raise ValueError(f"new_axes= has the label {label!r}, which the result has not")
+        self.chunks = Chunks.join([self._of(label, new, adjust) for label in labels])
+
+    def _of(self, label: Any, new: dict[Any, Any], adjust: dict[Any, Any]) -> Chunks:
+        if label in new:
+            sizes = new[label]
+            return Chunks([list(sizes)]) if isinstance(sizes, list | tuple) else Chunks.whole([int(sizes)])
+        if label not in self.along:
+            raise ValueError(f"the result has the label {label!r}, which no array and not new_axes= has")
+        ours = self.along[label]
+        if label not in adjust:
+            return ours
+        wanted = adjust[label]
+        if callable(wanted):
+            return mapped_sizes(ours, wanted)
+        if isinstance(wanted, list | tuple):
+            if len(wanted) != ours.grid[0]:
+                raise ValueError(
+                    f"axis {label!r} has {ours.grid[0]} blocks, but {len(wanted)} chunk sizes were given for it"
+                )
+            return Chunks([list(wanted)])
+        return mapped_sizes(ours, lambda size: int(wanted))
+
+    def expr(
+        self,
+        func: Callable[..., Any],
+        values: list[Any],
+        arrays: list[_Labelled],
+        kwargs: dict[str, Any],
+        dtype: Any,
+        meta: Any,
+        concatenate: bool,
+        token: str | None,
+        name: str | None,
+    ) -> Blocks:
+        if not callable(func):
+            raise TypeError(f"func must be callable, got {type(func).__name__}")
+        kwargs, wholes = _split_keywords(kwargs)
+        wanted = tuple(
+            [word for word in ("block_id", "block_info") if word not in kwargs and takes_keyword(func, word)]
+        )
+        arguments, reads = [], []
+        for expr, labels, place in arrays:
+            axes = tuple([self.labels.index(label) if label in self.labels else -1 for label in labels])
+            is_many = any(axis < 0 and (blocks > 1 or not concatenate) for axis, blocks in zip(axes, expr.grid))
+            arguments.append(Argument(place, expr.chunks, axes, is_many, expr.dtype))
+            contracted = "all" if is_many else ("fixed", 0)
+            reads.append(tuple([axis if axis >= 0 else contracted for axis in axes]))
+        for key, expr in wholes.items():
+            arguments.append(Argument(key, expr.chunks, (-1,) * expr.ndim, False, expr.dtype))
+            reads.append((("fixed", 0),) * expr.ndim)
+        exprs = [array.expr for array in arrays] + list(wholes.values())
+        call = UserCall(func, tuple(values), tuple(arguments), kwargs, self.chunks, None, concatenate, wanted)
+        found = inferred_meta(
+            lambda stand_in: _tried(call, exprs, stand_in), self.chunks.ndim, dtype, meta, call.__name__
+        )
+        call.dtype = found.dtype
+        label = token or call.__name__.strip("_<>") or "blockwise"
+        return Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
+
+
+def _split_keywords(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, ArrayExpr]]:
+    """Keywords that are constants, and arrays among them in one block each."""
+    plain, wholes = {}, {}
+    for key, value in kwargs.items():
+        if isinstance(value, ArrayBase):
+            wholes[key] = rechunked(value.expr, Chunks.whole(list(value.shape)))
+        elif is_kask_collection(value):
+            raise TypeError(f"{key}= is a {type(value).__name__}: compute it before, or make an array of it")
+        else:
+            plain[key] = value
+    return plain, wholes
+
+
+def _tried(call: UserCall, exprs: list[ArrayExpr], stand_in: Callable[[ArrayExpr], Any]) -> Any:
+    """What the function makes of stand-ins for the arrays."""
+    args, kwargs = list(call.args), dict(call.kwargs)
+    for array, expr in zip(call.arrays, exprs):
+        value = stand_in(expr)
+        if array.is_many and not call.concatenate:
+            contracted = [axis for axis in array.axes if axis < 0]
+            value = nested([value], [1] * len(contracted))
+        if isinstance(array.place, str):
+            kwargs[array.place] = value
+        else:
+            args[array.place] = value
+    first = (0,) * call.chunks.ndim
+    if "block_id" in call.wanted:
+        kwargs["block_id"] = first
+    if "block_info" in call.wanted:
+        kwargs["block_info"] = call.info(first)
+    return call.func(*args, **kwargs)
+
+
+def _by_label(arrays: list[_Labelled]) -> dict[Any, list[Chunks]]:
+    """For each label how the arrays are cut along it."""
+    found: dict[Any, list[Chunks]] = {}
+    for expr, labels, _ in arrays:
+        for axis, label in enumerate(labels):
+            found.setdefault(label, []).append(expr.chunks.axis(axis))
+    return found
+
+
+def _cut_alike(arrays: list[_Labelled]) -> tuple[list[_Labelled], dict[Any, Chunks]]:
+    """Arrays with the same cuts along each label, but for axes of one element, which go with all blocks of the others."""
+    along = {}
+    for label, cuts in _by_label(arrays).items():
+        lengths = {one.shape[0] for one in cuts}
+        if len(lengths - {1}) > 1:
+            raise ValueError(
+                f"axes of the label {label!r} have the lengths {sorted(lengths)}: they must be equal, or 1"
+            )
+        length = next(iter(lengths - {1}), 1)
+        along[label] = Chunks.unify([one for one in cuts if one.shape[0] == length])
+    return [_recut(array, along) for array in arrays], along
+
+
+def _recut(array: _Labelled, along: dict[Any, Chunks]) -> _Labelled:
+    expr = array.expr
+    wanted = [
+        along[label] if along[label].shape[0] == length else Chunks.whole([length])
+        for label, length in zip(array.labels, expr.shape)
+    ]
+    return array._replace(expr=rechunked(expr, Chunks.join(wanted)))
+
+
+def _matched(arrays: list[_Labelled]) -> tuple[list[_Labelled], dict[Any, Chunks]]:
+    """Arrays as they are cut, with as many blocks along each label; an array of one block goes with all of the others."""
+    along = {}
+    for label, cuts in _by_label(arrays).items():
+        counts = {one.grid[0] for one in cuts}
+        if len(counts - {1}) > 1:
+            raise ValueError(
+                f"axes of the label {label!r} have {sorted(counts)} blocks: they must have equally many, or 1"
+            )
+        along[label] = max(cuts, key=lambda one: one.grid[0])
+    return arrays, along
+
+
+def _cut_where_possible(arrays: list[_Labelled], chunks_are_given: bool) -> tuple[list[_Labelled], dict[Any, Chunks]]:
+    """Arrays cut alike where they are equally long, otherwise as they are."""
+    ready = arrays
+    for label, cuts in _by_label(arrays).items():
+        lengths, counts = {one.shape[0] for one in cuts}, {one.grid[0] for one in cuts}
+        if len(lengths - {1}) <= 1 and not (chunks_are_given and len(counts) == 1):
+            length = next(iter(lengths - {1}), 1)
+            whole = Chunks.unify([one for one in cuts if one.shape[0] == length])
+            ready = [
+                array._replace(expr=_recut_axis(array.expr, array.labels.index(label), whole))
+                if label in array.labels
+                else array
+                for array in ready
+            ]
+    return _matched(ready)
+
+
+def _recut_axis(expr: ArrayExpr, axis: int, along: Chunks) -> ArrayExpr:
+    length = expr.shape[axis]
+    wanted = along if length == along.shape[0] else Chunks.whole([length])
+    return rechunked(expr, expr.chunks.replace(axis, wanted))
+
+
+def map_blocks(
+    func: Callable[..., Any],
+    *args: Any,
+    name: str | None = None,
+    token: str | None = None,
+    dtype: Any = None,
+    chunks: Any = None,
+    drop_axis: Any = None,
+    new_axis: Any = None,
+    enforce_ndim: bool = False,
+    meta: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """A function of each block.
+
+    Parameters
+    ----------
+    func : callable
+        Called once for each block of the result. If it has a parameter ``block_id`` it gets the position of the block; if it has
+        ``block_info``, what is known of the block of each argument (by number) and of the result (under None): ``shape``,
+        ``num-chunks``, ``array-location``, ``chunk-location``, and for the result ``chunk-shape`` and ``dtype``.
+    *args
+        Arrays, lined up at the right, and anything else, which each call gets as it is. Arrays that are equally long along an axis are
+        cut alike; of others the numbers of blocks must be equal, or 1.
+    name : str, optional
+        The name of the result, which must be unique; ``token`` is only how it begins.
+    dtype, meta : optional
+        Of the result; by default found out by calling the function with blocks of no elements, or of ones.
+    chunks : tuple, optional
+        For each axis of the result the sizes of its chunks, or the one size that all have. Needed where a block has another shape than the
+        argument's.
+    drop_axis : int or iterable of int, optional
+        Axes that the function removes; it gets all blocks along them put together.
+    new_axis : int or iterable of int, optional
+        Axes that the function adds; of one element, unless ``chunks`` says otherwise.
+    enforce_ndim : bool, optional
+        Blocks are always checked to have the shape that was said.
+    **kwargs
+        Further arguments of the function. Arrays among them are passed whole.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    ValueError
+        Arrays whose blocks do not match, axes that are not there; while computing, blocks that have not the shape that was said.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.arange(6, chunks=3)
+    >>> x.map_blocks(lambda block: block[::-1]).compute()
+    array([2, 1, 0, 5, 4, 3])
+    >>> x.map_blocks(lambda block, block_id: block * 0 + block_id[0]).compute()
+    array([0, 0, 0, 1, 1, 1])
+    """
+    values = list(args)
+    arrays = []
+    for place, arg in enumerate(args):
+        if isinstance(arg, ArrayBase):
+            arrays.append(_Labelled(arg.expr, tuple(range(arg.ndim))[::-1], place))
+            values[place] = None
+        elif is_kask_collection(arg):
+            raise TypeError(f"argument {place} is a {type(arg).__name__}: compute it before, or make an array of it")
+    ndim = max([array.expr.ndim for array in arrays], default=0)
+    chunks = _as_tuple(chunks)
+    labels = list(range(ndim))[::-1]
+    dropped = _normal_axes(drop_axis, ndim, "drop_axis")
+    labels = [label for axis, label in enumerate(labels) if axis not in dropped]
+    if new_axis is None and chunks is not None and len(chunks) > len(labels):
+        new_axis = range(len(chunks) - len(labels))
+    added = _normal_axes(new_axis, len(labels) + len(_as_list(new_axis)), "new_axis")
+    new_axes: dict[Any, Any] = {}
+    for axis in sorted(added):
+        label = ndim + len(new_axes)
+        labels.insert(axis, label)
+        new_axes[label] = chunks[axis] if chunks is not None else 1
+    if chunks is not None and len(chunks) != len(labels):
+        raise ValueError(f"chunks= are for {len(chunks)} axes, but the result has {len(labels)}")
+    adjust = {} if chunks is None else {label: one for label, one in zip(labels, chunks) if label not in new_axes}
+    ready, along = _cut_where_possible(arrays, chunks is not None)
+    result = _Result(tuple(labels), along, new_axes, adjust)
+    return wrap(result.expr(func, values, ready, kwargs, dtype, meta, True, token, name))
+
+
+def _as_tuple(chunks: Any) -> tuple[Any, ...] | None:
+    if chunks is None:
+        return None
+    return (chunks,) if isinstance(chunks, int | np.integer) else tuple(chunks)
+
+
+def _as_list(axes: Any) -> list[int]:
+    if axes is None:
+        return []
+    return [int(axes)] if isinstance(axes, int | np.integer) else [int(axis) for axis in axes]
+
+
+def _normal_axes(axes: Any, ndim: int, what: str) -> list[int]:
+    """Axes without negative numbers."""
+    found = []
+    for axis in _as_list(axes):
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"{what}= names the axis {axis}, but there are only {ndim}")
+        found.append(axis % ndim)
+    if len(set(found)) != len(found):
+        raise ValueError(f"{what}={axes!r} names an axis twice")
+    return found
+
+
+def unify_chunks(*args: Any, **kwargs: Any) -> tuple[dict[Any, tuple[int, ...]], list[Any]]:
+    """Arrays cut alike.
+
+    Parameters
+    ----------
+    *args
+        Arrays, each followed by the labels of its axes, or anything else followed by None.
+
+    Returns
+    -------
+    dict
+        The chunk sizes by label.
+    list
+        The arguments, cut so.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> chunks, (x, y) = ka.core.unify_chunks(ka.ones(4, chunks=2), "i", ka.ones(4, chunks=3), "i")
+    >>> chunks, x.chunks
+    ({'i': (2, 1, 1)}, ((2, 1, 1),))
+    """
+    unknown = kwargs.keys() - {"warn"}
+    if unknown:
+        raise TypeError(f"unify_chunks() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    if len(args) % 2:
+        raise ValueError("unify_chunks() takes arrays and their labels in turn; the last argument has no labels")
+    pairs: Iterable[tuple[Any, Any]] = list(zip(args[::2], args[1::2]))
+    arrays = [
+        _Labelled(as_array(x).expr, tuple(labels), place)
+        for place, (x, labels) in enumerate(pairs)
+        if labels is not None
+    ]
+    ready, along = _cut_alike(arrays)
+    results = [x for x, _ in pairs]
+    for expr, _, place in ready:
+        results[place] = wrap(expr)
+    return {label: chunks.tuples()[0] for label, chunks in along.items()}, results

@@ -1,0 +1,14 @@
+"""Names that programs import from ``kask.array.core``: chunks, and functions of blocks."""
+
+from __future__ import annotations
+
+from kask.array.collection import Array
+from kask.array.ops.blockwise import blockwise, map_blocks, unify_chunks
+from kask.array.ops.chunks import normalize_chunks
+from kask.array.ops.storage import from_array
+
+__all__ = ["Array", "PerformanceWarning", "blockwise", "from_array", "map_blocks", "normalize_chunks", "unify_chunks"]
+
+
+class PerformanceWarning(Warning):
+    """Something was asked for that takes much more memory or time than it seems to."""

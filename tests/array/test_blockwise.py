@@ -1,0 +1,264 @@
+"""The user's own functions on blocks."""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import numpy as np
+import pytest
+from against_numpy import assert_same, check, nothing_runs
+
+import kask
+import kask.array as ka
+
+GRID = np.arange(24.0).reshape(4, 6)
+
+
+def cut(array=GRID, chunks=((1, 3), (2, 2, 2))):
+    return ka.from_array(array, chunks=chunks)
+
+
+class TestMapBlocks:
+    def test_elements(self):
+        check(lambda x: x * 2 if isinstance(x, np.ndarray) else x.map_blocks(lambda b: b * 2), GRID)
+        check(lambda x: x * 2 if isinstance(x, np.ndarray) else x.map_blocks(operator.mul, 2), np.array(3))
+        check(lambda x, y: x + y if isinstance(x, np.ndarray) else ka.map_blocks(np.add, x, y), GRID, GRID[0])
+
+    def test_types_are_found_out(self):
+        assert cut().map_blocks(lambda b: b > 1).dtype == bool
+        assert cut().map_blocks(lambda b: b.astype("f4")).dtype == np.float32
+        # No elements are too few for this function.
+        assert cut().map_blocks(lambda b: b * int(b[0, 0])).dtype == float
+        x = cut().map_blocks(lambda b: b.astype("i2"), dtype="i2")
+        assert_same(x, GRID.astype("i2"))
+        with pytest.raises(ValueError, match="give dtype= or meta="):
+            cut().map_blocks(lambda b: b + undefined)  # noqa: F821
+
+    def test_meta(self):
+        def masked(block):
+            return np.ma.masked_greater(block, 3)
+
+        x = cut().map_blocks(masked, meta=np.ma.masked_array([], dtype=float))
+        assert isinstance(x.meta, np.ma.MaskedArray) and x.meta.ndim == 2
+        np.testing.assert_array_equal(x.compute().mask, GRID > 3)
+        assert cut().map_blocks(masked, meta=np.ndarray, dtype="f8").dtype == float
+
+    def test_block_id(self):
+        x = cut().map_blocks(lambda b, block_id: b * 0 + block_id[0] * 10 + block_id[1])
+        expected = np.repeat(np.array([0, 10]), [1, 3])[:, None] + np.repeat([0.0, 1, 2], 2)
+        assert_same(x, expected)
+
+    def test_block_info(self):
+        seen = {}
+
+        def look(b, block_info=None):
+            seen[block_info[None]["chunk-location"]] = block_info
+            return b
+
+        with kask.config.set(scheduler="sync"):
+            cut().map_blocks(look).compute()
+        info = seen[1, 2]
+        assert info[0] == {
+            "shape": (4, 6),
+            "num-chunks": (2, 3),
+            "array-location": [(1, 4), (4, 6)],
+            "chunk-location": (1, 2),
+        }
+        assert info[None] == {
+            "shape": (4, 6),
+            "num-chunks": (2, 3),
+            "array-location": [(1, 4), (4, 6)],
+            "chunk-shape": (3, 2),
+            "chunk-location": (1, 2),
+            "dtype": np.dtype(float),
+        }
+
+    def test_chunks(self):
+        x = cut().map_blocks(lambda b: b[:, :1], chunks=((1, 3), (1, 1, 1)))
+        assert_same(x, GRID[:, ::2])
+        assert_same(cut().map_blocks(lambda b: b[:1, :1], chunks=(1, 1)), GRID[:2, ::2])
+        with pytest.raises(ValueError, match="2 blocks, but 3 chunk sizes"):
+            cut().map_blocks(lambda b: b, chunks=((1, 1, 1), 2))
+        with pytest.raises(ValueError, match="for 1 axes, but the result has 2"):
+            cut().map_blocks(lambda b: b, chunks=(1,))
+
+    def test_blocks_of_another_shape_than_was_said(self):
+        with pytest.raises(
+            ValueError, match=r"made a block of shape \(1, 1\) at \(0, 0\), where \(1, 2\) was expected"
+        ):
+            cut().map_blocks(lambda b: b[:, :1]).compute()
+
+    def test_drop_axis(self):
+        check(
+            lambda x: (
+                x.sum(axis=1) if isinstance(x, np.ndarray) else x.map_blocks(lambda b: b.sum(axis=1), drop_axis=1)
+            ),
+            GRID,
+        )
+        check(lambda x: x.sum() if isinstance(x, np.ndarray) else x.map_blocks(np.sum, drop_axis=[0, -1]), GRID)
+        with pytest.raises(ValueError, match="drop_axis= names the axis 2"):
+            cut().map_blocks(np.sum, drop_axis=2)
+
+    def test_new_axis(self):
+        check(
+            lambda x: x[:, None] if isinstance(x, np.ndarray) else x.map_blocks(lambda b: b[:, None], new_axis=1), GRID
+        )
+        check(
+            lambda x: (
+                x[None, :, :, None]
+                if isinstance(x, np.ndarray)
+                else x.map_blocks(lambda b: b[None, ..., None], new_axis=[0, -1])
+            ),
+            GRID,
+        )
+        x = cut().map_blocks(lambda b: np.stack([b, b]), new_axis=0, chunks=(2, (1, 3), (2, 2, 2)))
+        assert_same(x, np.stack([GRID, GRID]))
+        x = cut().map_blocks(lambda b: np.stack([b, b]), chunks=(2, (1, 3), (2, 2, 2)))
+        assert_same(x, np.stack([GRID, GRID]))
+        x = cut().map_blocks(lambda b: b.sum(axis=1)[:, None], drop_axis=1, new_axis=1)
+        assert_same(x, GRID.sum(axis=1, keepdims=True))
+
+    def test_several_arrays(self):
+        row = ka.from_array(np.arange(6), chunks=4)
+        assert_same(ka.map_blocks(np.multiply, cut(), row), GRID * np.arange(6))
+        # Equally many blocks of other sizes.
+        x = ka.from_array(np.arange(100), chunks=10)
+        y = ka.from_array(np.arange(10), chunks=1)
+        found = ka.map_blocks(lambda a, b: np.array([a.max() + b.max()]), x, y, chunks=(1,), dtype=int)
+        assert_same(found, np.arange(9, 100, 10) + np.arange(10))
+        # One block goes with all of the others.
+        one = ka.from_array(np.arange(4), chunks=4)
+        found = ka.map_blocks(lambda a, b: a + b.sum(), ka.from_array(np.arange(6), chunks=2), one)
+        assert_same(found, np.arange(6) + 6)
+        with pytest.raises(ValueError, match="must have equally many"):
+            ka.map_blocks(np.add, cut(), ka.from_array(np.arange(12), chunks=3))
+
+    def test_no_arrays(self):
+        x = ka.map_blocks(lambda block_id: np.full((2,), block_id[0]), chunks=((2, 2, 2),), dtype=int)
+        assert_same(x, np.repeat(np.arange(3), 2))
+
+    def test_arrays_among_keywords_are_passed_whole(self):
+        def scaled(b, by, k):
+            assert by.shape in ((6,), (0,), (1,))
+            return b * by.sum() * k
+
+        by = ka.from_array(np.arange(6), chunks=2)
+        assert_same(cut().map_blocks(scaled, by=by, k=2), GRID * 30)
+        with pytest.raises(TypeError, match="is a Delayed"):
+            cut().map_blocks(scaled, by=kask.delayed(1), k=1)
+
+    def test_names(self):
+        assert cut().map_blocks(np.negative, name="mine").name == "mine"
+        assert cut().map_blocks(np.negative, token="mine").name.startswith("mine-")
+        assert cut().map_blocks(np.negative).name == cut().map_blocks(np.negative).name
+        assert_same(cut().map_blocks(np.negative, name="mine") + 1, 1 - GRID)
+
+    def test_a_function_that_returns_its_block(self):
+        x = ka.from_array(np.ones(10000), chunks=5000)
+        y = -(x.map_blocks(lambda b: b) + 0)
+        assert_same(x.map_blocks(lambda b: b) + y, np.zeros(10000))
+        assert_same(x, np.ones(10000))
+
+    def test_it_is_lazy(self):
+        with nothing_runs():
+            cut().map_blocks(lambda b, block_id, block_info: b, drop_axis=[], new_axis=[])
+
+    def test_wrong_function(self):
+        with pytest.raises(TypeError, match="func must be callable, got int"):
+            cut().map_blocks(3)
+
+
+class TestBlockwise:
+    def test_outer_and_transposed(self):
+        x, y = ka.from_array(np.arange(4), chunks=3), ka.from_array(np.arange(5.0), chunks=2)
+        assert_same(
+            ka.blockwise(np.multiply.outer, "ij", x, "i", y, "j"), np.multiply.outer(np.arange(4), np.arange(5.0))
+        )
+        assert_same(ka.blockwise(np.transpose, "ji", cut(), "ij"), GRID.T)
+        assert_same(
+            ka.blockwise(lambda a, b: a + b.T, "ij", cut(), "ij", ka.from_array(GRID.T, chunks=2), "ji"), GRID * 2
+        )
+
+    def test_contraction(self):
+        def product(xs, ys):
+            return functools.reduce(operator.add, map(operator.matmul, xs, ys))
+
+        x, y = cut(), ka.from_array(GRID.T, chunks=(3, 2))
+        assert_same(ka.blockwise(product, "ik", x, "ij", y, "jk", dtype=float), GRID @ GRID.T)
+        assert_same(ka.blockwise(np.matmul, "ik", x, "ij", y, "jk", concatenate=True), GRID @ GRID.T)
+
+    def test_lists_in_lists(self):
+        def total(lists):
+            assert isinstance(lists, list) and isinstance(lists[0], list)
+            return sum(block.sum() for row in lists for block in row)
+
+        found = ka.blockwise(total, "", cut(), "ij", dtype=float)
+        assert float(found.compute()) == GRID.sum()
+        found = ka.blockwise(np.sum, "", cut(), "ij", concatenate=True)
+        assert_same(found, GRID.sum())
+
+    def test_new_axes_and_adjusted_chunks(self):
+        x = ka.from_array(np.arange(4), chunks=3)
+        found = ka.blockwise(lambda b: np.stack([b] * 2, axis=1), "az", x, "a", new_axes={"z": 2})
+        assert_same(found, np.stack([np.arange(4)] * 2, axis=1))
+        found = ka.blockwise(lambda b: np.repeat(b, 2), "a", x, "a", adjust_chunks={"a": lambda n: 2 * n})
+        assert found.chunks == ((6, 2),)
+        assert_same(found, np.repeat(np.arange(4), 2))
+        found = ka.blockwise(lambda b: b[:1], "a", x, "a", adjust_chunks={"a": 1})
+        assert_same(found, np.array([0, 3]))
+
+    def test_constants_and_keywords(self):
+        found = ka.blockwise(lambda b, k, m: b * k + m, "ij", cut(), "ij", 3, None, m=1)
+        assert_same(found, GRID * 3 + 1)
+
+    def test_alignment(self):
+        x, y = ka.from_array(np.arange(6), chunks=2), ka.from_array(np.arange(6), chunks=3)
+        assert ka.blockwise(np.add, "i", x, "i", y, "i").chunks == ((2, 1, 1, 2),)
+        assert_same(ka.blockwise(np.add, "i", x, "i", y, "i"), np.arange(6) * 2)
+        with pytest.raises(ValueError, match="must have equally many"):
+            ka.blockwise(np.add, "i", x, "i", y, "i", align_arrays=False)
+        with pytest.raises(ValueError, match=r"lengths \[5, 6\]"):
+            ka.blockwise(np.add, "i", x, "i", ka.from_array(np.arange(5)), "i")
+
+    def test_wrong_labels(self):
+        x = cut()
+        for args, match in [
+            ((x, "i"), "2 axes, but the labels 'i'"),
+            ((x, None), "give labels"),
+            ((x,), "in turn"),
+        ]:
+            with pytest.raises(ValueError, match=match):
+                ka.blockwise(np.add, "ij", *args)
+        with pytest.raises(ValueError, match="label 'z', which no array"):
+            ka.blockwise(np.add, "iz", x, "ij")
+        with pytest.raises(ValueError, match="which an array has as well"):
+            ka.blockwise(np.add, "ij", x, "ij", new_axes={"i": 1})
+
+    def test_unify_chunks(self):
+        chunks, (x, y, three) = ka.core.unify_chunks(cut(), "ij", ka.from_array(np.ones(6), chunks=3), "j", 3, None)
+        assert chunks == {"i": (1, 3), "j": (2, 1, 1, 2)}
+        assert x.chunks == ((1, 3), (2, 1, 1, 2)) and y.chunks == ((2, 1, 1, 2),) and three == 3
+
+
+class TestAlong:
+    @pytest.mark.parametrize("axis", [0, 1, -1])
+    def test_apply_along_axis(self, axis):
+        for func in (np.sum, np.diff, sorted, lambda v: np.outer(v[:2], v[:3]), lambda v: v.max() - v.min() > 3):
+            check(lambda x, func=func: np.apply_along_axis(func, axis, x), GRID)
+        check(lambda x: np.apply_along_axis(np.add, axis, x, 1), GRID)
+
+    def test_given_type_and_shape(self):
+        x = ka.apply_along_axis(lambda v: v[:2], 0, cut(), dtype="f4", shape=(2,))
+        assert_same(x, GRID[:2].astype("f4"))
+        with pytest.raises(np.exceptions.AxisError):
+            ka.apply_along_axis(np.sum, 2, cut())
+
+    def test_apply_over_axes(self):
+        assert_same(ka.apply_over_axes(ka.add.reduce, cut(), [0, 1]), GRID.sum(keepdims=True))
+        keep = ka.apply_over_axes(lambda a, axis: ka.maximum.reduce(a, axis=axis, keepdims=True), cut(), 1)
+        assert_same(keep, GRID.max(axis=1, keepdims=True))
+        with pytest.raises(ValueError, match="0 axes for one of 2"):
+            ka.apply_over_axes(lambda a, axis: 1, cut(), 0)
+        with pytest.raises(np.exceptions.AxisError):
+            ka.apply_over_axes(ka.add.reduce, cut(), 2)

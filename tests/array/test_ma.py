@@ -1,0 +1,147 @@
+"""Masked arrays against ``numpy.ma``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from against_numpy import chunkings, nothing_runs
+
+import kask.array as ka
+
+REALS = np.array([[1.0, np.nan, 3.0, 4.0], [np.inf, 2.0, 3.0, -1.0], [0.0, 3.0, 5.0, 3.0]])
+INTS = np.array([[1, 2, 3, 4], [4, 2, 3, -1], [0, 3, 5, 3]])
+
+
+def assert_masked(found, expected):
+    """Equal data where they are not masked, masks and types."""
+    value = found.compute()
+    assert isinstance(value, np.ma.MaskedArray) and isinstance(found.meta, np.ma.MaskedArray)
+    assert value.dtype == expected.dtype == found.dtype
+    assert value.shape == expected.shape
+    np.testing.assert_array_equal(np.ma.getmaskarray(value), np.ma.getmaskarray(expected))
+    np.testing.assert_array_equal(value.filled(0), expected.filled(0))
+
+
+def every(array, call, theirs=None):
+    """``call(home, array)`` with ``numpy.ma`` and with ours, cut in many ways."""
+    expected = call(np.ma, array)
+    for chunks in chunkings(array.shape):
+        with nothing_runs():
+            found = call(ka.ma, ka.from_array(array, chunks=chunks))
+        assert_masked(found, expected)
+
+
+class TestMasking:
+    @pytest.mark.parametrize("array", [REALS, INTS])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "masked_equal",
+            "masked_not_equal",
+            "masked_greater",
+            "masked_greater_equal",
+            "masked_less",
+            "masked_less_equal",
+        ],
+    )
+    def test_by_comparison(self, name, array):
+        every(array, lambda ma, x: getattr(ma, name)(x, 3))
+
+    @pytest.mark.parametrize("name", ["masked_inside", "masked_outside"])
+    def test_by_interval(self, name):
+        every(INTS, lambda ma, x: getattr(ma, name)(x, 2, 3))
+
+    def test_others(self):
+        every(REALS, lambda ma, x: ma.masked_invalid(x))
+        every(REALS, lambda ma, x: ma.masked_values(x, 3.0))
+        every(INTS, lambda ma, x: ma.masked_where(x > 2, x))
+        every(INTS, lambda ma, x: ma.masked_array(x, mask=(x > 2)))
+        every(INTS, lambda ma, x: ma.masked_array(x, mask=True))
+        every(REALS, lambda ma, x: ma.fix_invalid(x, fill_value=7.0))
+
+    def test_fill_values(self):
+        x = ka.from_array(INTS, chunks=2)
+        assert ka.ma.masked_equal(x, 3).compute().fill_value == np.ma.masked_equal(INTS, 3).fill_value == 3
+        assert ka.ma.masked_array(x, mask=False, fill_value=9).compute().fill_value == 9
+        masked = ka.ma.masked_equal(x, 3)
+        assert ka.ma.set_fill_value(masked, 8) is None
+        np.testing.assert_array_equal(ka.ma.filled(masked).compute(), np.where(INTS == 3, 8, INTS))
+        with pytest.raises(TypeError, match="got ndarray"):
+            ka.ma.set_fill_value(INTS, 1)
+
+    def test_wrong_arguments(self):
+        x = ka.from_array(INTS)
+        with pytest.raises(ValueError, match=r"mask has the shape \(3,\), data has \(3, 4\)"):
+            ka.ma.masked_array(x, mask=[True, False, True])
+        with pytest.raises(IndexError, match="condition has the shape"):
+            ka.ma.masked_where(x[0] if hasattr(x, "__getitem__") else ka.from_array(INTS[0]), x)
+        with pytest.raises(ValueError, match="single value"):
+            ka.ma.masked_equal(x, [1, 2])
+        with pytest.raises(TypeError, match="'wrong'"):
+            ka.ma.masked_array(x, wrong=1)
+        with pytest.raises(TypeError, match="'shape'"):
+            ka.ma.zeros_like(x, shape=3)
+
+    def test_inputs_are_not_changed(self):
+        array = REALS.copy()
+        x = ka.from_array(array, chunks=4)
+        ka.ma.fix_invalid(x, fill_value=0).compute()
+        masked = ka.from_array(np.ma.masked_equal(INTS, 3), chunks=4)
+        other = masked.copy()
+        ka.ma.set_fill_value(other, 5)
+        assert other.compute().fill_value == 5
+        assert masked.compute().fill_value == 3
+        original = np.ma.masked_equal(INTS, 3)
+        result = ka.from_array(original, chunks=4).compute()
+        result[0, 0] = 99
+        assert original[0, 0] == 1
+        np.testing.assert_array_equal(array, REALS)
+
+
+class TestWithMasks:
+    MASKED = np.ma.masked_array(INTS, mask=(INTS == 3) | (INTS < 0))
+
+    def test_from_array_and_operators(self):
+        every(self.MASKED, lambda ma, x: x + 1)
+        every(self.MASKED, lambda ma, x: x * x - 2.5)
+        every(self.MASKED, lambda ma, x: np.negative(x))
+        every(self.MASKED, lambda ma, x: x > 2)
+        every(self.MASKED, lambda ma, x: x.astype("f4"))
+        every(self.MASKED, lambda ma, x: ma.where(x > 1, x, 5))
+
+    @pytest.mark.parametrize("name", ["zeros_like", "ones_like"])
+    def test_likes(self, name):
+        every(self.MASKED, lambda ma, x: getattr(ma, name)(x))
+        every(self.MASKED, lambda ma, x: getattr(ma, name)(x, dtype="f4"))
+        every(self.MASKED, lambda ma, x: ma.empty_like(x) * 0)
+
+    def test_data_and_masks(self):
+        x = ka.from_array(self.MASKED, chunks=(2, 3))
+        np.testing.assert_array_equal(ka.ma.getdata(x).compute(), INTS)
+        np.testing.assert_array_equal(ka.ma.getmaskarray(x).compute(), self.MASKED.mask)
+        np.testing.assert_array_equal(ka.ma.filled(x, -5).compute(), self.MASKED.filled(-5))
+        assert type(ka.ma.getdata(x).meta) is np.ndarray
+        assert not ka.ma.getmaskarray(ka.from_array(INTS, chunks=1)).compute().any()
+
+    @pytest.mark.parametrize("axis", [None, 0, 1])
+    def test_count_and_average(self, axis):
+        for chunks in chunkings(INTS.shape):
+            x = ka.from_array(self.MASKED, chunks=chunks)
+            np.testing.assert_array_equal(ka.ma.count(x, axis).compute(), np.ma.count(self.MASKED, axis))
+            weights = np.arange(12.0).reshape(3, 4)
+            for w in (None, weights):
+                found, scale = ka.ma.average(x, axis=axis, weights=w, returned=True)
+                expected, total = np.ma.average(self.MASKED, axis=axis, weights=w, returned=True)
+                np.testing.assert_allclose(found.compute(), expected)
+                np.testing.assert_allclose(scale.compute(), total)
+
+    def test_average(self):
+        x = ka.from_array(np.ma.masked_array(INTS, mask=[[True] * 4, [False] * 4, [False] * 4]), chunks=2)
+        found = ka.ma.average(x, axis=1).compute()
+        assert found.mask.tolist() == [True, False, False]
+        one = ka.ma.average(x, axis=0, weights=[1, 2, 3], keepdims=True)
+        np.testing.assert_allclose(one.compute(), np.average(INTS[1:], axis=0, weights=[2, 3], keepdims=True))
+        with pytest.raises(TypeError, match="give the axis"):
+            ka.ma.average(x, weights=[1, 2, 3])
+        with pytest.raises(ValueError, match="along axis 1 the array has 4"):
+            ka.ma.average(x, axis=1, weights=[1, 2, 3])
