@@ -27,6 +27,80 @@ def sample_places(len: int, count: int) -> list[int]:
 
 # -- describing work -----------------------------------------------------------------------------------
 
+class Chunks:
+    """How an array is cut: chunk sizes for each axis, run-length encoded. Immutable; equal for equal sizes."""
+
+    def __init__(self, sizes: Iterable[Sequence[int] | Chunks]) -> None: ...
+    @staticmethod
+    def normalize(
+        shape: Sequence[int],
+        specs: Iterable[Any],
+        item_bytes: int,
+        limit_bytes: int,
+        previous: Chunks | None = None,
+    ) -> Chunks:
+        """For each axis None (one chunk), "auto", a size, or sizes."""
+
+    @staticmethod
+    def whole(shape: Sequence[int]) -> Chunks: ...
+    @staticmethod
+    def unify(all: Iterable[Any]) -> Chunks:
+        """The coarsest chunks of one axis that have a cut wherever one of these has."""
+
+    @staticmethod
+    def join(all: Iterable[Chunks]) -> Chunks:
+        """The axes of all of these, one after another."""
+
+    @staticmethod
+    def concat(all: Iterable[Any]) -> Chunks:
+        """Chunks of one axis: these, one after another."""
+    ndim: int
+    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    largest: tuple[int, ...]
+    nblocks: int
+    is_single: bool
+    def axis(self, axis: int) -> Chunks: ...
+    def axes(self, axes: Sequence[int]) -> Chunks: ...
+    def replace(self, axis: int, sizes: Sequence[int] | Chunks) -> Chunks: ...
+    def tuples(self) -> tuple[tuple[int, ...], ...]:
+        """All sizes; costs as much as there are chunks."""
+
+    def block_shape(self, position: Sequence[int]) -> tuple[int, ...]: ...
+    def block_start(self, position: Sequence[int]) -> tuple[int, ...]: ...
+    def assemble(self, out: Any, blocks: list) -> None:
+        """Puts all blocks, in C order, into their places in ``out``."""
+
+    def slice(self, taken: Sequence[tuple[int, int, int]]) -> Chunks:
+        """What is left when of each axis ``len`` elements are taken, from ``start`` on every ``step``-th."""
+
+    def plan_rechunk(self, new: Chunks, item_bytes: int, limit_bytes: int) -> str:
+        """ "nothing", "direct" or "shuffle"."""
+
+    def plan_reshape(self, shape: Sequence[int], most_elements: int) -> tuple[Chunks, Chunks, Chunks, Chunks]:
+        """Chunks before, merged, split and after; see ``kask_graph::chunks::plan_reshape``."""
+
+    def __hash__(self) -> int: ...
+    def __kask_tokenize__(self) -> Any: ...
+
+class Interval:
+    """Which elements of an input the blocks of an output need, along one axis. Immutable."""
+
+    def __init__(
+        self, input: Any, output: Any, start: int = 0, step: int = 1, before: int = 0, after: int = 0
+    ) -> None: ...
+    def pieces(self, block: int) -> list[tuple[int, int, int, int]]:
+        """For each input block that an output block reads: (start, step, len) there, and where in the output."""
+
+    def length(self, block: int) -> int: ...
+    def margin(self, block: int) -> int:
+        """How many elements before the block's own there are."""
+
+    def __kask_tokenize__(self) -> Any: ...
+
+def block_names(name: str, grid: Sequence[int]) -> list[str]:
+    """The printed keys of all blocks of a layer, in C order."""
+
 class Options:
     """How tasks are run. Immutable."""
 
@@ -85,7 +159,8 @@ class GraphBuilder:
         options: Options | None = None,
     ) -> None:
         """``template``: positional arguments, with ``Hole(i)`` for input ``i``. Each input: (layer name, its grid, axes); an axis is
-        an output axis number, ``"all"``, ``("fixed", i)`` or ``("window", axis, before, after)``."""
+        an output axis number, ``"all"``, ``("fixed", i)``, ``("window", axis, before, after)``, ``("interval", axis, Interval)`` or
+        ``("listed", axis, blocks, ends)``: the blocks for each position, list after list, and where each list ends."""
     def add_tree_reduce(
         self,
         name: str,

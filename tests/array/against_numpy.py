@@ -104,7 +104,9 @@ def check(
                 raise AssertionError(f"with chunks {cuts}: {error}") from error
 
 
-def check_function(name: str, *arrays: Any, args: tuple = (), options: dict[str, Any] | None = None, **how: Any) -> None:
+def check_function(
+    name: str, *arrays: Any, args: tuple = (), options: dict[str, Any] | None = None, **how: Any
+) -> None:
     """``np.<name>(*arrays, *args, **options)`` and ``ka.<name>`` are the same; dots in the name are submodules."""
 
     def call(*operands: Any) -> Any:

@@ -137,7 +137,7 @@ pub struct BlockwiseLayer {
 pub struct BlockInput {
     /// The layer whose results are read: anything that has a grid. Their keys are [`Key::block`] of it.
     pub layer: LayerToken,
-    /// The grid of that layer's results.
+    /// A grid of that layer's results, or of as many blocks: they are numbered in C order.
     pub grid: Grid,
     /// Per axis of that grid, which blocks are read. An axis of one block is broadcast under `Out`.
     pub axes: SmallVec<[InputAxis; 4]>,

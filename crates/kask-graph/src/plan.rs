@@ -143,7 +143,8 @@ impl<'g> Links<'_, 'g> {
         })
     }
 
-    /// Finds what `reader` reads as a grid of `said` blocks.
+    /// Finds what `reader` reads as a grid of `said` blocks. Blocks are numbered in C order, so that any grid of as many will do: axes
+    /// of one block may come and go, and axes may be merged and split.
     fn base(&self, reader: &Layer, input: LayerToken, said: &Grid) -> Result<Base, GraphError> {
         let Some(&number) = self.by_token.get(&input) else {
             return Ok(Base::External(input));
@@ -157,7 +158,7 @@ impl<'g> Links<'_, 'g> {
                 return Err(GraphError::NotAGrid { layer: reader.label(), input: read.label() });
             }
         };
-        if actual != *said {
+        if crate::grid::blocks(&actual) != crate::grid::blocks(said) {
             let said = said.clone();
             return Err(GraphError::InputGrid { layer: reader.label(), input: read.label(), said, actual });
         }

@@ -5,9 +5,9 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
-from kask.array.collection import Array
-from kask.array.ops.chunks import *
+from kask.array.collection import Array as Array
 from kask.array.ops.blockwise import *
+from kask.array.ops.chunks import *
 from kask.array.ops.creation import *
 from kask.array.ops.correlation import *
 from kask.array.ops.differences import *

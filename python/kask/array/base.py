@@ -149,9 +149,7 @@ class ArrayBase(Methods):
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(
-                f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it"
-            )
+            raise ValueError(f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it")
         return bool(self.compute())
 
     def __int__(self) -> int:

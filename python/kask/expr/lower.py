@@ -11,13 +11,13 @@ Positions inside a group are those of its root. What a member's axis is there is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kask import engine
 from kask.annotations import overriding_options, sized_options
 from kask.engine import Hole
-from kask.expr.node import Expr
 from kask.expr.program import Position, Program, Step, Use
 from kask.expr.rewrite import walk
 
@@ -53,7 +53,7 @@ class BlockCall(NamedTuple):
     func: Callable[..., Any]
     #: :class:`Read`, ``AT``, or constants.
     args: tuple[Any, ...]
-    kwargs: dict[str, Any] = {}
+    kwargs: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Group:
@@ -173,7 +173,7 @@ class Lowering:
                     passed = tuple([_passed(axis, axes, blocks) for axis, blocks in zip(arg.axes, arg.expr.grid)])
                     args.append(Use(inputs[arg.expr.token, passed]))
             values[expr.token] = len(reads) + len(steps)
-            steps.append(Step(call.func, tuple(args), call.kwargs))
+            steps.append(Step(call.func, tuple(args), dict(call.kwargs)))
         program = Program(len(reads), tuple(steps), wants_position)
         holes = tuple([Hole(i) for i in range(len(reads) + wants_position)])
         self.builder.add_blockwise(

@@ -20,7 +20,7 @@ _WORTH_REUSING_BYTES = 1 << 15
 class Use(NamedTuple):
     """An argument that is a value of the program: inputs come first, then results of steps."""
 
-    index: int
+    place: int
 
 
 class Position(NamedTuple):
@@ -60,7 +60,7 @@ class Program:
         position = arguments[self.inputs] if self.wants_position else ()
         for func, args, kwargs, last in self.steps:
             actual = [
-                values[arg.index] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
+                values[arg.place] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
                 for arg in args
             ]
             buffer = _reusable(func, actual, values, last, self.inputs) if last and not kwargs else None
@@ -87,7 +87,7 @@ def _with_last_uses(inputs: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     for at, step in enumerate(steps):
         for arg in step.args:
             if type(arg) is Use:
-                last_use[arg.index] = at
+                last_use[arg.place] = at
     dying: list[list[int]] = [[] for _ in steps]
     for index, at in last_use.items():
         dying[at].append(index)
@@ -100,7 +100,12 @@ def _reusable(func: Any, actual: list[Any], values: list[Any], last: tuple[int, 
         return None
     for index in last:
         value = values[index]
-        if index >= inputs and type(value) is np.ndarray and value.nbytes >= _WORTH_REUSING_BYTES and value.flags.owndata:
+        if (
+            index >= inputs
+            and type(value) is np.ndarray
+            and value.nbytes >= _WORTH_REUSING_BYTES
+            and value.flags.owndata
+        ):
             break
     else:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from kask.expr.node import Expr
 
@@ -11,7 +12,7 @@ __all__ = ["consumers", "rewrite", "walk"]
 _ROUNDS = 100
 
 
-def walk(roots: Iterable[Expr]) -> list[Expr]:
+def walk(roots: Iterable[Any]) -> list[Any]:
     """All expressions below and including the roots, each once (by token), operands before those who read them."""
     done: dict[str, Expr] = {}
     stack: list[tuple[Expr, bool]] = [(root, False) for root in roots]
@@ -36,13 +37,13 @@ def consumers(order: Iterable[Expr]) -> dict[str, int]:
     return counts
 
 
-def rewrite(roots: list[Expr], rule: Callable[[Expr], Expr | None] = lambda expr: expr.simplified()) -> list[Expr]:
+def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: expr.simplified()) -> list[Any]:
     """Equal expressions in which ``rule`` finds nothing to improve. Work that was shared stays shared."""
     for _ in range(_ROUNDS):
         better: dict[str, Expr] = {}
         is_changed = False
         for expr in walk(roots):
-            new: Expr = expr.with_operands(lambda operand: better[operand.token])
+            new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
             for _ in range(_ROUNDS):
                 improved = rule(new)
                 if improved is None or improved.token == new.token:

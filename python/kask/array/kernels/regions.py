@@ -16,17 +16,18 @@ def slice_of(start: int, step: int, length: int) -> slice:
     return slice(start, stop if stop >= 0 else None, step)
 
 
-def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple[Any, ...]) -> Any:
+def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple[Any, ...], meta: Any) -> Any:
     """The block at ``position``, made of the input blocks under it.
 
-    ``blocks`` are in C order; along each axis an interval (``kask.engine.Interval``) says what each of them gives.
+    ``blocks`` are in C order; along each axis an interval (``kask.engine.Interval``) says what each of them gives. ``meta`` is the kind
+    of a block that is made of none.
     """
+    if not blocks:
+        return np.empty_like(meta, shape=tuple([interval.length(at) for interval, at in zip(intervals, position)]))
     along = [interval.pieces(at) for interval, at in zip(intervals, position)]
     if len(blocks) == 1:
         return blocks[0][tuple([slice_of(*pieces[0][:3]) for pieces in along])]
     shape = tuple([sum([piece[2] for piece in pieces]) for pieces in along])
-    if not blocks:
-        raise ValueError(f"block {position} is made of no blocks")
     out: Any = None
     for block, pieces in zip(blocks, itertools.product(*along)):
         part = block[tuple([slice_of(start, step, length) for start, step, length, _ in pieces])]

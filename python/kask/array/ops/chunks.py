@@ -17,7 +17,9 @@ __all__ = ["normalize_chunks"]
 _OBJECT_BYTES = 64
 
 
-def normalized(chunks: Any, shape: Sequence[int], dtype: Any, *, previous: Chunks | None = None, limit: Any = None) -> Chunks:
+def normalized(
+    chunks: Any, shape: Sequence[int], dtype: Any, *, previous: Chunks | None = None, limit: Any = None
+) -> Chunks:
     """Chunks for an array of this shape and type.
 
     Parameters

@@ -34,7 +34,7 @@ class Rechunk(ArrayExpr):
 
     @functools.cached_property
     def way(self) -> str:
-        """"nothing", "direct" or "shuffle"."""
+        """ "nothing", "direct" or "shuffle"."""
         limit = config.get("array.chunk_size_bytes")
         can_shuffle = type(self.meta) is np.ndarray and not self.dtype.hasobject and self.dtype.itemsize > 0
         way = self.array.chunks.plan_rechunk(self.chunks, max(1, self.dtype.itemsize), limit)
@@ -43,11 +43,9 @@ class Rechunk(ArrayExpr):
     def block_call(self) -> BlockCall | None:
         if self.way == "shuffle":
             return None
-        intervals = tuple(
-            [Interval(self.array.chunks.axis(axis), self.chunks.axis(axis)) for axis in range(self.ndim)]
-        )
+        intervals = tuple([Interval(self.array.chunks.axis(axis), self.chunks.axis(axis)) for axis in range(self.ndim)])
         axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
-        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals))
+        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def lower(self, lowering: Lowering) -> None:
         outputs = math.prod(self.grid)

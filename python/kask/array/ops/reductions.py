@@ -118,7 +118,11 @@ class Tree(ArrayExpr):
         if not self._is_one_block:
             return None
         kept = [axis for axis in range(self.partial.ndim) if axis not in self.partial.axes]
-        places = range(self.partial.ndim) if self.keepdims else [kept.index(a) if a in kept else -1 for a in range(self.partial.ndim)]
+        places = (
+            range(self.partial.ndim)
+            if self.keepdims
+            else [kept.index(a) if a in kept else -1 for a in range(self.partial.ndim)]
+        )
         reads = tuple([place if place >= 0 else ("fixed", 0) for place in places])
         return BlockCall(self._finish, (Read(self.partial, reads),))
 

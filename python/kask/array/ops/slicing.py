@@ -47,10 +47,8 @@ class Slice(ArrayExpr):
                 for axis, (start, step, length) in enumerate(self.taken)
             ]
         )
-        if 0 in self.shape:
-            return BlockCall(_nothing, (AT, self.chunks, self.meta))
         axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
-        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals))
+        return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def simplified(self) -> Expr | None:
         array, taken = self.array, self.taken
@@ -69,10 +67,6 @@ class Slice(ArrayExpr):
         return push(taken, self.chunks) if push is not None else None
 
 
-def _nothing(position: tuple[int, ...], chunks: Chunks, meta: Any) -> Any:
-    return np.empty_like(meta, shape=chunks.block_shape(position))
-
-
 def _composed(inner: Taken, outer: Taken) -> Taken:
     start, step, _ = inner
     return start + step * outer[0], step * outer[1], outer[2]
@@ -89,6 +83,7 @@ def _cut(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
 
 def sliced(array: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
     """The array, but for what is not taken."""
+    taken = tuple([axis if axis[2] else (0, 1, 0) for axis in taken])
     whole = all(
         step == 1 and start == 0 and length == there for (start, step, length), there in zip(taken, array.shape)
     )

@@ -1,0 +1,220 @@
+"""Expressions: what is fused, what is pushed down, what is shared, and that all engines agree."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+from against_numpy import check, chunkings, nothing_runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kask
+import kask.array as ka
+from kask.array.base import as_expr, in_memory, wrap
+from kask.array.ops.chunks import normalized
+from kask.array.ops.creation import Filled
+from kask.array.ops.elementwise import elementwise
+from kask.array.ops.rechunk import Rechunk, rechunked
+from kask.array.ops.reductions import reduced
+from kask.array.ops.slicing import sliced, transposed
+from kask.expr import rewrite, walk
+from kask.expr.program import Position, Program, Step, Use
+
+
+def part_sum(block, axes):
+    return np.sum(block, axis=axes, keepdims=True)
+
+
+def add_all(parts):
+    return functools.reduce(np.add, parts)
+
+
+def same(partial):
+    return partial
+
+
+def total(expr, axes=None):
+    axes = tuple(range(expr.ndim)) if axes is None else axes
+    return reduced(expr, part_sum, add_all, same, axes, expr.dtype)
+
+
+def families(array):
+    """(family, tasks) of each layer."""
+    return [(family.prefix, family.tasks) for family in array.explain().families]
+
+
+@pytest.fixture
+def grid():
+    return np.arange(60.0).reshape(6, 10)
+
+
+class TestFusion:
+    def test_a_chain_is_one_task_for_each_block(self, grid):
+        x = in_memory(grid, (3, 5))
+        y = elementwise(np.multiply, elementwise(np.add, x, 1), elementwise(np.sqrt, x))
+        assert [tasks for _, tasks in families(wrap(y))] == [4]
+        np.testing.assert_array_equal(wrap(y).compute(), (grid + 1) * np.sqrt(grid))
+
+    def test_what_two_layers_need_is_made_once(self, grid):
+        x = elementwise(np.sqrt, Persist.of(grid))
+        mean = total(x, (0,))
+        y = total(elementwise(np.subtract, x, mean))
+        names = dict(families(wrap(y)))
+        assert names["sqrt"] == 4
+        expected = (np.sqrt(grid) - np.sqrt(grid).sum(axis=0)).sum()
+        np.testing.assert_allclose(wrap(y).compute(), expected)
+
+    def test_a_diamond_is_one_group(self, grid):
+        x = elementwise(np.add, in_memory(grid, (3, 5)), 1)
+        y = elementwise(np.add, elementwise(np.multiply, x, 2), elementwise(np.multiply, x, 3))
+        assert [tasks for _, tasks in families(wrap(y))] == [4]
+
+    def test_the_same_array_read_in_two_ways_is_not_fused(self, grid):
+        square = np.arange(16.0).reshape(4, 4)
+        x = elementwise(np.add, Persist.of(square, (2, 2)), 1)
+        y = elementwise(np.add, x, transposed(x, (1, 0)))
+        assert [tasks for _, tasks in families(wrap(y))] == [4, 4]
+        np.testing.assert_array_equal(wrap(y).compute(), square + 1 + (square + 1).T)
+
+    def test_a_million_blocks_cost_as_much_as_four(self):
+        ones = Filled(1.0, normalized((1, 1), (1000, 1000), float), np.empty((0, 0)))
+        array = wrap(total(elementwise(np.add, ones, 1)))
+        builder = kask.engine.GraphBuilder()
+        with nothing_runs():
+            assert len(array.__kask_graph__(builder)) == 1
+        assert builder.ntasks() > 1_000_000
+
+
+class Persist:
+    """Arrays whose blocks are there, so that nothing is made anew for each reader."""
+
+    @staticmethod
+    def of(array, chunks=(3, 5)):
+        return wrap(in_memory(array, chunks)).persist().expr
+
+
+class TestRewriting:
+    def test_slices_go_down_to_what_they_are_of(self, grid):
+        x = in_memory(grid, (3, 5))
+        y = sliced(elementwise(np.add, transposed(elementwise(np.sqrt, x), (1, 0)), 1), ((2, 1, 3), (1, 2, 2)))
+        (better,) = rewrite([y])
+        below = [type(expr).__name__ for expr in walk([better])]
+        assert "Slice" not in below
+        np.testing.assert_array_equal(wrap(y).compute(), (np.sqrt(grid).T + 1)[2:5, 1:5:2])
+
+    def test_a_slice_reads_only_what_it_needs(self, grid):
+        x = elementwise(np.add, Persist.of(grid, (1, 10)), 1)
+        assert [tasks for _, tasks in families(wrap(total(sliced(x, ((0, 1, 2), (0, 1, 10))))))][0] == 2
+
+    def test_rechunks_are_merged_and_dropped(self, grid):
+        x = Persist.of(grid, (3, 5))
+        fine = normalized(1, grid.shape, float)
+        assert rewrite([rechunked(rechunked(x, fine), x.chunks)]) == [x]
+        (one,) = rewrite([rechunked(rechunked(x, fine), normalized(-1, grid.shape, float))])
+        assert isinstance(one, Rechunk) and one.array is x
+
+    def test_chains_of_any_length(self, grid):
+        x = in_memory(grid, (6, 10))
+        for _ in range(3000):
+            x = elementwise(np.add, x, 1)
+        np.testing.assert_array_equal(wrap(x).compute(), grid + 3000)
+
+
+class TestProgram:
+    def test_it_survives_pickling(self):
+        program = Program(1, (Step(np.add, (Use(0), 1), {}), Step(np.multiply, (Use(1), Use(0)), {})), False)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(program))(np.arange(3)), [0, 2, 6])
+
+    def test_inputs_are_never_written_to(self):
+        block = np.ones(100_000)
+        steps = (Step(np.add, (Use(0), 1.0), {}), Step(np.multiply, (Use(1), 2.0), {}), Step(np.subtract, (Use(2), Use(0)), {}))
+        result = Program(1, steps, False)(block)
+        assert (block == 1).all() and (result == 3).all()
+
+    def test_buffers_are_used_again_where_the_type_stays(self):
+        seen = []
+
+        def spy(array):
+            seen.append(array.ctypes.data)
+            return array
+
+        steps = (
+            Step(np.add, (Use(0), 1.0), {}),
+            Step(spy, (Use(1),), {}),
+            Step(np.multiply, (Use(2), 2.0), {}),
+            Step(spy, (Use(3),), {}),
+            Step(np.greater, (Use(4), 3.0), {}),
+        )
+        result = Program(1, steps, False)(np.ones(100_000))
+        assert seen[0] == seen[1]
+        assert result.dtype == bool and result.all()
+
+    def test_positions_are_those_of_the_member(self):
+        program = Program(0, (Step(lambda position: position, (Position((1, ~3)),), {}),), True)
+        assert program((5, 7)) == (7, 3)
+
+
+class TestRechunk:
+    @pytest.mark.parametrize("limit", [1, 2**30], ids=["shuffle", "direct"])
+    @pytest.mark.parametrize("dtype", ["f8", "i1", "M8[s]", "S3"])
+    def test_from_anything_to_anything(self, limit, dtype):
+        array = np.arange(36).reshape(4, 9).astype(dtype)
+        ways = chunkings(array.shape)
+        with kask.config.set({"array.chunk_size_bytes": limit}):
+            for place, old in enumerate(ways):
+                new = ways[(3 * place + 1) % len(ways)]
+                source = Persist.of(array, old)
+                found = wrap(rechunked(source, normalized(new, array.shape, dtype)))
+                assert found.chunks == new
+                np.testing.assert_array_equal(found.compute(), array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_slices_of_slices(data):
+    shape = tuple(data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=3)))
+    array = np.arange(np.prod(shape)).reshape(shape)
+    chunks = data.draw(st.sampled_from(chunkings(shape)))
+    expr, expected = as_expr(ka.from_array(array, chunks=chunks)), array
+    expr = data.draw(st.sampled_from([expr, elementwise(np.negative, expr), transposed(expr, tuple(range(expr.ndim)[::-1]))]))
+    expected = wrap(expr).compute()
+    for _ in range(2):
+        taken, index = [], []
+        for length in expected.shape:
+            cut = data.draw(st.slices(length))
+            start, stop, step = cut.indices(length)
+            taken.append((start, step, len(range(start, stop, step))))
+            index.append(cut)
+        expr, expected = sliced(expr, tuple(taken)), expected[tuple(index)]
+        assert expr.shape == expected.shape
+    np.testing.assert_array_equal(wrap(expr).compute(), expected)
+
+
+def test_on_engines_of_all_sizes(client, grid):
+    x = ka.from_array(grid, chunks=((2, 4), (3, 3, 4))).expr
+    y = elementwise(np.add, x, transposed(rechunked(transposed(x, (1, 0)), normalized(2, (10, 6), float)), (1, 0)))
+    array = wrap(total(y, (1,)))
+    np.testing.assert_allclose(array.compute(scheduler=client), (2 * grid).sum(axis=1))
+    kept = array.persist(scheduler=client)
+    np.testing.assert_allclose(wrap(elementwise(np.negative, kept.expr)).compute(scheduler=client), -(2 * grid).sum(axis=1))
+
+
+def test_results_may_be_written_to_and_are_nobody_elses(grid):
+    for chunks in [(6, 10), (3, 5)]:
+        array = ka.from_array(grid, chunks=chunks)
+        result = array.compute()
+        result += 1
+        assert grid[0, 0] == 0 and array.compute()[0, 0] == 0
+
+
+def test_the_comparison_with_numpy_can_fail(grid):
+    def wrong(x):
+        return x if isinstance(x, np.ndarray) else wrap(elementwise(np.add, x.expr, 1))
+
+    with pytest.raises(AssertionError, match="with chunks"):
+        check(wrong, grid)
+    with nothing_runs(), pytest.raises(AssertionError, match="described"):
+        ka.from_array(grid, chunks=3).compute()
