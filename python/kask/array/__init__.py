@@ -8,16 +8,16 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 from kask.array.collection import Array as Array
 from kask.array.ops.blockwise import *
 from kask.array.ops.chunks import *
-from kask.array.ops.creation import *
 from kask.array.ops.correlation import *
+from kask.array.ops.creation import *
 from kask.array.ops.differences import *
 from kask.array.ops.histograms import *
 from kask.array.ops.indexing import *
 from kask.array.ops.moments import *
 from kask.array.ops.overlap import *
 from kask.array.ops.products import *
-from kask.array.ops.random import *
 from kask.array.ops.quantiles import *
+from kask.array.ops.random import *
 from kask.array.ops.reductions import *
 from kask.array.ops.reductions_arg import *
 from kask.array.ops.reductions_basic import *

@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ArgCombine", "ArgFinish", "ArgPart", "Combine", "Finished", "Part", "joined", "length_along"]
+__all__ = [
+    "ArgCombine",
+    "ArgFinish",
+    "ArgPart",
+    "Combine",
+    "Finished",
+    "Part",
+    "joined",
+    "length_along",
+    "nan_max",
+    "nan_min",
+]
 
 
 def length_along(block: Any, axes: tuple[int, ...]) -> int:
@@ -24,6 +35,16 @@ def joined(parts: list[Any], axes: tuple[int, ...]) -> Any:
     return np.concatenate(parts, axis=axes[0]) if len(parts) > 1 else parts[0]
 
 
+def nan_min(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
+    """``np.nanmin``, which warns at once where a block has nothing but NaN."""
+    return np.fmin.reduce(block, axis=axis, keepdims=keepdims, **options)
+
+
+def nan_max(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
+    """``np.nanmax``, which warns at once where a block has nothing but NaN."""
+    return np.fmax.reduce(block, axis=axis, keepdims=keepdims, **options)
+
+
 class Part:
     """``func(block, axis=axes, keepdims=True, **options)``; nothing of a block without elements, where ``func`` cannot take these."""
 
@@ -37,8 +58,7 @@ class Part:
             shape[axes[0]] = 0
             return np.empty_like(block, shape=tuple(shape))
         options = self.options if where is None else {**self.options, "where": where}
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with np.errstate(all="ignore"):
             return self.func(block, axis=axes, keepdims=True, **options)
 
     def __kask_tokenize__(self) -> Any:
@@ -56,8 +76,7 @@ class Combine:
         whole = joined(parts, self.axes)
         if length_along(whole, self.axes) == 0:
             return whole
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with np.errstate(all="ignore"):
             return self.func(whole, axis=self.axes, keepdims=True, **self.options)
 
     def __kask_tokenize__(self) -> Any:
@@ -102,7 +121,11 @@ class ArgPart:
             return np.empty(nothing, block.dtype), np.empty(nothing, np.intp), np.empty(nothing, np.bool_)
         is_only_nan: Any = np.zeros(kept_shape, np.bool_)
         if self.fill is not None:
-            is_nan = np.not_equal(block, block, dtype=object).astype(np.bool_) if block.dtype.kind == "O" else np.isnan(block)
+            is_nan = (
+                np.not_equal(block, block, dtype=object).astype(np.bool_)
+                if block.dtype.kind == "O"
+                else np.isnan(block)
+            )
             is_only_nan = is_nan.all(axis=axes, keepdims=True)
             block = np.where(is_nan, np.array(self.fill, block.dtype), block)
         if len(axes) == 1:
@@ -113,7 +136,8 @@ class ArgPart:
         flat = 0
         for length, place, before in zip(shape, at, start):
             flat = flat * length + int(place) + before
-        return block[at].reshape(kept_shape), np.full(kept_shape, flat, np.intp), is_only_nan
+        extreme = block[tuple([slice(place, place + 1) for place in at])]
+        return extreme, np.full(kept_shape, flat, np.intp), is_only_nan
 
     def __kask_tokenize__(self) -> Any:
         return "argpart", self.func, self.shape, self.fill

@@ -43,8 +43,8 @@ class Partial(ArrayExpr):
     bytes_each: int
     #: Arrays cut as ``array`` is, or of one element along an axis, whose blocks ``part`` gets as well.
     others: tuple[Any, ...] = ()
-    #: Whether ``part`` gets how many elements lie before the block along each axis.
-    wants_start: bool = False
+    #: What ``part`` gets first: "start", how many elements lie before the block along each axis, or "position", or nothing.
+    place: str = ""
 
     @property
     def label(self) -> str:
@@ -69,7 +69,9 @@ class Partial(ArrayExpr):
         ndim = self.ndim
         others = [Read(other, tuple(range(ndim - other.ndim, ndim))) for other in self.others]
         args = (Read(self.array, tuple(range(ndim))), self.axes, *others)
-        if self.wants_start:
+        if self.place == "position":
+            return BlockCall(self.part, (AT, *args))
+        if self.place == "start":
             return BlockCall(_with_start, (AT, self.array.chunks, self.part, *args))
         return BlockCall(self.part, args)
 
@@ -134,7 +136,7 @@ class Tree(ArrayExpr):
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
         """A part of the result is the reduction of a part of the array."""
         partial = self.partial
-        if partial.others or partial.wants_start or 0 in chunks.shape or self.output_size != 1:
+        if partial.others or partial.place or 0 in chunks.shape or self.output_size != 1:
             return None
         from kask.array.ops.slicing import sliced
 
@@ -194,18 +196,18 @@ def reduced(
     bytes_each: int | None = None,
     label: str = "",
     others: tuple[ArrayExpr, ...] = (),
-    wants_start: bool = False,
+    place: str = "",
     output_size: int = 1,
     of_list: bool = False,
 ) -> ArrayExpr:
     """The reduction of an array over some axes (none twice, none negative).
 
-    ``others`` are arrays that broadcast to it and are cut as it is (:func:`aligned`); ``part`` gets their blocks after the axes. With
-    ``wants_start`` it gets first how many elements lie before the block along each axis. With ``of_list``, ``finish`` gets a list of
+    ``others`` are arrays that broadcast to it and are cut as it is (:func:`aligned`); ``part`` gets their blocks after the axes. Before
+    the block it gets its ``place``: see :class:`Partial`. With ``of_list``, ``finish`` gets a list of
     partial results and drops the axes itself. With ``keepdims`` reduced axes have ``output_size`` elements.
     """
     dtype = np.dtype(dtype)
-    partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize), others, wants_start)
+    partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize), others, place)
     meta = empty_meta(dtype, array.ndim if keepdims else array.ndim - len(axes), array.meta)
     splits = _splits(split_every, axes)
     return Tree(partial, combine, finish, splits, keepdims, meta, label or _name_of(finish), output_size, of_list)

@@ -14,9 +14,7 @@ from kask.array.ops.reductions import into, normal_axes, reduced
 __all__ = ["argmax", "argmin", "nanargmax", "nanargmin"]
 
 
-def _arg(
-    name: str, a: Any, axis: Any, keepdims: Any, split_every: Any, out: Any, fill: float | None = None
-) -> Any:
+def _arg(name: str, a: Any, axis: Any, keepdims: Any, split_every: Any, out: Any, fill: float | None = None) -> Any:
     array = as_array(a).expr
     if axis is not None:
         axis = operator.index(axis)
@@ -39,7 +37,7 @@ def _arg(
         keepdims=keepdims is True,
         split_every=split_every,
         bytes_each=array.dtype.itemsize + 9,
-        wants_start=True,
+        place="start",
         label=name,
     )
     return into(out, tree)
@@ -93,7 +91,12 @@ def nanargmax(a: Any, axis: Any = None, keepdims: Any = False, split_every: Any 
     return _arg("nanargmax", a, axis, keepdims, split_every, out, -np.inf)
 
 
-for _func, _what, _answer in ((argmin, "smallest", 1), (argmax, "largest", 2), (nanargmin, "smallest", 1), (nanargmax, "largest", 2)):
+for _func, _what, _answer in (
+    (argmin, "smallest", 1),
+    (argmax, "largest", 2),
+    (nanargmin, "smallest", 1),
+    (nanargmax, "largest", 2),
+):
     _passes_over_nan = _func.__name__.startswith("nan")
     _func.__doc__ = _DOC.format(
         name=_func.__name__,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, as_expr, in_memory, wrap
-from kask.array.kernels.reductions import Combine, Finished, Part
+from kask.array.kernels.reductions import Combine, Finished, Part, nan_max, nan_min
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.reductions import aligned, into, normal_axes, reduced
@@ -56,6 +56,10 @@ def _where_expr(where: Any) -> ArrayExpr:
     return expr
 
 
+#: Functions that do not warn of single blocks.
+_UNWARNED = {"nanmin": nan_min, "nanmax": nan_max}
+
+
 def _reduce(
     name: str,
     a: Any,
@@ -73,7 +77,8 @@ def _reduce(
     warns: str = "",
 ) -> Any:
     """The reduction that NumPy calls ``name``: of each block, and ``combine`` (by default the same) of what that gives."""
-    func, combining = getattr(np, name), getattr(np, combine or name)
+    func = _UNWARNED.get(name) or getattr(np, name)
+    combining = getattr(np, combine) if combine else func
     array = _array_of(a)
     axes = normal_axes(axis, array.ndim)
     options: dict[str, Any] = {} if dtype is None else {"dtype": np.dtype(dtype)}
@@ -82,7 +87,9 @@ def _reduce(
         if builtins.any(array.shape[axis] == 0 for axis in axes) and 0 not in _kept(array, axes):
             raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
         if has_where:
-            raise ValueError(f"reduction operation {ufunc.__name__!r} does not have an identity: initial= is needed with where=")
+            raise ValueError(
+                f"reduction operation {ufunc.__name__!r} does not have an identity: initial= is needed with where="
+            )
     sample = func(np.ones((1,) * array.ndim, array.dtype), axis=axes, keepdims=True, **options)
     result_dtype = np.asarray(sample).dtype
     if is_extreme and has_initial:
@@ -91,15 +98,10 @@ def _reduce(
     if has_where:
         array, *rest = aligned(array, _where_expr(where))
         others = tuple(rest)
-    again = {} if "dtype" not in options and combine == "" else {"dtype": result_dtype}
-    if is_extreme:
-        again = {"initial": initial} if has_initial else {}
-    elif name in ("any", "all"):
-        again = {}
     tree = reduced(
         array,
         Part(func, options, needs_some=is_extreme and not has_initial),
-        Combine(combining, axes, again),
+        Combine(combining, axes, options),
         Finished(ufunc, initial if has_initial and not is_extreme else None, result_dtype, name, warns),
         axes,
         result_dtype,
@@ -165,7 +167,7 @@ def _documented(first: str, example: str, dtype: str = "", more: str = _WHERE, r
 
 @_documented(
     "Sum of the elements.",
-    'ka.sum(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=0).compute()\narray([4, 6])',
+    "ka.sum(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=0).compute()\narray([4, 6])",
     _DTYPE,
     _INITIAL + _WHERE,
 )
@@ -188,7 +190,7 @@ def sum(
 
 @_documented(
     "Product of the elements.",
-    'ka.prod(ka.from_array([[1, 2], [3, 4]], chunks=1)).compute()\nnp.int64(24)',
+    "ka.prod(ka.from_array([[1, 2], [3, 4]], chunks=1)).compute()\nnp.int64(24)",
     _DTYPE,
     _INITIAL + _WHERE,
 )
@@ -211,7 +213,7 @@ def prod(
 
 @_documented(
     "Smallest element; NaN if there is one.",
-    'ka.min(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=1).compute()\narray([1, 3])',
+    "ka.min(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=1).compute()\narray([1, 3])",
     more=_INITIAL + _WHERE,
     raises=_NOTHING,
 )
@@ -233,7 +235,7 @@ def min(
 
 @_documented(
     "Largest element; NaN if there is one.",
-    'ka.max(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=1).compute()\narray([2, 4])',
+    "ka.max(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=1).compute()\narray([2, 4])",
     more=_INITIAL + _WHERE,
     raises=_NOTHING,
 )
@@ -258,22 +260,26 @@ amin, amax = min, max
 
 @_documented(
     "Whether any element is true.",
-    'ka.any(ka.from_array([[0, 0], [0, 4]], chunks=1), axis=1).compute()\narray([False,  True])',
+    "ka.any(ka.from_array([[0, 0], [0, 4]], chunks=1), axis=1).compute()\narray([False,  True])",
 )
 def any(
     a: Any, axis: Any = None, keepdims: Any = False, split_every: Any = None, out: Any = None, *, where: Any = _UNSET
 ) -> Any:
-    return _reduce("any", a, axis, keepdims=keepdims, split_every=split_every, out=out, where=where, ufunc=np.logical_or)
+    return _reduce(
+        "any", a, axis, keepdims=keepdims, split_every=split_every, out=out, where=where, ufunc=np.logical_or
+    )
 
 
 @_documented(
     "Whether all elements are true.",
-    'ka.all(ka.from_array([[1, 0], [3, 4]], chunks=1), axis=1).compute()\narray([False,  True])',
+    "ka.all(ka.from_array([[1, 0], [3, 4]], chunks=1), axis=1).compute()\narray([False,  True])",
 )
 def all(
     a: Any, axis: Any = None, keepdims: Any = False, split_every: Any = None, out: Any = None, *, where: Any = _UNSET
 ) -> Any:
-    return _reduce("all", a, axis, keepdims=keepdims, split_every=split_every, out=out, where=where, ufunc=np.logical_and)
+    return _reduce(
+        "all", a, axis, keepdims=keepdims, split_every=split_every, out=out, where=where, ufunc=np.logical_and
+    )
 
 
 @_documented(
@@ -405,7 +411,11 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False, split_ever
 
 def _count_nonzero(block: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     if not axis:
-        return np.not_equal(block, 0).astype(np.intp) if block.dtype.kind in "biufc" else np.asarray(block, np.bool_).astype(np.intp)
+        return (
+            np.not_equal(block, 0).astype(np.intp)
+            if block.dtype.kind in "biufc"
+            else np.asarray(block, np.bool_).astype(np.intp)
+        )
     return np.asarray(np.count_nonzero(block, axis=axis, keepdims=keepdims))
 
 
@@ -437,4 +447,5 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, spl
     """
     largest = max(a, axis, keepdims, split_every).expr
     smallest = min(a, axis, keepdims, split_every).expr
-    return into(out, elementwise(np.subtract, largest, smallest))
+    one = np.ones(1, largest.dtype)
+    return into(out, elementwise(np.subtract, largest, smallest, dtype=np.subtract(one, one).dtype))
