@@ -86,7 +86,8 @@ class Gradient:
         block = gather_region(blocks, position, self.intervals, blocks[0])
         interval, at = self.intervals[self.axis], position[self.axis]
         spacing = self.spacing if places is None else gather_region(places, (at,), (interval,), places[0])
-        gradient = np.gradient(block, spacing, axis=self.axis, edge_order=self.edge_order)
+        options: dict[str, Any] = {"axis": self.axis, "edge_order": self.edge_order}
+        gradient = np.gradient(block, spacing, **options)
         margin = interval.margin(at)
         own = slice_of(margin, 1, shape[self.axis])
         return gradient[tuple([own if axis == self.axis else slice(None) for axis in range(block.ndim)])]

@@ -11,9 +11,8 @@ __all__ = ["UniqueCombine", "UniquePart", "row_of", "unique_block"]
 
 def unique_block(values: Any, places: Any, counts: Any, axis: int | None, equal_nan: bool) -> tuple[Any, Any, Any]:
     """The different elements (or, along an axis, slices), the least of their places, and the sum of their counts."""
-    found = np.unique(
-        values, return_index=places is not None, return_inverse=counts is not None, axis=axis, equal_nan=equal_nan
-    )
+    options: dict[str, Any] = {"return_index": places is not None, "return_inverse": counts is not None}
+    found = np.unique(values, axis=axis, equal_nan=equal_nan, **options)
     if places is None and counts is None:
         return found, None, None
     unique, *rest = found

@@ -42,7 +42,7 @@ def _difference(array: ArrayExpr, axis: int) -> ArrayExpr:
 
 def _end(end: Any, array: ArrayExpr, axis: int) -> ArrayExpr | None:
     """What is put before or after the array."""
-    if end is None or end is np._NoValue:  # type: ignore[attr-defined]
+    if end is None or end is np._NoValue:
         return None
     end = as_expr(end)
     shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])

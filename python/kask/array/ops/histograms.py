@@ -35,8 +35,9 @@ class _Axis:
                 raise TypeError("`bins` must be an integer, a string, or an array") from None
             if count < 1:
                 raise ValueError("`bins` must be positive, when an integer")
-            self.bins, self.count = count, count
-            self.range = None if limits is None else _known(limits)
+            self.bins: Any = count
+            self.count = count
+            self.range: Any = None if limits is None else _known(limits)
             empty = column.shape[0] == 0
             if self.range is None and empty:
                 self.range = (0.0, 1.0)
@@ -50,7 +51,8 @@ class _Axis:
             else:
                 self._read(column, is_one)
         elif np.ndim(bins) == 1:
-            self.edges = self.bins = np.asarray(bins)
+            self.bins = np.asarray(bins)
+            self.edges = self.bins
             if np.any(self.edges[:-1] > self.edges[1:]):
                 raise ValueError("`bins` must increase monotonically, when an array")
             self.count, self.range = len(self.edges) - 1, None
@@ -63,7 +65,7 @@ class _Axis:
 
         array = wrap(column)
         self.limits = (smallest_of(array).expr, largest_of(array).expr)
-        self.range = "read"  # type: ignore[assignment]
+        self.range = "read"
         self.edges = wrap(
             mapped(
                 edges_between,
@@ -91,9 +93,10 @@ def _counted(columns: list[ArrayExpr], axes: list[_Axis], weights: Any, is_one: 
         heavy = as_array(weights).expr
         if heavy.ndim != 1 or heavy.shape[0] != columns[0].shape[0]:
             raise ValueError("weights should have the same shape as a.")
-        sample = (np.zeros(1), 1, None) if is_one else (np.zeros((1, 1)), 1, None)
-        func = np.histogram if is_one else np.histogramdd
-        kind = func(*sample, weights=np.ones(1, heavy.dtype))[0].dtype
+        one = np.ones(1, heavy.dtype)
+        kind = (np.histogram(one.real, 1, weights=one) if is_one else np.histogramdd(np.ones((1, 1)), 1, weights=one))[
+            0
+        ].dtype
         observations = Chunks.unify([observations, heavy.chunks])
         arrays.append(heavy)
     arrays = [rechunked(one, one.chunks.replace(0, observations)) for one in arrays]

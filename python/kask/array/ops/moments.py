@@ -7,7 +7,6 @@ covariances and arbitrary-order statistical moments, Sandia 2008). No sum of squ
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -324,12 +323,9 @@ def moment(
     split_every: Any = None,
     out: Any = None,
 ) -> Any:
-    if isinstance(order, float) and not order.is_integer():
+    if order < 0 or order != int(order):
         raise ValueError(f"order= must be a whole number, 0 or more, not {order}")
-    order = operator.index(int(order)) if isinstance(order, float) else operator.index(order)
-    if order < 0:
-        raise ValueError(f"order= must be a whole number, 0 or more, not {order}")
-    return _moment("moment", a, order, axis, dtype, keepdims, ddof, split_every, out, _UNSET)
+    return _moment("moment", a, int(order), axis, dtype, keepdims, ddof, split_every, out, _UNSET)
 
 
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = False) -> Any:

@@ -40,7 +40,7 @@ _UNSET: Any = _Unset()
 
 
 def _is_set(value: Any) -> bool:
-    return not isinstance(value, _Unset) and value is not np._NoValue  # type: ignore[attr-defined]
+    return not isinstance(value, _Unset) and value is not np._NoValue
 
 
 def _array_of(x: Any) -> ArrayExpr:

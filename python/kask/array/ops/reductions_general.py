@@ -90,7 +90,7 @@ def reduction(
     if dtype is None:
         ones = [np.ones((1,) * other.ndim, other.dtype) for other in (array, *others)]
         dtype = np.asarray(finishing([part((0,) * array.ndim, ones[0], axes, *ones[1:])])).dtype
-    label = (name or getattr(aggregate, "__name__", "reduction")).strip("_<>")
+    label = str(name or getattr(aggregate, "__name__", "reduction")).strip("_<>")
     tree = reduced(
         array,
         part,

@@ -38,7 +38,7 @@ def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "s
     """The scan of an array along an axis."""
     if method not in ("sequential", "blelloch"):
         raise ValueError(f"method= must be 'sequential' or 'blelloch', not {method!r}")
-    scan, total, merge, identity = _KINDS[name]
+    scan, total, merge, _ = _KINDS[name]
     options = {} if dtype is None else {"dtype": dtype}
     kind = scan(np.ones(1, array.dtype), **options).dtype
     block = ScanBlock(scan, merge, axis, kind)

@@ -310,7 +310,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
             raise ValueError("sorter.size must equal a.size")
         arrays = [rechunked(one, Chunks.whole(list(one.shape))) for one in (array, order)]
         func = _SearchSorted(side)
-        reads = (axes, (("fixed", 0),), (("fixed", 0),))
+        reads: tuple[Any, ...] = (axes, (("fixed", 0),), (("fixed", 0),))
         return wrap(
             mapped(func, wanted, *arrays, reads=reads, chunks=wanted.chunks, dtype=np.intp, label="searchsorted")
         )
@@ -325,7 +325,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
 
 class _SearchSorted:
-    def __init__(self, side: str, is_row: bool = False) -> None:
+    def __init__(self, side: Any, is_row: bool = False) -> None:
         self.side, self.is_row = side, is_row
 
     def __call__(self, wanted: Any, array: Any, sorter: Any = None) -> Any:
