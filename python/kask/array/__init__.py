@@ -5,6 +5,7 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
+from kask.array import stats as stats
 from kask.array.collection import Array as Array
 from kask.array.ops.blockwise import *
 from kask.array.ops.chunks import *

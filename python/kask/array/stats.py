@@ -35,10 +35,9 @@ __all__ = [
 ]
 
 
-class TestResult(NamedTuple):
+class Result(NamedTuple):
     """What a test gives: both are arrays."""
 
-    __test__ = False
     statistic: Any
     pvalue: Any
 
@@ -190,7 +189,7 @@ def _each(func: Any, *args: Any, **options: Any) -> Any:
     return wrap(elementwise(func, *exprs, dtype=kind, **options))
 
 
-def skewtest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult:
+def skewtest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     """Whether the skewness is that of a normal distribution.
 
     Parameters
@@ -218,10 +217,10 @@ def skewtest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult
     if n < 8:
         raise ValueError(f"skewtest is not valid with less than 8 samples; {n} samples were given.")
     z = _each(formulas.skew_z, skew(a, axis), n)
-    return TestResult(z, _each(formulas.two_sided, z))
+    return Result(z, _each(formulas.two_sided, z))
 
 
-def kurtosistest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult:
+def kurtosistest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     """Whether the kurtosis is that of a normal distribution.
 
     Parameters
@@ -249,10 +248,10 @@ def kurtosistest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestRe
     if n < 5:
         raise ValueError(f"kurtosistest requires at least 5 observations; only {n} observations were given.")
     z = _each(formulas.kurtosis_z, kurtosis(a, axis, fisher=False), n)
-    return TestResult(z, _each(formulas.two_sided, z))
+    return Result(z, _each(formulas.two_sided, z))
 
 
-def normaltest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult:
+def normaltest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     """Whether skewness and kurtosis are those of a normal distribution (D'Agostino and Pearson).
 
     Parameters
@@ -278,10 +277,10 @@ def normaltest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResu
     statistic = _each(
         formulas.squares, skewtest(a, axis, nan_policy).statistic, kurtosistest(a, axis, nan_policy).statistic
     )
-    return TestResult(statistic, _each(formulas.chi2_tail, statistic, 2.0))
+    return Result(statistic, _each(formulas.chi2_tail, statistic, 2.0))
 
 
-def ttest_1samp(a: Any, popmean: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult:
+def ttest_1samp(a: Any, popmean: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     """Whether the mean is a given one.
 
     Parameters
@@ -310,10 +309,10 @@ def ttest_1samp(a: Any, popmean: Any, axis: Any = 0, nan_policy: str = "propagat
     n = _count(as_array(a).expr, axis)
     wanted = popmean if np.ndim(popmean) == 0 and not hasattr(popmean, "expr") else as_array(popmean)
     statistic = _each(formulas.t_single, mean_of(a, axis), variance_of(a, axis, ddof=1), wanted, n)
-    return TestResult(statistic, _each(formulas.t_tail, statistic, float(n - 1)))
+    return Result(statistic, _each(formulas.t_tail, statistic, float(n - 1)))
 
 
-def ttest_rel(a: Any, b: Any, axis: Any = 0, nan_policy: str = "propagate") -> TestResult:
+def ttest_rel(a: Any, b: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     """Whether pairs have the same mean.
 
     Parameters
@@ -349,7 +348,7 @@ def _difference(one: Any, two: Any, dtype: Any) -> Any:
     return np.subtract(one, two, dtype=dtype)
 
 
-def ttest_ind(a: Any, b: Any, axis: Any = 0, equal_var: bool = True) -> TestResult:
+def ttest_ind(a: Any, b: Any, axis: Any = 0, equal_var: bool = True) -> Result:
     """Whether two samples have the same mean: Student's test, or Welch's.
 
     Parameters
@@ -377,10 +376,10 @@ def ttest_ind(a: Any, b: Any, axis: Any = 0, equal_var: bool = True) -> TestResu
     first, second = variance_of(a, axis, ddof=1), variance_of(b, axis, ddof=1)
     equal = bool(equal_var)
     statistic = _each(formulas.t_independent, mean_of(a, axis), first, mean_of(b, axis), second, n, m, equal)
-    return TestResult(statistic, _each(formulas.t_tail_of, statistic, first, second, n, m, equal))
+    return Result(statistic, _each(formulas.t_tail_of, statistic, first, second, n, m, equal))
 
 
-def f_oneway(*args: Any, axis: int = 0) -> TestResult:
+def f_oneway(*args: Any, axis: int = 0) -> Result:
     """Whether groups have the same mean: analysis of variance in one way.
 
     Parameters
@@ -407,7 +406,7 @@ def f_oneway(*args: Any, axis: int = 0) -> TestResult:
     counts = tuple([_count(as_array(one).expr, axis) for one in args])
     means, variances = [mean_of(one, axis) for one in args], [variance_of(one, axis) for one in args]
     statistic = _each(formulas.f_statistic, *means, *variances, counts=counts)
-    return TestResult(statistic, _each(formulas.f_tail, statistic, len(args), sum(counts)))
+    return Result(statistic, _each(formulas.f_tail, statistic, len(args), sum(counts)))
 
 
 _POWERS = {
@@ -420,7 +419,7 @@ _POWERS = {
 }
 
 
-def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0, lambda_: Any = None) -> TestResult:
+def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0, lambda_: Any = None) -> Result:
     """Whether frequencies are those expected: the power divergence of Cressie and Read.
 
     Parameters
@@ -466,10 +465,10 @@ def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0
     if f_exp is not None:
         sums = [sum_of(one, axis, dtype=np.float64).expr for one in (observed, expected)]
         statistic = wrap(elementwise(formulas.agreeing, statistic.expr, *sums, dtype=np.float64))
-    return TestResult(statistic, _each(formulas.chi2_tail, statistic, count - 1 - ddof))
+    return Result(statistic, _each(formulas.chi2_tail, statistic, count - 1 - ddof))
 
 
-def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0) -> TestResult:
+def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0) -> Result:
     """Whether frequencies are those expected: Pearson's test.
 
     Parameters

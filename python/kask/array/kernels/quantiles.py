@@ -179,8 +179,8 @@ def add_selections(parts: list[Any]) -> list[Any]:
 class Select:
     """The quantiles."""
 
-    def __init__(self, shape: tuple[int, ...], method: str, passes_nan: bool, dtype: Any, keeps: int) -> None:
-        self.shape, self.method, self.passes_nan, self.dtype, self.keeps = shape, method, passes_nan, dtype, keeps
+    def __init__(self, shape: tuple[int, ...], method: str, passes_nan: bool, dtype: Any) -> None:
+        self.shape, self.method, self.passes_nan, self.dtype = shape, method, passes_nan, dtype
         self.__name__ = "quantile"
 
     def __call__(self, parts: list[Any]) -> Any:

@@ -276,7 +276,7 @@ def histogramdd(
 
 def _columns(sample: Any) -> tuple[list[ArrayExpr], list[ArrayExpr]]:
     """The coordinates along each axis, and the arrays that are read for them."""
-    if isinstance(sample, tuple | list) and not isinstance(sample, ArrayBase):
+    if isinstance(sample, tuple | list):
         columns = [as_array(one).expr for one in sample]
         if any(one.ndim != 1 or one.shape != columns[0].shape for one in columns):
             raise ValueError("the coordinates along all axes must have one axis, of the same length")

@@ -53,7 +53,8 @@ class _Along:
             for axis, length in enumerate(block.shape)
             if keeps or axis not in self.axes
         ]
-        return found[(..., *[slice(0, length) for length in lengths])]
+        index: tuple[Any, ...] = (..., *[slice(0, length) for length in lengths])
+        return found[index]
 
     def __kask_tokenize__(self) -> Any:
         return "along", self.__name__, self.axes, self.options
@@ -111,7 +112,7 @@ def _weights_for(array: ArrayExpr, weights: Any, axes: tuple[int, ...]) -> Array
     return lined_up(array, as_array(weights).expr, axes)
 
 
-def _selected(array: ArrayExpr, qs: Any, method: str, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
+def _selected(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
     """Quantiles of all elements of a large array."""
     axes = tuple(range(array.ndim))
     samples = reduced(
@@ -131,7 +132,7 @@ def _selected(array: ArrayExpr, qs: Any, method: str, passes_nan: bool, keepdims
         array,
         SelectPart(),
         add_selections,
-        _Of(Select((qs.size,), method, passes_nan, kind, 0)),
+        _Of(Select((qs.size,), method, passes_nan, kind)),
         axes,
         kind,
         others=(samples,),
