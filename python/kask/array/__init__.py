@@ -8,57 +8,53 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 from kask.array import lib as lib
 from kask.array import overlap as overlap
 from kask.array import random as random
+from kask.array import stats as stats
 from kask.array.collection import Array as Array
-<<<<<<< HEAD
+from kask.array.ops.along import *
 from kask.array.ops.assignment_functions import *
 from kask.array.ops.axes import *
-=======
-from kask.array.ops.along import *
->>>>>>> a1
 from kask.array.ops.blockwise import *
 from kask.array.ops.casts import *
 from kask.array.ops.choices import *
 from kask.array.ops.chunks import *
-<<<<<<< HEAD
+from kask.array.ops.constants import *
+from kask.array.ops.correlation import *
+from kask.array.ops.differences import *
 from kask.array.ops.filling import *
-from kask.array.ops.indexing import *
+from kask.array.ops.gufuncs import *
+from kask.array.ops.histograms import *
 from kask.array.ops.indexing_edits import *
 from kask.array.ops.indexing_places import *
 from kask.array.ops.joining import *
 from kask.array.ops.map_overlap import *
 from kask.array.ops.matrices import *
-=======
-from kask.array.ops.constants import *
-from kask.array.ops.creation import *
-from kask.array.ops.gufuncs import *
-from kask.array.ops.indexing import *
+from kask.array.ops.moments import *
 from kask.array.ops.numbers import *
->>>>>>> a1
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
-from kask.array.ops.products import *
-from kask.array.ops.random import *
+from kask.array.ops.quantiles import *
 from kask.array.ops.ranges import *
-from kask.array.ops.reductions import *
+from kask.array.ops.reductions_arg import *
+from kask.array.ops.reductions_basic import *
+from kask.array.ops.reductions_general import *
 from kask.array.ops.reshaping import *
 from kask.array.ops.scans import *
 from kask.array.ops.shaping import *
 from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
+from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
-<<<<<<< HEAD
-
+from kask.array.ops.unique import *
 from kask.array.ops.deferring import make_deferrable as _make_deferrable
-
-_make_deferrable(globals())
-=======
 from kask.array.protocols import register_chunk_type as register_chunk_type
 
+_make_deferrable(globals())
+
+# These find the functions above here.
 from kask.array import api as api  # isort: skip
 from kask.array import array_api as array_api  # isort: skip
 from kask.array import core as core  # isort: skip
 from kask.array import gufunc as gufunc  # isort: skip
 from kask.array import ma as ma  # isort: skip
 from kask.array.gufunc import as_gufunc as as_gufunc  # isort: skip
->>>>>>> a1

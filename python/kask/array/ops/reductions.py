@@ -2,7 +2,10 @@
 
 A reduction has three functions: ``part(block, axes)`` makes a partial result that keeps the reduced axes as axes of one element,
 ``combine(parts)`` makes one partial result of several, and ``finish(partial)`` makes the result. Partial results are arrays or tuples of
-arrays.
+arrays. A block without elements along the reduced axes may give a partial result that has no elements there either.
+
+Modules beside this one have the functions: ``reductions_basic`` sums and extremes, ``reductions_arg`` positions, ``moments`` means and
+variances, ``reductions_general`` what users reduce with functions of their own.
 """
 
 from __future__ import annotations
@@ -14,13 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
+from kask.array.base import ArrayBase, wrap
 from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.elementwise import elementwise, unified
 from kask.engine import Chunks, Hole
 from kask.expr import Lowering
-from kask.expr.lower import BlockCall, Read
+from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["Partial", "Tree", "reduced"]
+# What users see is in the modules beside this one.
+__all__: list[str] = []
 
 #: Blocks that one node of a tree combines, unless the user says otherwise.
 _FAN_IN = 16
@@ -34,6 +41,10 @@ class Partial(ArrayExpr):
     part: Callable[..., Any]
     axes: tuple[int, ...]
     bytes_each: int
+    #: Arrays cut as ``array`` is, or of one element along an axis, whose blocks ``part`` gets as well.
+    others: tuple[Any, ...] = ()
+    #: What ``part`` gets first: "start", how many elements lie before the block along each axis, or "position", or nothing.
+    place: str = ""
 
     @property
     def label(self) -> str:
@@ -55,7 +66,18 @@ class Partial(ArrayExpr):
         return math.prod(self.chunks.largest) * self.bytes_each
 
     def block_call(self) -> BlockCall:
-        return BlockCall(self.part, (Read(self.array, tuple(range(self.ndim))), self.axes))
+        ndim = self.ndim
+        others = [Read(other, tuple(range(ndim - other.ndim, ndim))) for other in self.others]
+        args = (Read(self.array, tuple(range(ndim))), self.axes, *others)
+        if self.place == "position":
+            return BlockCall(self.part, (AT, *args))
+        if self.place == "start":
+            return BlockCall(_with_start, (AT, self.array.chunks, self.part, *args))
+        return BlockCall(self.part, args)
+
+
+def _with_start(position: tuple[int, ...], chunks: Chunks, part: Callable[..., Any], *args: Any) -> Any:
+    return part(chunks.block_start(position), *args)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +91,10 @@ class Tree(ArrayExpr):
     keepdims: bool
     meta: Any
     label_: str
+    #: Elements of the result along each reduced axis, where they are kept.
+    output_size: int = 1
+    #: Whether ``finish`` gets the list of partial results that are left, rather than one.
+    of_list: bool = False
 
     @property
     def label(self) -> str:
@@ -77,7 +103,8 @@ class Tree(ArrayExpr):
     @functools.cached_property
     def chunks(self) -> Chunks:
         axes, chunks = self.partial.axes, self.partial.chunks
-        kept = [chunks.axis(axis) if axis not in axes else Chunks.whole([1]) for axis in range(chunks.ndim)]
+        single = Chunks.whole([self.output_size])
+        kept = [chunks.axis(axis) if axis not in axes else single for axis in range(chunks.ndim)]
         return Chunks.join([one for axis, one in enumerate(kept) if self.keepdims or axis not in axes])
 
     @property
@@ -99,17 +126,35 @@ class Tree(ArrayExpr):
             else [kept.index(a) if a in kept else -1 for a in range(self.partial.ndim)]
         )
         reads = tuple([place if place >= 0 else ("fixed", 0) for place in places])
-        return BlockCall(Finish(self.combine, self.finish, self._dropped), (Read(self.partial, reads),))
+        return BlockCall(self._finish, (Read(self.partial, reads),))
 
     @property
-    def _dropped(self) -> tuple[int, ...]:
-        return () if self.keepdims else self.partial.axes
+    def _finish(self) -> Finish:
+        dropped = () if self.keepdims or self.of_list else self.partial.axes
+        return Finish(self.combine, self.finish, dropped, self.of_list)
+
+    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
+        """A part of the result is the reduction of a part of the array."""
+        partial = self.partial
+        if partial.others or partial.place or 0 in chunks.shape or self.output_size != 1:
+            return None
+        from kask.array.ops.slicing import sliced
+
+        array, rest = partial.array, iter(taken)
+        whole = [(0, 1, length) for length in array.shape]
+        inner = []
+        for axis in range(array.ndim):
+            is_reduced = axis in partial.axes
+            if is_reduced and self.keepdims:
+                next(rest)
+            inner.append(whole[axis] if is_reduced else next(rest))
+        return dataclasses.replace(self, partial=dataclasses.replace(partial, array=sliced(array, tuple(inner))))
 
     def lower(self, lowering: Lowering) -> None:
         lowering.builder.add_tree_reduce(
             self.name,
             self.combine,
-            Finish(self.combine, self.finish, self._dropped),
+            self._finish,
             (Hole(0),),
             self.partial.name,
             list(self.partial.grid),
@@ -121,17 +166,21 @@ class Tree(ArrayExpr):
 class Finish:
     """The last node of a tree: combines what is left, makes the result, and drops the reduced axes."""
 
-    def __init__(self, combine: Callable[..., Any], finish: Callable[..., Any], dropped: tuple[int, ...]) -> None:
-        self.combine, self.finish, self.dropped = combine, finish, dropped
+    def __init__(
+        self, combine: Callable[..., Any], finish: Callable[..., Any], dropped: tuple[int, ...], of_list: bool = False
+    ) -> None:
+        self.combine, self.finish, self.dropped, self.of_list = combine, finish, dropped, of_list
         self.__name__ = _name_of(finish)
 
     def __call__(self, parts: Any) -> Any:
         parts = parts if type(parts) is list else [parts]
+        if self.of_list:
+            return self.finish(parts)
         result = self.finish(self.combine(parts) if len(parts) > 1 else parts[0])
         return np.squeeze(result, axis=self.dropped) if self.dropped else result
 
     def __kask_tokenize__(self) -> Any:
-        return "finish", self.combine, self.finish, self.dropped
+        return "finish", self.combine, self.finish, self.dropped, self.of_list
 
 
 def reduced(
@@ -146,19 +195,75 @@ def reduced(
     split_every: int | dict[int, int] | None = None,
     bytes_each: int | None = None,
     label: str = "",
+    others: tuple[ArrayExpr, ...] = (),
+    place: str = "",
+    output_size: int = 1,
+    of_list: bool = False,
 ) -> ArrayExpr:
-    """The reduction of an array over some axes (none twice, none negative)."""
+    """The reduction of an array over some axes (none twice, none negative).
+
+    ``others`` are arrays that broadcast to it and are cut as it is (:func:`aligned`); ``part`` gets their blocks after the axes. Before
+    the block it gets its ``place``: see :class:`Partial`. With ``of_list``, ``finish`` gets a list of
+    partial results and drops the axes itself. With ``keepdims`` reduced axes have ``output_size`` elements.
+    """
     dtype = np.dtype(dtype)
-    partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize))
+    partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize), others, place)
     meta = empty_meta(dtype, array.ndim if keepdims else array.ndim - len(axes), array.meta)
     splits = _splits(split_every, axes)
-    return Tree(partial, combine, finish, splits, keepdims, meta, label or _name_of(finish))
+    return Tree(partial, combine, finish, splits, keepdims, meta, label or _name_of(finish), output_size, of_list)
+
+
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that ``axis=`` names, none negative, in order; all of them for None."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(sorted(normalize_axis_tuple(axis, ndim)))
+
+
+def aligned(array: ArrayExpr, *others: ArrayExpr) -> tuple[ArrayExpr, ...]:
+    """The array, and others that broadcast to it, cut alike."""
+    for other in others:
+        try:
+            fits = np.broadcast_shapes(array.shape, other.shape) == array.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"an array of shape {other.shape} cannot be broadcast to the shape {array.shape}")
+    if not others:
+        return (array,)
+    return tuple(unified([array, *others])[0])
+
+
+def into(out: Any, result: ArrayExpr) -> Any:
+    """The array of an expression, or ``out`` (a Kask array of the same shape), which then is that array."""
+    if isinstance(out, tuple) and len(out) == 1:
+        out = out[0]
+    if out is None:
+        return wrap(result)
+    if not isinstance(out, ArrayBase):
+        raise TypeError(f"out= must be a kask array or None, not {type(out).__name__}")
+    if out.shape != result.shape:
+        raise ValueError(f"out= has the shape {out.shape}, but the result has {result.shape}")
+    if out.dtype != result.dtype:
+        if not np.can_cast(result.dtype, out.dtype, "same_kind"):
+            raise TypeError(f"out= has the type {out.dtype}, to which {result.dtype} cannot be cast")
+        result = elementwise(_cast, result, out.dtype, dtype=out.dtype)
+    out.expr = result
+    return out
+
+
+def _cast(block: Any, dtype: Any) -> Any:
+    return block.astype(dtype)
 
 
 def _splits(split_every: int | dict[int, int] | None, axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     if isinstance(split_every, dict):
         return tuple([(axis, max(2, split_every.get(axis, 2))) for axis in axes])
-    total = split_every or _FAN_IN
+    if split_every is not None and (not isinstance(split_every, int | np.integer) or split_every is True):
+        raise TypeError(f"split_every= must be a number of blocks, or a dict of these by axis, not {split_every!r}")
+    if split_every is False:
+        return tuple([(axis, 1 << 31) for axis in axes])
+    total = int(split_every or _FAN_IN)
     each = max(2, int(total ** (1 / max(1, len(axes)))))
     return tuple([(axis, each) for axis in axes])
 

@@ -1,5 +1,228 @@
-"""Cumulative functions and differences."""
+"""Cumulative sums and products.
+
+A scan is made in three steps, as by Blelloch (Prefix sums and their applications, 1990): the total of each block, what lies before each
+block, and the scan of each block with that. What lies before is found by one task (``method="sequential"``) or by a tree
+(``method="blelloch"``); both need as many tasks as there are blocks, and give the same.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from kask.array.base import as_array, in_memory
+from kask.array.kernels.scans import ScanBlock, ScanGroup, Totals
+from kask.array.node import ArrayExpr
+from kask.array.ops.mapped import extended, flattened, mapped, one_by_one
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reductions import into
+from kask.engine import Chunks, Interval
+
+__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "nancumprod", "nancumsum"]
+
+#: Totals that one node of a tree looks at.
+_FAN_IN = 32
+
+#: Scan, total, what puts them together, and what changes nothing.
+_KINDS: dict[str, tuple[Any, Any, Any, Any]] = {
+    "cumsum": (np.cumsum, np.sum, np.add, 0),
+    "cumprod": (np.cumprod, np.prod, np.multiply, 1),
+    "nancumsum": (np.nancumsum, np.nansum, np.add, 0),
+    "nancumprod": (np.nancumprod, np.nanprod, np.multiply, 1),
+}
+
+
+def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "sequential") -> ArrayExpr:
+    """The scan of an array along an axis."""
+    if method not in ("sequential", "blelloch"):
+        raise ValueError(f"method= must be 'sequential' or 'blelloch', not {method!r}")
+    scan, total, merge, _ = _KINDS[name]
+    options = {} if dtype is None else {"dtype": dtype}
+    kind = scan(np.ones(1, array.dtype), **options).dtype
+    block = ScanBlock(scan, merge, axis, kind)
+    if array.grid[axis] == 1:
+        return mapped(block, array, chunks=array.chunks, dtype=kind, label=name)
+    chunks = array.chunks.replace(axis, one_by_one(array.grid[axis]))
+    totals = mapped(Totals(total, axis, kind), array, chunks=chunks, dtype=kind, label=f"{name}-total")
+    # The totals themselves have no NaN that are not meant.
+    plain = _KINDS[name.removeprefix("nan")]
+    fan_in = _FAN_IN if method == "blelloch" else totals.grid[axis]
+    before = _before(totals, plain, axis, kind, fan_in)
+    return mapped(block, array, before, chunks=array.chunks, dtype=kind, label=name)
+
+
+def _before(totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int) -> ArrayExpr:
+    """For each block of one element along the axis, the total of those before it."""
+    scan, total, merge, identity = kind
+    count = totals.grid[axis]
+    group = ScanGroup(scan, merge, identity, axis, dtype)
+    all_of = [*range(totals.ndim)]
+    if count <= fan_in:
+        reads: tuple[Any, ...] = tuple(["all" if one == axis else one for one in all_of])
+        chunks = totals.chunks.replace(axis, Chunks.whole([count]))
+        made = mapped(group, totals, reads=(reads,), chunks=chunks, dtype=dtype, label="before")
+        return rechunked(made, totals.chunks)
+    along = Chunks.normalize([count], [fan_in], 1, 1)
+    interval = Interval(totals.chunks.axis(axis), along)
+    reads = tuple([("interval", axis, interval) if one == axis else one for one in all_of])
+    groups = along.grid[0]
+    higher = mapped(
+        Totals(total, axis, dtype),
+        totals,
+        reads=(reads,),
+        chunks=totals.chunks.replace(axis, one_by_one(groups)),
+        dtype=dtype,
+        label="total",
+    )
+    offsets = _before(higher, kind, axis, dtype, fan_in)
+    chunks = totals.chunks.replace(axis, along)
+    made = mapped(group, totals, offsets, reads=(reads, tuple(all_of)), chunks=chunks, dtype=dtype, label="before")
+    return rechunked(made, totals.chunks)
+
+
+def _scan(name: str, x: Any, axis: Any, dtype: Any, out: Any, method: str) -> Any:
+    array = as_array(x).expr
+    if axis is None:
+        array, axis = flattened(array), 0
+    axis = normalize_axis_index(axis, array.ndim)
+    return into(out, scanned(array, name, axis, dtype, method))
+
+
+_DOC = """Cumulative {what} along an axis{nan}.
+
+Parameters
+----------
+x : array_like
+    The array.
+axis : int, optional
+    The axis; if it is None, the array is flattened first, in C order.
+dtype : data-type, optional
+    What is computed in and the type of the result.
+out : Array, optional
+    An array of the result's shape, which becomes the result.
+method : {{"sequential", "blelloch"}}, optional
+    Whether what lies before each block is found by one task or by a tree of tasks, which pays from some hundred blocks on.
+
+Returns
+-------
+Array
+    Of the shape and chunks of ``x``.
+
+Notes
+-----
+The total of each block, what lies before each block, and the scan of each block with that, as by Blelloch (Prefix sums and their
+applications, 1990). Each block is read twice.
+
+Examples
+--------
+>>> import kask.array as ka
+>>> ka.{name}(ka.from_array([1, 2, 3, 4], chunks=2)).compute()
+array({answer})
+"""
+
+
+def cumsum(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, method: str = "sequential") -> Any:
+    return _scan("cumsum", x, axis, dtype, out, method)
+
+
+def cumprod(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, method: str = "sequential") -> Any:
+    return _scan("cumprod", x, axis, dtype, out, method)
+
+
+def nancumsum(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, *, method: str = "sequential") -> Any:
+    return _scan("nancumsum", x, axis, dtype, out, method)
+
+
+def nancumprod(x: Any, axis: Any = None, dtype: Any = None, out: Any = None, *, method: str = "sequential") -> Any:
+    return _scan("nancumprod", x, axis, dtype, out, method)
+
+
+for _func in (cumsum, cumprod, nancumsum, nancumprod):
+    _is_sum = _func.__name__.endswith("sum")
+    _func.__doc__ = _DOC.format(
+        name=_func.__name__,
+        what="sum" if _is_sum else "product",
+        nan=f"; NaN counts as {0 if _is_sum else 1}" if _func.__name__.startswith("nan") else "",
+        answer="[ 1,  3,  6, 10]" if _is_sum else "[ 1,  2,  6, 24]",
+    )
+
+
+def _cumulative(name: str, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool) -> Any:
+    array = as_array(x).expr
+    if array.ndim == 0:
+        raise ValueError("the array has no axes; one or more are needed")
+    if axis is None:
+        if array.ndim > 1:
+            raise ValueError(f"axis= is needed for an array of {array.ndim} axes")
+        axis = 0
+    axis = normalize_axis_index(axis, array.ndim)
+    result = scanned(array, name, axis, dtype)
+    if include_initial:
+        shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])
+        first = in_memory(np.broadcast_to(np.array(_KINDS[name][3]).astype(result.dtype), shape))
+        result = extended(result, axis, first, None)
+    return into(out, result)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+) -> Any:
+    """Cumulative sum along an axis, as in the array API standard.
+
+    Parameters
+    ----------
+    x : array_like
+        The array, of one or more axes.
+    axis : int, optional
+        The axis; needed if there are several.
+    dtype : data-type, optional
+        What is computed in and the type of the result.
+    out : Array, optional
+        An array of the result's shape, which becomes the result.
+    include_initial : bool, optional
+        Whether the result begins with 0, and so has one element more.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.cumulative_sum(ka.from_array([1, 2, 3], chunks=2), include_initial=True).compute()
+    array([0, 1, 3, 6])
+    """
+    return _cumulative("cumsum", x, axis, dtype, out, include_initial)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+) -> Any:
+    """Cumulative product along an axis, as in the array API standard.
+
+    Parameters
+    ----------
+    x : array_like
+        The array, of one or more axes.
+    axis : int, optional
+        The axis; needed if there are several.
+    dtype : data-type, optional
+        What is computed in and the type of the result.
+    out : Array, optional
+        An array of the result's shape, which becomes the result.
+    include_initial : bool, optional
+        Whether the result begins with 1, and so has one element more.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.cumulative_prod(ka.from_array([1, 2, 3], chunks=2), include_initial=True).compute()
+    array([1, 1, 2, 6])
+    """
+    return _cumulative("cumprod", x, axis, dtype, out, include_initial)

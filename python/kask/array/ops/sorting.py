@@ -1,5 +1,336 @@
-"""Order: ``sort``, ``unique``, ``searchsorted``, ``topk``."""
+"""Sorts and places in sorted arrays. The largest elements are in ``topk``, sets of elements in ``unique``."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from kask import config
+from kask.array.base import as_array, wrap
+from kask.array.kernels.sorting import Along, lexsort_blocks
+from kask.array.node import ArrayExpr
+from kask.array.ops.elementwise import unified
+from kask.array.ops.mapped import cut_whole, flattened, mapped
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.sample_sort import sample_sorted
+from kask.engine import Chunks
+
+__all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "sort"]
+
+
+def _ready(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
+    array = as_array(a).expr
+    if axis is None:
+        return flattened(array), 0
+    return array, normalize_axis_index(operator.index(axis), array.ndim)
+
+
+def _is_large(array: ArrayExpr) -> bool:
+    """Whether an array with one axis is to be sorted by sampling."""
+    if array.ndim != 1 or array.grid[0] == 1 or array.dtype.names is not None or array.dtype.hasobject:
+        return False
+    return array.shape[0] * array.dtype.itemsize > int(config.get("array.chunk_size_bytes"))
+
+
+def _along(array: ArrayExpr, func: Any, axis: int, args: tuple[Any, ...], options: dict[str, Any], dtype: Any) -> Any:
+    whole = cut_whole(array, (axis,))
+    return wrap(mapped(Along(func, axis, args, options), whole, chunks=whole.chunks, dtype=dtype, label=func.__name__))
+
+
+def _options(kind: Any, order: Any, stable: Any) -> dict[str, Any]:
+    named = {"kind": kind, "order": order, "stable": stable}
+    options = {name: value for name, value in named.items() if value is not None}
+    np.sort(
+        np.zeros(1, [("x", "i1")]) if order is not None else np.zeros(1),
+        **{k: v for k, v in options.items() if k != "order"},
+    )
+    return options
+
+
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """The elements in order along an axis.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    axis : int, optional
+        The axis; if it is None, the array is flattened first.
+    kind : str, optional
+        As in ``numpy.sort``.
+    order : str or sequence of str, optional
+        The fields to compare, of an array with fields.
+    stable : bool, optional
+        Whether equal elements stay as they were.
+
+    Returns
+    -------
+    Array
+
+    Notes
+    -----
+    Tasks have the axis whole; the other axes are cut finer for that where necessary. An array with one axis that is larger than a block may
+    be is sorted by sampling (Shi and Schaeffer, Parallel sorting by regular sampling, 1992): its blocks stay as large as they are.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.sort(ka.from_array([3, 1, 2], chunks=2)).compute()
+    array([1, 2, 3])
+    """
+    array, axis = _ready(a, axis)
+    options = _options(kind, order, stable)
+    if _is_large(array):
+        return wrap(sample_sorted(array, False))
+    return _along(array, np.sort, axis, (), options, array.dtype)
+
+
+def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """Where the elements are, in their order along an axis.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    axis : int, optional
+        The axis; if it is None, the array is flattened first.
+    kind : str, optional
+        As in ``numpy.argsort``.
+    order : str or sequence of str, optional
+        The fields to compare, of an array with fields.
+    stable : bool, optional
+        Whether equal elements stay as they were.
+
+    Returns
+    -------
+    Array of intp
+
+    Notes
+    -----
+    As for :func:`sort`. Sorting by sampling is always stable.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.argsort(ka.from_array([3, 1, 2], chunks=2)).compute()
+    array([1, 2, 0])
+    """
+    array, axis = _ready(a, axis)
+    options = _options(kind, order, stable)
+    if _is_large(array):
+        return wrap(sample_sorted(array, True))
+    return _along(array, np.argsort, axis, (), options, np.intp)
+
+
+def _places(kth: Any, length: int) -> Any:
+    np.partition(np.zeros(max(1, length)) if length < 1 << 16 else np.empty(length, np.bool_), kth)
+    return kth
+
+
+def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
+    """The elements along an axis so arranged that some are where they would be in order, smaller ones before and larger ones after.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    kth : int or sequence of int
+        The places that have the elements that they would have in order.
+    axis : int, optional
+        The axis; if it is None, the array is flattened first.
+    kind : {"introselect"}, optional
+        As in ``numpy.partition``.
+    order : str or sequence of str, optional
+        The fields to compare, of an array with fields.
+
+    Returns
+    -------
+    Array
+
+    Notes
+    -----
+    An array with one axis that is larger than a block may be is sorted.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.partition(ka.from_array([3, 1], chunks=1), 0).compute()
+    array([1, 3])
+    """
+    array, axis = _ready(a, axis)
+    _places(kth, array.shape[axis])
+    if _is_large(array):
+        return wrap(sample_sorted(array, False))
+    options = {"kind": kind, **({} if order is None else {"order": order})}
+    return _along(array, np.partition, axis, (kth,), options, array.dtype)
+
+
+def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
+    """Where the elements are of an array arranged as by :func:`partition`.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    kth : int or sequence of int
+        The places that have the elements that they would have in order.
+    axis : int, optional
+        The axis; if it is None, the array is flattened first.
+    kind : {"introselect"}, optional
+        As in ``numpy.argpartition``.
+    order : str or sequence of str, optional
+        The fields to compare, of an array with fields.
+
+    Returns
+    -------
+    Array of intp
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.argpartition(ka.from_array([3, 1], chunks=1), 0).compute()
+    array([1, 0])
+    """
+    array, axis = _ready(a, axis)
+    _places(kth, array.shape[axis])
+    if _is_large(array):
+        return wrap(sample_sorted(array, True))
+    options = {"kind": kind, **({} if order is None else {"order": order})}
+    return _along(array, np.argpartition, axis, (kth,), options, np.intp)
+
+
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """Where the elements are in their order by several keys, of which the last is the most important one.
+
+    Parameters
+    ----------
+    keys : sequence of array_like, or array_like
+        The keys, of one shape; of an array, the rows.
+    axis : int, optional
+        The axis to sort along. Tasks have it whole.
+
+    Returns
+    -------
+    Array of intp
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.lexsort((ka.from_array([1, 2, 3], chunks=2), ka.from_array([2, 1, 2], chunks=2))).compute()
+    array([1, 0, 2])
+    """
+    if isinstance(keys, tuple | list):
+        arrays = [as_array(key).expr for key in keys]
+    else:
+        whole = as_array(keys).expr
+        arrays = [_row(whole, place) for place in np.arange(whole.shape[0]).tolist()]
+    if not arrays:
+        raise TypeError("need sequence of keys with len > 0 in lexsort")
+    if any(array.shape != arrays[0].shape for array in arrays):
+        raise ValueError("all keys need to be the same shape")
+    axis = normalize_axis_index(axis, arrays[0].ndim) if arrays[0].ndim else 0
+    arrays, _ = unified(arrays)
+    largest = max(arrays, key=lambda array: array.dtype.itemsize)
+    chunks = cut_whole(largest, (axis,)).chunks if arrays[0].ndim else arrays[0].chunks
+    arrays = [rechunked(array, chunks) for array in arrays]
+    return wrap(mapped(_Lexsort(axis), *arrays, chunks=chunks, dtype=np.intp, label="lexsort"))
+
+
+class _Lexsort:
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def __call__(self, *keys: Any) -> Any:
+        return np.asarray(lexsort_blocks(*keys, axis=self.axis))
+
+    def __kask_tokenize__(self) -> Any:
+        return "lexsort", self.axis
+
+
+def _row(array: ArrayExpr, place: int) -> ArrayExpr:
+    from kask.array.ops.slicing import sliced
+
+    row = sliced(array, ((place, 1, 1), *[(0, 1, length) for length in array.shape[1:]]))
+    chunks = row.chunks.axes(list(range(1, row.ndim)))
+    reads = ((("fixed", 0), *range(row.ndim - 1)),)
+    return mapped(_first, row, reads=reads, chunks=chunks, dtype=row.dtype)
+
+
+def _first(block: Any) -> Any:
+    return block[0]
+
+
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    """Where elements would have to be put into a sorted array so that it stays sorted.
+
+    Parameters
+    ----------
+    a : array_like
+        With one axis, sorted (or ``sorter`` says its order).
+    v : array_like
+        The elements.
+    side : {"left", "right"}, optional
+        Whether before or after equal elements.
+    sorter : array_like of int, optional
+        The places of the elements of ``a`` in their order.
+
+    Returns
+    -------
+    Array of intp
+        Of the shape of ``v``.
+
+    Notes
+    -----
+    Each block of ``a`` counts how many of its elements lie before; these counts are added. ``a`` is never gathered, unless there is a
+    ``sorter``.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.searchsorted(ka.from_array([1, 3, 5], chunks=2), ka.from_array([0, 3, 9], chunks=2)).compute()
+    array([0, 1, 3])
+    """
+    from kask.array.ops.mapped import one_by_one
+    from kask.array.ops.statistics import rows_added
+
+    array, wanted = as_array(a).expr, as_array(v).expr
+    if array.ndim != 1:
+        raise ValueError(f"a must have one axis, but its shape is {array.shape}")
+    if side not in ("left", "right"):
+        raise ValueError(f"search side must be 'left' or 'right' (got {side!r})")
+    axes = tuple(range(wanted.ndim))
+    if sorter is not None:
+        order = as_array(sorter).expr
+        if order.dtype.kind not in "iu":
+            raise TypeError("sorter must only contain integers")
+        if order.shape != array.shape:
+            raise ValueError("sorter.size must equal a.size")
+        arrays = [rechunked(one, Chunks.whole(list(one.shape))) for one in (array, order)]
+        func = _SearchSorted(side)
+        reads: tuple[Any, ...] = (axes, (("fixed", 0),), (("fixed", 0),))
+        return wrap(
+            mapped(func, wanted, *arrays, reads=reads, chunks=wanted.chunks, dtype=np.intp, label="searchsorted")
+        )
+    if array.grid[0] == 1:
+        reads = (axes, (("fixed", 0),))
+        func = _SearchSorted(side)
+        return wrap(mapped(func, wanted, array, reads=reads, chunks=wanted.chunks, dtype=np.intp, label="searchsorted"))
+    chunks = Chunks.join([one_by_one(array.grid[0]), wanted.chunks])
+    reads = (tuple([axis + 1 for axis in axes]), (0,))
+    rows = mapped(_SearchSorted(side, True), wanted, array, reads=reads, chunks=chunks, dtype=np.intp, label="search")
+    return wrap(rows_added(rows, None, "searchsorted"))
+
+
+class _SearchSorted:
+    def __init__(self, side: Any, is_row: bool = False) -> None:
+        self.side, self.is_row = side, is_row
+
+    def __call__(self, wanted: Any, array: Any, sorter: Any = None) -> Any:
+        found = np.asarray(np.searchsorted(array, wanted, self.side, sorter))
+        return found[None] if self.is_row else found
+
+    def __kask_tokenize__(self) -> Any:
+        return "searchsorted", self.side, self.is_row

@@ -1,0 +1,205 @@
+"""Moments of blocks, and how they are put together.
+
+A partial result is ``(count, mean, M2, M3, ...)``, where ``Mp`` is the sum of the p-th powers of the deviations from the mean.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kask.array.kernels.reductions import joined, length_along
+
+__all__ = ["FromMoments", "MeanFinish", "MeanPart", "MomentFinish", "MomentsCombine", "MomentsPart", "SumsCombine"]
+
+
+def _counted(block: Any, axes: tuple[int, ...], where: Any) -> Any:
+    """How many elements count, for each element of the result."""
+    if where is None:
+        shape = [1 if axis in axes else length for axis, length in enumerate(np.shape(block))]
+        return np.full(shape, length_along(block, axes), np.intp)
+    return np.sum(np.broadcast_to(where, block.shape), axis=axes, keepdims=True, dtype=np.intp)
+
+
+def _not_nan(block: Any, where: Any) -> Any:
+    if block.dtype.kind in "biuSU":
+        return where
+    is_there = ~np.isnan(block) if block.dtype.kind != "O" else np.equal(block, block, dtype=object).astype(np.bool_)
+    return is_there if where is None else is_there & where
+
+
+def _sum(block: Any, axes: tuple[int, ...], where: Any, dtype: Any) -> Any:
+    """The sum of the elements that count."""
+    options: dict[str, Any] = {} if where is None else {"where": where}
+    if dtype.kind == "O" and options:
+        options["initial"] = 0
+    # Units of time cannot be asked for.
+    options |= {} if dtype.kind == "m" else {"dtype": dtype}
+    with np.errstate(all="ignore"):
+        return np.sum(block, axis=axes, keepdims=True, **options)
+
+
+class MeanPart:
+    """Sum and count of the elements."""
+
+    def __init__(self, dtype: Any, passes_nan: bool) -> None:
+        self.dtype, self.passes_nan = dtype, passes_nan
+        self.__name__ = "nanmean" if passes_nan else "mean"
+
+    def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, Any]:
+        if self.passes_nan:
+            where = _not_nan(block, where)
+        return _sum(block, axes, where, self.dtype), _counted(block, axes, where)
+
+    def __kask_tokenize__(self) -> Any:
+        return "meanpart", self.dtype, self.passes_nan
+
+
+class SumsCombine:
+    """Sums of tuples of arrays."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+        self.__name__ = "sums"
+
+    def __call__(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+        with np.errstate(all="ignore"):
+            return tuple([_sum(whole, self.axes, None, whole.dtype) for whole in map(self._joined, zip(*parts))])
+
+    def _joined(self, parts: Any) -> Any:
+        return joined(list(parts), self.axes)
+
+    def __kask_tokenize__(self) -> Any:
+        return "sumscombine", self.axes
+
+
+class MeanFinish:
+    """Sum by count."""
+
+    def __init__(self, dtype: Any, label: str) -> None:
+        self.dtype, self.__name__ = dtype, label
+
+    def __call__(self, partial: tuple[Any, Any]) -> Any:
+        total, count = partial
+        if not np.all(count):
+            warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=1)
+        with np.errstate(all="ignore"):
+            mean = np.true_divide(total, count)
+        return mean.astype(self.dtype, copy=False) if isinstance(mean, np.ndarray) else self.dtype.type(mean)
+
+    def __kask_tokenize__(self) -> Any:
+        return "meanfinish", self.dtype, self.__name__
+
+
+class MomentsPart:
+    """Count, mean, and sums of the powers 2 to ``order`` of the deviations. Of complex numbers the second power is the absolute square."""
+
+    def __init__(self, dtype: Any, order: int, passes_nan: bool, is_absolute: bool = True) -> None:
+        self.dtype, self.order, self.passes_nan, self.is_absolute = dtype, order, passes_nan, is_absolute
+        self.__name__ = "moments"
+
+    def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, ...]:
+        if self.passes_nan:
+            where = _not_nan(block, where)
+        block = np.asanyarray(block).astype(self.dtype, copy=False)
+        options: dict[str, Any] = {} if where is None else {"where": where}
+        if block.dtype.kind == "O" and options:
+            options["initial"] = 0
+        count = _counted(block, axes, where)
+        with np.errstate(all="ignore"):
+            mean = _sum(block, axes, where, self.dtype) / np.maximum(count, 1)
+            mean = np.asanyarray(mean).astype(self.dtype, copy=False)
+            rest = np.subtract(block, mean)
+            if rest.dtype.kind == "c" and self.is_absolute:
+                return count, mean, np.sum(rest.real**2 + rest.imag**2, axis=axes, keepdims=True, **options)
+            sums, power = [], rest
+            for _ in range(2, self.order + 1):
+                power = power * rest
+                sums.append(np.sum(power, axis=axes, keepdims=True, **options))
+        return count, mean, *sums
+
+    def __kask_tokenize__(self) -> Any:
+        return "momentspart", self.dtype, self.order, self.passes_nan, self.is_absolute
+
+
+class MomentsCombine:
+    """The moments of several sets together."""
+
+    def __init__(self, axes: tuple[int, ...], is_absolute: bool = True) -> None:
+        self.axes, self.is_absolute = axes, is_absolute
+        self.__name__ = "moments"
+
+    def __call__(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+        counts, means, *sums = [joined(list(ones), self.axes) for ones in zip(*parts)]
+        with np.errstate(all="ignore"):
+            count = self._sum(counts)
+            # Away from a first guess, so that little is lost when the means are large and near each other.
+            guess = np.take(means, [0], axis=self.axes[0])
+            shift = self._sum(np.where(counts > 0, counts * (means - guess), 0)) / np.maximum(count, 1)
+            mean = (guess + shift).astype(means.dtype, copy=False)
+            away = np.where(counts > 0, means - mean, 0)
+            if away.dtype.kind == "c" and self.is_absolute:
+                return count, mean, self._sum(sums[0]) + self._sum(counts * (away.real**2 + away.imag**2))
+            powers = [counts, None, *sums]
+            combined = []
+            for order in range(2, len(sums) + 2):
+                total = powers[order] + away**order * counts
+                for lower in range(2, order):
+                    total = total + math.comb(order, lower) * away ** (order - lower) * powers[lower]
+                combined.append(self._sum(total).astype(sums[0].dtype, copy=False))
+        return count, mean, *combined
+
+    def _sum(self, values: Any) -> Any:
+        return np.sum(values, axis=self.axes, keepdims=True)
+
+    def __kask_tokenize__(self) -> Any:
+        return "momentscombine", self.axes, self.is_absolute
+
+
+class MomentFinish:
+    """A moment by its count less ``ddof``; its root for a standard deviation."""
+
+    def __init__(
+        self, order: int, ddof: float, dtype: Any, label: str, is_root: bool = False, passes_nan: bool = False
+    ) -> None:
+        self.order, self.ddof, self.dtype, self.is_root, self.passes_nan = order, ddof, dtype, is_root, passes_nan
+        self.__name__ = label
+
+    def __call__(self, partial: tuple[Any, ...]) -> Any:
+        count = partial[0]
+        if self.order < 2:
+            return np.full(count.shape, 1 - self.order, self.dtype)
+        free = count - self.ddof
+        is_short = free <= 0
+        if is_short.any():
+            warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=1)
+        with np.errstate(all="ignore"):
+            moment = np.asanyarray(partial[self.order] / np.maximum(free, 0))
+            if self.is_root:
+                moment = np.sqrt(moment)
+        moment = moment.astype(self.dtype, copy=False)
+        if self.passes_nan and is_short.any():
+            moment[is_short] = np.nan
+        return moment
+
+    def __kask_tokenize__(self) -> Any:
+        return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, self.is_root, self.passes_nan
+
+
+class FromMoments:
+    """``func(count, mean, M2, ...)``."""
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...] = ()) -> None:
+        self.func, self.args = func, args
+        self.__name__ = func.__name__
+
+    def __call__(self, partial: tuple[Any, ...]) -> Any:
+        with np.errstate(all="ignore"):
+            return self.func(*partial, *self.args)
+
+    def __kask_tokenize__(self) -> Any:
+        return "frommoments", self.func, self.args

@@ -1,0 +1,183 @@
+"""What tasks of reductions run: a function of one block, and of partial results that are joined along the first reduced axis."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "ArgCombine",
+    "ArgFinish",
+    "ArgPart",
+    "Combine",
+    "Finished",
+    "Part",
+    "joined",
+    "length_along",
+    "nan_max",
+    "nan_min",
+]
+
+
+def length_along(block: Any, axes: tuple[int, ...]) -> int:
+    """Elements of a block for each element of the result."""
+    length = 1
+    for axis in axes:
+        length *= block.shape[axis]
+    return length
+
+
+def joined(parts: list[Any], axes: tuple[int, ...]) -> Any:
+    """Partial results side by side along one reduced axis."""
+    return np.concatenate(parts, axis=axes[0]) if len(parts) > 1 else parts[0]
+
+
+def nan_min(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
+    """``np.nanmin``, which warns at once where a block has nothing but NaN."""
+    return np.fmin.reduce(block, axis=axis, keepdims=keepdims, **options)
+
+
+def nan_max(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
+    """``np.nanmax``, which warns at once where a block has nothing but NaN."""
+    return np.fmax.reduce(block, axis=axis, keepdims=keepdims, **options)
+
+
+class Part:
+    """``func(block, axis=axes, keepdims=True, **options)``; nothing of a block without elements, where ``func`` cannot take these."""
+
+    def __init__(self, func: Callable[..., Any], options: dict[str, Any], needs_some: bool = False) -> None:
+        self.func, self.options, self.needs_some = func, options, needs_some
+        self.__name__ = getattr(func, "__name__", "part")
+
+    def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> Any:
+        if self.needs_some and length_along(block, axes) == 0:
+            shape = [1 if axis in axes else length for axis, length in enumerate(block.shape)]
+            shape[axes[0]] = 0
+            return np.empty_like(block, shape=tuple(shape))
+        options = self.options if where is None else {**self.options, "where": where}
+        with np.errstate(all="ignore"):
+            return self.func(block, axis=axes, keepdims=True, **options)
+
+    def __kask_tokenize__(self) -> Any:
+        return "part", self.func, self.options, self.needs_some
+
+
+class Combine:
+    """The same of partial results."""
+
+    def __init__(self, func: Callable[..., Any], axes: tuple[int, ...], options: dict[str, Any]) -> None:
+        self.func, self.axes, self.options = func, axes, options
+        self.__name__ = getattr(func, "__name__", "combine")
+
+    def __call__(self, parts: list[Any]) -> Any:
+        whole = joined(parts, self.axes)
+        if length_along(whole, self.axes) == 0:
+            return whole
+        with np.errstate(all="ignore"):
+            return self.func(whole, axis=self.axes, keepdims=True, **self.options)
+
+    def __kask_tokenize__(self) -> Any:
+        return "combine", self.func, self.axes, self.options
+
+
+class Finished:
+    """The result of the only partial result: with the initial value, of the wanted type, and with a warning where NaN says so."""
+
+    def __init__(self, func: Any, initial: Any, dtype: Any, label: str, warns: str = "") -> None:
+        self.func, self.initial, self.dtype, self.warns = func, initial, np.dtype(dtype), warns
+        self.__name__ = label
+
+    def __call__(self, partial: Any) -> Any:
+        if self.initial is not None:
+            partial = self.func(partial, self.initial)
+        if self.warns and partial.dtype.kind in "fcmM" and np.isnan(partial).any():
+            warnings.warn(self.warns, RuntimeWarning, stacklevel=1)
+        return partial if partial.dtype == self.dtype else partial.astype(self.dtype)
+
+    def __kask_tokenize__(self) -> Any:
+        return "finished", self.func, self.initial, self.dtype.str, self.warns
+
+
+class ArgPart:
+    """The extreme of a block, where it is, and whether there is nothing but NaN: ``func`` is ``np.argmin`` or ``np.argmax``."""
+
+    def __init__(self, func: Callable[..., Any], shape: tuple[int, ...], fill: Any = None) -> None:
+        self.func, self.shape, self.fill = func, shape, fill
+        self.__name__ = ("nan" if fill is not None else "") + func.__name__
+
+    def __call__(self, start: tuple[int, ...], block: Any, axes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+        if not axes:
+            block, axes, start, shape = np.reshape(block, (1,)), (0,), (0,), (1,)
+            return tuple([np.reshape(one, ()) for one in self._of(start, block, axes, shape)])  # type: ignore[return-value]
+        return self._of(start, block, axes, self.shape)
+
+    def _of(self, start: Any, block: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+        kept_shape = tuple([1 if axis in axes else length for axis, length in enumerate(block.shape)])
+        if length_along(block, axes) == 0:
+            nothing = tuple([0 if axis == axes[0] else length for axis, length in enumerate(kept_shape)])
+            return np.empty(nothing, block.dtype), np.empty(nothing, np.intp), np.empty(nothing, np.bool_)
+        is_only_nan: Any = np.zeros(kept_shape, np.bool_)
+        if self.fill is not None:
+            is_nan = (
+                np.not_equal(block, block, dtype=object).astype(np.bool_)
+                if block.dtype.kind == "O"
+                else np.isnan(block)
+            )
+            is_only_nan = is_nan.all(axis=axes, keepdims=True)
+            block = np.where(is_nan, np.array(self.fill, block.dtype), block)
+        if len(axes) == 1:
+            where = np.asarray(self.func(block, axis=axes[0], keepdims=True))
+            return np.take_along_axis(block, where, axes[0]), where + start[axes[0]], is_only_nan
+        first = self.func(block)
+        at = np.unravel_index(first, block.shape)
+        flat = 0
+        for length, place, before in zip(shape, at, start):
+            flat = flat * length + int(place) + before
+        extreme = block[tuple([slice(place, place + 1) for place in at])]
+        return extreme, np.full(kept_shape, flat, np.intp), is_only_nan
+
+    def __kask_tokenize__(self) -> Any:
+        return "argpart", self.func, self.shape, self.fill
+
+
+class ArgCombine:
+    """The extreme of several partial results; the first of equal ones."""
+
+    def __init__(self, func: Callable[..., Any], axes: tuple[int, ...]) -> None:
+        self.func, self.axes = func, axes
+        self.__name__ = func.__name__
+
+    def __call__(self, parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+        axis = self.axes[0]
+        values, places, is_nan = [joined(list(ones), self.axes) for ones in zip(*parts)]
+        if values.shape[axis] == 0:
+            return values, places, is_nan
+        if len(self.axes) > 1:
+            # All axes are reduced, and blocks do not come in the order of the elements.
+            order = np.argsort(places, axis=axis, kind="stable")
+            values, places = np.take_along_axis(values, order, axis), np.take_along_axis(places, order, axis)
+        best = np.asarray(self.func(values, axis=axis, keepdims=True))
+        best_of = np.take_along_axis(values, best, axis), np.take_along_axis(places, best, axis)
+        return *best_of, is_nan.all(axis=axis, keepdims=True)
+
+    def __kask_tokenize__(self) -> Any:
+        return "argcombine", self.func, self.axes
+
+
+class ArgFinish:
+    """Where the extreme is."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, partial: tuple[Any, Any, Any]) -> Any:
+        _, places, is_nan = partial
+        if is_nan.any():
+            raise ValueError("All-NaN slice encountered")
+        return places
+
+    def __kask_tokenize__(self) -> Any:
+        return "argfinish", self.__name__

@@ -1,0 +1,96 @@
+"""What tasks of scans and differences run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kask.array.kernels.regions import gather_region, slice_of
+
+__all__ = ["Gradient", "ScanBlock", "ScanGroup", "Totals"]
+
+
+class Totals:
+    """The total of a block, or of several side by side, along an axis."""
+
+    def __init__(self, func: Callable[..., Any], axis: int, dtype: Any) -> None:
+        self.func, self.axis, self.dtype = func, axis, dtype
+        self.__name__ = "total"
+
+    def __call__(self, blocks: Any) -> Any:
+        whole = np.concatenate(blocks, axis=self.axis) if type(blocks) is list else blocks
+        with np.errstate(all="ignore"):
+            return self.func(whole, axis=self.axis, keepdims=True, **_typed(self.dtype))
+
+    def __kask_tokenize__(self) -> Any:
+        return "totals", self.func, self.axis, self.dtype
+
+
+class ScanGroup:
+    """For several totals: what lies before each of them, in all, if an offset lies before the first."""
+
+    def __init__(
+        self, scan: Callable[..., Any], merge: Callable[..., Any], identity: Any, axis: int, dtype: Any
+    ) -> None:
+        self.scan, self.merge, self.identity, self.axis, self.dtype = scan, merge, identity, axis, dtype
+        self.__name__ = "before"
+
+    def __call__(self, totals: list[Any], offset: Any = None) -> Any:
+        if offset is None:
+            offset = np.full_like(totals[0], self.identity)
+        whole = np.concatenate([offset, *totals[:-1]], axis=self.axis)
+        with np.errstate(all="ignore"):
+            return self.scan(whole, axis=self.axis, **_typed(self.dtype))
+
+    def __kask_tokenize__(self) -> Any:
+        return "scangroup", self.scan, self.merge, self.identity, self.axis, self.dtype
+
+
+class ScanBlock:
+    """The scan of a block, with what lies before it."""
+
+    def __init__(self, scan: Callable[..., Any], merge: Callable[..., Any], axis: int, dtype: Any) -> None:
+        self.scan, self.merge, self.axis, self.dtype = scan, merge, axis, dtype
+        self.__name__ = scan.__name__
+
+    def __call__(self, block: Any, before: Any = None) -> Any:
+        with np.errstate(all="ignore"):
+            scanned = self.scan(block, axis=self.axis, **_typed(self.dtype))
+            return scanned if before is None else self.merge(before, scanned)
+
+    def __kask_tokenize__(self) -> Any:
+        return "scanblock", self.scan, self.merge, self.axis, self.dtype
+
+
+def _typed(dtype: Any) -> dict[str, Any]:
+    # Units of time cannot be asked for.
+    return {} if dtype.kind == "m" else {"dtype": dtype}
+
+
+class Gradient:
+    """The gradient of a block and some elements beside it, without these."""
+
+    def __init__(
+        self, intervals: tuple[Any, ...], chunks: Any, axis: int, spacing: Any, edge_order: int, dtype: Any
+    ) -> None:
+        self.intervals, self.chunks, self.axis = intervals, chunks, axis
+        self.spacing, self.edge_order, self.dtype = spacing, edge_order, dtype
+        self.__name__ = "gradient"
+
+    def __call__(self, position: tuple[int, ...], blocks: list[Any], places: list[Any] | None = None) -> Any:
+        shape = self.chunks.block_shape(position)
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        block = gather_region(blocks, position, self.intervals, blocks[0])
+        interval, at = self.intervals[self.axis], position[self.axis]
+        spacing = self.spacing if places is None else gather_region(places, (at,), (interval,), places[0])
+        options: dict[str, Any] = {"axis": self.axis, "edge_order": self.edge_order}
+        gradient = np.gradient(block, spacing, **options)
+        margin = interval.margin(at)
+        own = slice_of(margin, 1, shape[self.axis])
+        return gradient[tuple([own if axis == self.axis else slice(None) for axis in range(block.ndim)])]
+
+    def __kask_tokenize__(self) -> Any:
+        return "gradient", self.intervals, self.chunks, self.axis, self.spacing, self.edge_order

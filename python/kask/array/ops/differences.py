@@ -1,0 +1,343 @@
+"""Differences of neighbours, gradients, and integrals and values between given points."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from kask.array.base import ArrayBase, as_array, as_expr, in_memory, wrap
+from kask.array.kernels.scans import Gradient
+from kask.array.node import ArrayExpr
+from kask.array.ops.elementwise import elementwise
+from kask.array.ops.mapped import extended, flattened, mapped
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reductions import normal_axes
+from kask.array.ops.slicing import sliced
+from kask.engine import Chunks, Interval
+
+__all__ = ["diff", "ediff1d", "gradient", "interp", "trapezoid"]
+
+
+def _cut(array: ArrayExpr, axis: int, start: int, length: int) -> ArrayExpr:
+    """Some neighbours along an axis."""
+    taken = [(start, 1, length) if one == axis else (0, 1, whole) for one, whole in enumerate(array.shape)]
+    return sliced(array, tuple(taken))
+
+
+def _neighbours(array: ArrayExpr, axis: int) -> tuple[ArrayExpr, ArrayExpr]:
+    """All elements but the first, and all but the last."""
+    length = max(0, array.shape[axis] - 1)
+    return _cut(array, axis, min(1, array.shape[axis]), length), _cut(array, axis, 0, length)
+
+
+def _difference(array: ArrayExpr, axis: int) -> ArrayExpr:
+    later, earlier = _neighbours(array, axis)
+    func = np.not_equal if array.dtype == np.bool_ else np.subtract
+    one = np.ones(1, array.dtype)
+    return elementwise(func, later, earlier, dtype=func(one, one).dtype)
+
+
+def _end(end: Any, array: ArrayExpr, axis: int) -> ArrayExpr | None:
+    """What is put before or after the array."""
+    if end is None or end is np._NoValue:
+        return None
+    end = as_expr(end)
+    shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])
+    if not isinstance(end, ArrayExpr):
+        return in_memory(np.broadcast_to(np.asarray(end), shape))
+    if end.ndim == 0:
+        return mapped(
+            np.broadcast_to, end, reads=((),), constants=(shape,), chunks=Chunks.whole(list(shape)), dtype=end.dtype
+        )
+    if end.ndim != array.ndim or any(a != b for one, (a, b) in enumerate(zip(end.shape, array.shape)) if one != axis):
+        raise ValueError(
+            f"an array of shape {end.shape} does not fit before or after one of shape {array.shape} along axis {axis}"
+        )
+    return end
+
+
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along an axis.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    n : int, optional
+        How often differences are taken.
+    axis : int, optional
+        The axis.
+    prepend, append : array_like, optional
+        What is put before and after the array first.
+
+    Returns
+    -------
+    Array
+        With ``n`` elements less along the axis. Of booleans: whether neighbours differ.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.diff(ka.from_array([1, 4, 9, 16], chunks=2), prepend=0).compute()
+    array([1, 3, 5, 7])
+    """
+    array = as_array(a).expr
+    n = operator.index(n)
+    if n == 0:
+        return wrap(array)
+    if n < 0:
+        raise ValueError(f"n= must not be negative, but it is {n}")
+    if array.ndim == 0:
+        raise ValueError("diff requires input that is at least one dimensional")
+    axis = normalize_axis_index(axis, array.ndim)
+    array = extended(array, axis, _end(prepend, array, axis), _end(append, array, axis))
+    for _ in range(n):
+        array = _difference(array, axis)
+    return wrap(array)
+
+
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Differences of neighbours of the flattened array.
+
+    Parameters
+    ----------
+    ary : array_like
+        The array.
+    to_end, to_begin : array_like, optional
+        What is put after and before the differences.
+
+    Returns
+    -------
+    Array
+        With one axis.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.ediff1d(ka.from_array([1, 4, 9], chunks=2), to_end=[0, 0]).compute()
+    array([3, 5, 0, 0])
+    """
+    array = flattened(as_array(ary).expr)
+    later, earlier = _neighbours(array, 0)
+    one = np.ones(1, array.dtype)
+    result = elementwise(np.subtract, later, earlier, dtype=np.subtract(one, one).dtype)
+    ends = [_beside(end, name, array.dtype) for end, name in ((to_begin, "to_begin"), (to_end, "to_end"))]
+    return wrap(extended(result, 0, *ends))
+
+
+def _beside(end: Any, name: str, dtype: Any) -> ArrayExpr | None:
+    if end is None:
+        return None
+    expr = flattened(as_array(end).expr)
+    if not np.can_cast(expr.dtype, dtype, "same_kind"):
+        raise TypeError(f"{name}= has the type {expr.dtype}, which cannot be cast to that of the array, {dtype}")
+    return elementwise(_as_type, expr, np.dtype(dtype), dtype=dtype)
+
+
+def _as_type(block: Any, dtype: Any) -> Any:
+    return block.astype(dtype, copy=False)
+
+
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """The gradient, by second order accurate central differences, and by differences of order ``edge_order`` at the ends.
+
+    Parameters
+    ----------
+    f : array_like
+        The array.
+    *varargs : scalar or array_like
+        The distance of neighbours: one for all axes, or for each axis a distance or the places of the elements.
+    axis : int or tuple of int, optional
+        The axes; all of them if nothing is said.
+    edge_order : {1, 2}, optional
+        The order of accuracy at the ends.
+
+    Returns
+    -------
+    Array or tuple of Array
+        Of the shape of ``f``, one for each axis.
+
+    Raises
+    ------
+    ValueError
+        An axis with too few elements, or places that do not fit.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.gradient(ka.from_array([1.0, 2.0, 4.0, 7.0], chunks=2)).compute()
+    array([1. , 1.5, 2.5, 3. ])
+    """
+    array = as_array(f).expr
+    axes = normal_axes(None, array.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
+    if edge_order not in (1, 2):
+        raise ValueError(
+            "'edge_order' greater than 2 not supported" if edge_order > 2 else "edge_order= must be 1 or 2"
+        )
+    if len(varargs) not in (0, 1, len(axes)):
+        raise TypeError("invalid number of arguments")
+    spacings = varargs if len(varargs) == len(axes) else (varargs or (1.0,)) * len(axes)
+    if len(varargs) == 1 and len(axes) > 1 and np.ndim(varargs[0]) != 0:
+        raise TypeError("invalid number of arguments")
+    parts = tuple([_gradient(array, spacing, one, edge_order) for spacing, one in zip(spacings, axes)])
+    return parts[0] if len(axes) == 1 else parts
+
+
+def _gradient(array: ArrayExpr, spacing: Any, axis: int, edge_order: int) -> Any:
+    length = array.shape[axis]
+    if length < edge_order + 1:
+        raise ValueError(
+            "Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) elements are required."
+        )
+    along = array.chunks.axis(axis)
+    intervals = tuple(
+        [
+            Interval(
+                array.chunks.axis(one), array.chunks.axis(one), 0, 1, *((edge_order,) * 2 if one == axis else (0, 0))
+            )
+            for one in range(array.ndim)
+        ]
+    )
+    reads = [tuple([("interval", one, interval) for one, interval in enumerate(intervals)])]
+    arrays = [array]
+    if isinstance(spacing, ArrayBase) or np.ndim(spacing) > 0:
+        places = as_array(spacing).expr
+        if places.ndim != 1:
+            raise ValueError("distances must be either scalars or 1d")
+        if places.shape[0] != length:
+            raise ValueError("when 1d, distances must match the length of the corresponding dimension")
+        arrays.append(rechunked(places, along))
+        reads.append((("interval", axis, intervals[axis]),))
+        sample, spacing = np.arange(4.0).astype(places.dtype), None
+        places_kind = places.dtype
+    else:
+        sample, places_kind = spacing, None
+    with np.errstate(all="ignore"):
+        one = np.ones(4, array.dtype)
+        kind = np.gradient(one, np.arange(4).astype(places_kind) if places_kind is not None else sample).dtype
+    return wrap(
+        mapped(
+            Gradient(intervals, array.chunks, axis, spacing, edge_order, kind),
+            *arrays,
+            reads=tuple(reads),
+            chunks=array.chunks,
+            dtype=kind,
+            wants_position=True,
+            label="gradient",
+        )
+    )
+
+
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """The integral along an axis, by the trapezoidal rule.
+
+    Parameters
+    ----------
+    y : array_like
+        What is integrated.
+    x : array_like, optional
+        The places of the elements: with one axis, or of a shape that broadcasts with ``y``.
+    dx : scalar, optional
+        The distance of neighbours, where there is no ``x``.
+    axis : int, optional
+        The axis.
+
+    Returns
+    -------
+    Array
+        Without that axis.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.trapezoid(ka.from_array([1.0, 2.0, 3.0], chunks=2)).compute()
+    np.float64(4.0)
+    """
+    from kask.array.ops.reductions_basic import sum as total_of
+
+    array = as_array(y).expr
+    axis = normalize_axis_index(axis, array.ndim)
+    later, earlier = _neighbours(array, axis)
+    distance: Any = dx
+    if x is not None:
+        places = as_array(x).expr
+        if places.ndim == 1:
+            distance = _lined_up(_difference(places, 0), axis, array.ndim)
+        else:
+            distance = _difference(places, normalize_axis_index(axis - array.ndim, places.ndim))
+    elif isinstance(dx, ArrayBase) or np.ndim(dx) > 0:
+        distance = as_array(dx).expr
+    one = np.ones(1, array.dtype)
+    step = np.ones(1, distance.dtype) if isinstance(distance, ArrayExpr) else distance
+    kind = np.asarray(step * (one + one) / 2.0).dtype
+    return total_of(wrap(elementwise(_trapezoids, distance, later, earlier, dtype=kind)), axis)
+
+
+def _trapezoids(distance: Any, later: Any, earlier: Any) -> Any:
+    return distance * (later + earlier) / 2.0
+
+
+def _lined_up(line: ArrayExpr, axis: int, ndim: int) -> ArrayExpr:
+    """An array of one axis as one of several, of which the others have one element."""
+    chunks = Chunks.join([line.chunks if one == axis else Chunks.whole([1]) for one in range(ndim)])
+    others = tuple([one for one in range(ndim) if one != axis])
+    return mapped(np.expand_dims, line, reads=((axis,),), constants=(others,), chunks=chunks, dtype=line.dtype)
+
+
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    """Values between given points, by straight lines.
+
+    Parameters
+    ----------
+    x : array_like
+        Where values are wanted.
+    xp, fp : array_like
+        The given points, in the order of ``xp``. They are one block in each task.
+    left, right : scalar, optional
+        The values before the first and after the last point.
+    period : float, optional
+        The period of ``xp``.
+
+    Returns
+    -------
+    Array
+        Of the shape of ``x``.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.interp(ka.from_array([0.5, 1.5], chunks=1), [0, 1, 2], [0, 10, 30]).compute()
+    array([ 5., 20.])
+    """
+    array = as_array(x).expr
+    points = [as_array(one).expr for one in (xp, fp)]
+    for name, one in zip(("xp", "fp"), points):
+        if one.ndim != 1:
+            raise ValueError(f"{name}= must have one axis, but its shape is {one.shape}")
+    if points[0].shape != points[1].shape:
+        raise ValueError(f"fp and xp are not of the same length: {points[1].shape[0]} and {points[0].shape[0]}")
+    if points[0].shape[0] == 0:
+        raise ValueError("array of sample points is empty")
+    if period is not None and period == 0:
+        raise ValueError("period must be a non-zero value")
+    whole = [rechunked(one, Chunks.whole(list(one.shape))) for one in points]
+    kind = np.complex128 if points[1].dtype.kind == "c" else np.float64
+    return wrap(
+        mapped(
+            _interpolated,
+            array,
+            *whole,
+            reads=(tuple(range(array.ndim)), (("fixed", 0),), (("fixed", 0),)),
+            constants=(left, right, period),
+            chunks=array.chunks,
+            dtype=kind,
+            label="interp",
+        )
+    )
+
+
+def _interpolated(block: Any, xp: Any, fp: Any, left: Any, right: Any, period: Any) -> Any:
+    return np.asarray(np.interp(block, xp, fp, left, right, period))

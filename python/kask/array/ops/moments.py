@@ -1,0 +1,422 @@
+"""Means, variances, and higher moments; averages.
+
+Variances and higher moments of blocks are put together by the formulas of Chan, Golub and LeVeque (Updating formulae and a pairwise
+algorithm for computing sample variances, 1979) and, for higher orders, of Pebay (Formulas for robust, one-pass parallel computation of
+covariances and arbitrary-order statistical moments, Sandia 2008). No sum of squares is ever subtracted from another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kask.array.base import as_array, wrap
+from kask.array.kernels.moments import MeanFinish, MeanPart, MomentFinish, MomentsCombine, MomentsPart, SumsCombine
+from kask.array.node import ArrayExpr
+from kask.array.ops.elementwise import elementwise
+from kask.array.ops.reductions import aligned, into, normal_axes, reduced
+from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
+
+__all__ = ["average", "mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
+
+
+def _ready(a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
+    array = as_array(a).expr
+    axes = normal_axes(axis, array.ndim)
+    if not _is_set(where) or where is True:
+        return array, (), axes
+    array, *others = aligned(array, _where_expr(where))
+    return array, tuple(others), axes
+
+
+def _mean(
+    name: str, a: Any, axis: Any, dtype: Any, keepdims: Any, split_every: Any, out: Any, where: Any, passes_nan: bool
+) -> Any:
+    array, others, axes = _ready(a, axis, where)
+    options = {} if dtype is None else {"dtype": np.dtype(dtype)}
+    result = np.asarray(np.mean(np.ones((1,), array.dtype), keepdims=True, **options)).dtype
+    if dtype is not None:
+        inner = np.dtype(dtype)
+    elif array.dtype == np.float16:
+        inner = np.dtype(np.float32)
+    else:
+        inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
+    if inner.kind in "iu" and dtype is not None:
+        result = inner
+    tree = reduced(
+        array,
+        MeanPart(inner, passes_nan),
+        SumsCombine(axes),
+        MeanFinish(result, name),
+        axes,
+        result,
+        keepdims=_flag(keepdims),
+        split_every=split_every,
+        bytes_each=inner.itemsize + 8,
+        others=others,
+    )
+    return into(out, tree)
+
+
+def moments_of(
+    array: ArrayExpr,
+    axes: tuple[int, ...],
+    order: int,
+    finish: Any,
+    dtype: Any,
+    *,
+    inner: Any = None,
+    passes_nan: bool = False,
+    is_absolute: bool = True,
+    keepdims: bool = False,
+    split_every: Any = None,
+    others: tuple[ArrayExpr, ...] = (),
+) -> ArrayExpr:
+    """What ``finish`` makes of ``(count, mean, M2, ..., M<order>)`` along some axes."""
+    if inner is None:
+        inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
+        inner = np.dtype(np.float32) if inner == np.float16 else inner
+    return reduced(
+        array,
+        MomentsPart(inner, order, passes_nan, is_absolute),
+        MomentsCombine(axes, is_absolute),
+        finish,
+        axes,
+        dtype,
+        keepdims=keepdims,
+        split_every=split_every,
+        bytes_each=8 + inner.itemsize * order,
+        others=others,
+    )
+
+
+def _moment(
+    name: str,
+    a: Any,
+    order: int,
+    axis: Any,
+    dtype: Any,
+    keepdims: Any,
+    ddof: Any,
+    split_every: Any,
+    out: Any,
+    where: Any,
+) -> Any:
+    array, others, axes = _ready(a, axis, where)
+    if name == "moment":
+        kind = np.dtype(dtype) if dtype is not None else array.dtype
+        result = inner = np.dtype(np.float64) if kind.kind in "biu" else kind
+    else:
+        options = {} if dtype is None else {"dtype": np.dtype(dtype)}
+        result = np.asarray(
+            getattr(np, name.removeprefix("nan"))(np.ones((2,), array.dtype), keepdims=True, **options)
+        ).dtype
+        inner = (
+            np.dtype(dtype) if dtype is not None else np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
+        )
+    inner = np.dtype(np.float32) if inner == np.float16 else inner
+    tree = moments_of(
+        array,
+        axes,
+        order,
+        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan")),
+        result,
+        inner=inner,
+        passes_nan=name.startswith("nan"),
+        is_absolute=name != "moment",
+        keepdims=_flag(keepdims),
+        split_every=split_every,
+        others=others,
+    )
+    return into(out, tree)
+
+
+def _freedom(ddof: Any, correction: Any) -> Any:
+    if not _is_set(correction):
+        return ddof
+    if ddof != 0:
+        raise ValueError("ddof and correction can't be provided simultaneously.")
+    return correction
+
+
+_DOC = """{first}
+
+Parameters
+----------
+a : array_like
+    The array.
+{order}axis : int or tuple of int, optional
+    The axes to reduce; all of them if nothing is said.
+dtype : data-type, optional
+    What is computed in and the type of the result; float64 for integers.
+keepdims : bool, optional
+    Whether reduced axes stay, with one element.
+{ddof}split_every : int or dict of int, optional
+    How many blocks, in all or along each axis, one task combines.
+out : Array, optional
+    An array of the result's shape, which becomes the result.
+{where}
+Returns
+-------
+Array
+    Without the reduced axes.
+
+Notes
+-----
+{notes}
+
+Examples
+--------
+>>> import kask.array as ka
+>>> {example}
+"""
+_DDOF = "ddof : float, optional\n    What is subtracted from the count before dividing.\n"
+_CORRECTION = "correction : float, optional\n    Another name of ``ddof``.\n"
+_WHERE = "where : array_like of bool, optional\n    Which elements count; it is broadcast to ``a``.\n"
+_SUMS = "Sums and counts of blocks, added by a tree; NumPy adds pairwise in each block."
+_CHAN = "Counts, means and sums of powers of deviations of blocks, put together by the formulas of Chan, Golub and LeVeque, and of Pebay."
+
+
+def _documented(
+    first: str, example: str, notes: str = _CHAN, ddof: str = "", order: str = "", where: str = _WHERE
+) -> Any:
+    def add(func: Any) -> Any:
+        func.__doc__ = _DOC.format(first=first, example=example, notes=notes, ddof=ddof, order=order, where=where)
+        return func
+
+    return add
+
+
+@_documented(
+    "Mean of the elements.", "ka.mean(ka.from_array([[1, 2], [3, 6]], chunks=1)).compute()\nnp.float64(3.0)", _SUMS
+)
+def mean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+) -> Any:
+    return _mean("mean", a, axis, dtype, keepdims, split_every, out, where, False)
+
+
+@_documented(
+    "Mean of the elements that are not NaN.",
+    'ka.nanmean(ka.from_array([1.0, float("nan"), 3.0], chunks=2)).compute()\nnp.float64(2.0)',
+    _SUMS,
+)
+def nanmean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+) -> Any:
+    return _mean("nanmean", a, axis, dtype, keepdims, split_every, out, where, True)
+
+
+@_documented(
+    "Variance: the mean square of the deviations from the mean.",
+    "ka.var(ka.from_array([1, 2, 3, 4], chunks=2)).compute()\nnp.float64(1.25)",
+    ddof=_DDOF,
+    where=_WHERE + _CORRECTION,
+)
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    ddof: Any = 0,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+    correction: Any = _UNSET,
+) -> Any:
+    return _moment("var", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+
+
+@_documented(
+    "Standard deviation: the root of the variance.",
+    "ka.std(ka.from_array([1, 1, 3, 3], chunks=2)).compute()\nnp.float64(1.0)",
+    ddof=_DDOF,
+    where=_WHERE + _CORRECTION,
+)
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    ddof: Any = 0,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+    correction: Any = _UNSET,
+) -> Any:
+    return _moment("std", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+
+
+@_documented(
+    "Variance of the elements that are not NaN; NaN, with a warning, where there are too few.",
+    'ka.nanvar(ka.from_array([1.0, float("nan"), 3.0], chunks=2)).compute()\nnp.float64(1.0)',
+    ddof=_DDOF,
+    where=_WHERE + _CORRECTION,
+)
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    ddof: Any = 0,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+    correction: Any = _UNSET,
+) -> Any:
+    return _moment("nanvar", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+
+
+@_documented(
+    "Standard deviation of the elements that are not NaN; NaN, with a warning, where there are too few.",
+    'ka.nanstd(ka.from_array([1.0, float("nan"), 3.0], chunks=2)).compute()\nnp.float64(1.0)',
+    ddof=_DDOF,
+    where=_WHERE + _CORRECTION,
+)
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    ddof: Any = 0,
+    split_every: Any = None,
+    out: Any = None,
+    *,
+    where: Any = _UNSET,
+    correction: Any = _UNSET,
+) -> Any:
+    return _moment("nanstd", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+
+
+@_documented(
+    "A central moment: the mean of a power of the deviations from the mean.",
+    "ka.moment(ka.from_array([1, 2, 3, 6], chunks=2), 3).compute()\nnp.float64(4.5)",
+    ddof=_DDOF,
+    order="order : int\n    The power, 0 or more.\n",
+    where="",
+)
+def moment(
+    a: Any,
+    order: int,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    ddof: Any = 0,
+    split_every: Any = None,
+    out: Any = None,
+) -> Any:
+    if order < 0 or order != int(order):
+        raise ValueError(f"order= must be a whole number, 0 or more, not {order}")
+    return _moment("moment", a, int(order), axis, dtype, keepdims, ddof, split_every, out, _UNSET)
+
+
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = False) -> Any:
+    """Weighted average.
+
+    Parameters
+    ----------
+    a : array_like
+        The array.
+    axis : int or tuple of int, optional
+        The axes to reduce; all of them if nothing is said.
+    weights : array_like, optional
+        Of the shape of ``a``, or of the shape of the reduced axes, in the order in which they are given. Without them the average is the mean.
+    returned : bool, optional
+        Whether the sum of the weights is given back as well.
+    keepdims : bool, optional
+        Whether reduced axes stay, with one element.
+
+    Returns
+    -------
+    Array, or (Array, Array)
+
+    Raises
+    ------
+    ZeroDivisionError
+        When computed: weights whose sum is zero.
+    ValueError, TypeError
+        Weights of another shape.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.average(ka.from_array([1, 2, 6], chunks=2), weights=[2, 1, 1]).compute()
+    np.float64(2.5)
+    """
+    array = as_array(a).expr
+    axes = normal_axes(axis, array.ndim)
+    if weights is None:
+        result = mean(a, axis, keepdims=keepdims)
+        count = np.prod([array.shape[axis] for axis in axes])
+        return (result, wrap(elementwise(np.full_like, result.expr, count, dtype=result.dtype))) if returned else result
+    heavy = as_array(weights).expr
+    kind = np.result_type(array.dtype, heavy.dtype, *(["f8"] if array.dtype.kind in "biu" else []))
+    heavy = _weights_for(array, heavy, axis)
+    product = wrap(
+        elementwise(np.multiply, array, heavy, dtype=kind)
+        if kind == np.result_type(array.dtype, heavy.dtype)
+        else elementwise(_product, array, heavy, kind, dtype=kind)
+    )
+    from kask.array.ops.reductions_basic import sum as total_of
+
+    scale_from = wrap(elementwise(_stretched, array, heavy, kind, dtype=kind))
+    scale = total_of(scale_from, axis, keepdims=keepdims).expr
+    top = total_of(product, axis, keepdims=keepdims).expr
+    result = wrap(elementwise(_divided, top, scale, dtype=kind))
+    return (result, wrap(scale)) if returned else result
+
+
+def _weights_for(array: ArrayExpr, heavy: ArrayExpr, axis: Any) -> ArrayExpr:
+    """The weights, with axes of one element where the array is not reduced."""
+    if heavy.shape == array.shape:
+        return heavy
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    from kask.array.ops.mapped import mapped
+    from kask.array.ops.slicing import transposed
+    from kask.engine import Chunks
+
+    given = np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
+    if heavy.shape != tuple(array.shape[one] for one in given):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    order = tuple(int(place) for place in np.argsort(given))
+    heavy, places = transposed(heavy, order), sorted(given)
+    chunks = Chunks.join(
+        [heavy.chunks.axis(places.index(one)) if one in places else Chunks.whole([1]) for one in range(array.ndim)]
+    )
+    inserted = tuple([one for one in range(array.ndim) if one not in places])
+    return mapped(
+        np.expand_dims, heavy, reads=(tuple(places),), constants=(inserted,), chunks=chunks, dtype=heavy.dtype
+    )
+
+
+def _product(block: Any, weights: Any, dtype: Any) -> Any:
+    return np.multiply(block, weights, dtype=dtype)
+
+
+def _stretched(block: Any, weights: Any, dtype: Any) -> Any:
+    return np.broadcast_to(weights, block.shape).astype(dtype)
+
+
+def _divided(top: Any, scale: Any) -> Any:
+    if np.any(scale == 0):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    return np.divide(top, scale)

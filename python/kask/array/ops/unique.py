@@ -1,0 +1,167 @@
+"""The different elements of arrays.
+
+How many there are is only known when they have been found, so they are found at once: by a tree, at whose end there is one block. What is
+given back are lazy parts of that block.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from kask.array.base import as_array, wrap
+from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
+from kask.array.node import ArrayExpr
+from kask.array.ops.mapped import cut_whole, extended, flattened, mapped
+from kask.array.ops.reductions import reduced
+from kask.engine import Chunks
+
+__all__ = ["union1d", "unique"]
+
+
+def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool, equal_nan: bool) -> ArrayExpr:
+    """One block: the different elements (along an axis, slices), where they are first, how often. ``array`` has one axis without ``axis``."""
+    along = axis or 0
+    tree = reduced(
+        array,
+        UniquePart(places, counts, axis, equal_nan),
+        UniqueCombine(axis, equal_nan),
+        _same,
+        (along,),
+        array.dtype,
+        keepdims=True,
+        place="start",
+        label="unique",
+    )
+    reads = (tuple([("fixed", 0)] * array.ndim),)
+    return mapped(_same, tree, reads=reads, chunks=Chunks([]), dtype=array.dtype, label="unique")
+
+
+def _same(found: Any) -> Any:
+    return found
+
+
+def unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: Any = None,
+    *,
+    equal_nan: bool = True,
+    sorted: bool = True,
+) -> Any:
+    """The different elements of an array, in order.
+
+    Parameters
+    ----------
+    ar : array_like
+        The array; flattened unless there is an ``axis``.
+    return_index : bool, optional
+        Whether to tell where each is first.
+    return_inverse : bool, optional
+        Whether to tell which of them each element of ``ar`` is.
+    return_counts : bool, optional
+        Whether to tell how often each occurs.
+    axis : int, optional
+        The axis whose slices are compared instead of elements. Tasks have the other axes whole.
+    equal_nan : bool, optional
+        Whether all NaN are taken for one.
+    sorted : bool, optional
+        Has no influence: the result is always in order.
+
+    Returns
+    -------
+    unique, index, inverse, counts : Array
+        A tuple, if more than the first are asked for. All but ``inverse`` are in one block.
+
+    Notes
+    -----
+    The different elements of blocks are put together by a tree. How many there are is needed for the shape of the result: they are found
+    at once, and stay where they were found. They have to fit into one task, together with those of a few blocks.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> values, counts = ka.unique(ka.from_array([3, 1, 3, 2], chunks=2), return_counts=True)
+    >>> values.compute(), counts.compute()
+    (array([1, 2, 3]), array([1, 1, 2]))
+    """
+    source = as_array(ar).expr
+    if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
+        raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
+    if axis is None:
+        array, along = flattened(source), None
+    else:
+        along = normalize_axis_index(operator.index(axis), source.ndim)
+        array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
+    # The shape of the result is only known when this has been computed.
+    found = wrap(unique_found(array, along, return_index, return_counts, equal_nan)).persist().expr
+    place = along or 0
+    size = int(
+        wrap(mapped(size_along, found, reads=((),), constants=(place,), chunks=Chunks([]), dtype=np.intp)).compute()
+    )
+    shape = [size] if along is None else [size if one == along else length for one, length in enumerate(source.shape)]
+    results = [_part(found, 0, shape, source.dtype)]
+    if return_index:
+        results.append(_part(found, 1, [size], np.intp))
+    if return_inverse:
+        results.append(_inverse(source, array, found, along, equal_nan))
+    if return_counts:
+        results.append(_part(found, 2, [size], np.intp))
+    return tuple(results) if len(results) > 1 else results[0]
+
+
+def _part(found: ArrayExpr, part: int, shape: list[int], dtype: Any) -> Any:
+    return wrap(
+        mapped(part_of, found, reads=((),), constants=(part,), chunks=Chunks.whole(shape), dtype=dtype, label="unique")
+    )
+
+
+def _inverse(source: ArrayExpr, array: ArrayExpr, found: ArrayExpr, along: int | None, equal_nan: bool) -> Any:
+    if along is None:
+        return wrap(
+            mapped(
+                inverse_of,
+                source,
+                found,
+                reads=(tuple(range(source.ndim)), ()),
+                constants=(equal_nan,),
+                chunks=source.chunks,
+                dtype=np.intp,
+            )
+        )
+    reads = (tuple([0 if one == along else ("fixed", 0) for one in range(array.ndim)]), ())
+    return wrap(
+        mapped(row_of, array, found, reads=reads, constants=(along,), chunks=array.chunks.axis(along), dtype=np.intp)
+    )
+
+
+def union1d(ar1: Any, ar2: Any) -> Any:
+    """The different elements of two arrays together, in order.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        The arrays; they are flattened.
+
+    Returns
+    -------
+    Array
+        In one block.
+
+    Notes
+    -----
+    The different elements of each array are found first, at once: see :func:`unique`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.union1d(ka.from_array([3, 1], chunks=1), [2, 3]).compute()
+    array([1, 2, 3])
+    """
+    one, two = unique(ar1).expr, unique(ar2).expr
+    return unique(wrap(extended(one, 0, None, two)))

@@ -1,0 +1,126 @@
+"""Medians and quantiles, against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.array.against_numpy import assert_same, check_function
+
+import kask.array as ka
+from kask import config
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+rng = np.random.default_rng(17)
+CUBE = rng.normal(size=(4, 5, 3))
+HOLED = np.where(rng.random((6, 5)) < 0.3, np.nan, rng.normal(size=(6, 5)))
+NUMBERS = rng.integers(0, 9, (7, 4))
+METHODS = [
+    "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+    "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
+]  # fmt: skip
+
+
+@pytest.fixture
+def small_blocks() -> Any:
+    """Arrays of more than a few elements are large."""
+    with config.set({"array.chunk_size_bytes": 64}):
+        yield
+
+
+@pytest.mark.parametrize("name", ["median", "nanmedian"])
+def test_median(name: str) -> None:
+    for array in (CUBE, HOLED, NUMBERS, CUBE.astype("f4"), np.array(2.5), NUMBERS.astype("m8[s]")):
+        axes: list[Any] = [None, *range(-array.ndim, array.ndim), *([(0, 1), (1, 0)] if array.ndim > 1 else [])]
+        for axis in axes:
+            check_function(name, array, options={"axis": axis}, most=5)
+            check_function(name, array, options={"axis": axis, "keepdims": True}, most=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_quantiles(method: str) -> None:
+    for array in (CUBE, HOLED, NUMBERS):
+        for axis in (None, 0, -1, (0, 1)):
+            for q in (0.3, [0.0, 0.5, 1.0], [[0.1, 0.2], [0.7, 0.9]]):
+                check_function("quantile", array, args=(q,), options={"axis": axis, "method": method}, most=2)
+        check_function(
+            "nanpercentile", array, args=([25, 50],), options={"axis": 0, "method": method, "keepdims": True}, most=3
+        )
+        check_function("nanquantile", array, args=(0.25,), options={"method": method}, most=3)
+        check_function("percentile", array, args=(70,), options={"axis": 1, "method": method}, most=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_selection_from_a_large_array(small_blocks: Any, method: str) -> None:
+    for array in (
+        rng.normal(size=101),
+        NUMBERS,
+        CUBE,
+        CUBE.astype("f4"),
+        np.full(50, 3),
+        rng.integers(0, 3, 64).astype("u1"),
+    ):
+        qs = [0.0, 0.01, 0.25, 0.5, 0.77, 1.0]
+        for q in (*qs, qs):
+            check_function(
+                "quantile",
+                array,
+                args=(q,),
+                options={"method": method},
+                most=5,
+                rtol=1e-6 if array.dtype == "f4" else 1e-14,
+            )
+        check_function(
+            "percentile", array, args=([[12.5, 99]],), options={"method": method, "keepdims": True}, most=2, rtol=1e-6
+        )
+    check_function("nanquantile", HOLED, args=([0.2, 0.8],), options={"method": method}, rtol=1e-14)
+    check_function("quantile", HOLED, args=([0.2, 0.8],), options={"method": method})
+
+
+def test_large_medians(small_blocks: Any) -> None:
+    for array in (CUBE, HOLED, NUMBERS, rng.normal(size=1000), NUMBERS.astype("m8[s]"), CUBE.astype("f4")):
+        check_function("median", array, rtol=0 if array.dtype.kind == "m" else 1e-7)
+        check_function("nanmedian", array, options={"keepdims": True}, rtol=0 if array.dtype.kind == "m" else 1e-7)
+    check_function("nanmedian", np.full(20, np.nan))
+
+
+def test_little_is_gathered_of_a_large_array() -> None:
+    from kask.array.kernels.quantiles import Brackets, SampleBlock, SelectPart, add_samples
+
+    blocks = [rng.normal(size=50_000) for _ in range(8)]
+    samples = add_samples([SampleBlock()(block, (0,)) for block in blocks])
+    brackets = Brackets(np.array([0.1, 0.5, 0.9]), "linear")(samples)
+    gathered = sum(len(row[2][0]) for block in blocks for row in SelectPart()(block, (0,), brackets)[0][1])
+    assert gathered < 6 * 3 * len(blocks) * 50_000 / 1024
+    with config.set({"array.chunk_size_bytes": 100_000}):
+        x = ka.from_array(np.concatenate(blocks), chunks=50_000)
+        assert_same(ka.quantile(x, [0.1, 0.5, 0.9]), np.quantile(np.concatenate(blocks), [0.1, 0.5, 0.9]), rtol=1e-14)
+
+
+def test_weights() -> None:
+    weights = rng.integers(0, 4, (7, 4)) + 0.5
+    for axis in (None, 0, 1):
+        check_function(
+            "quantile",
+            NUMBERS,
+            args=([0.2, 0.6],),
+            options={"axis": axis, "weights": weights, "method": "inverted_cdf"},
+        )
+    check_function(
+        "quantile", NUMBERS, args=(0.2,), options={"axis": 0, "weights": weights[:, 0], "method": "inverted_cdf"}
+    )
+
+
+def test_errors() -> None:
+    x = ka.from_array(CUBE, chunks=2)
+    with pytest.raises(ValueError, match="range"):
+        ka.quantile(x, 1.5)
+    with pytest.raises(ValueError, match="method"):
+        ka.quantile(x, 0.5, method="best")
+    with pytest.raises(np.exceptions.AxisError):
+        ka.median(x, axis=5)
+    out = ka.from_array(np.zeros(()))
+    assert ka.median(x, out=out) is out
+    assert_same(out, np.median(CUBE))
