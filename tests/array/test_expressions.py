@@ -219,3 +219,12 @@ def test_the_comparison_with_numpy_can_fail(grid):
         check(wrong, grid)
     with nothing_runs(), pytest.raises(AssertionError, match="described"):
         ka.from_array(grid, chunks=3).compute()
+
+
+def test_arrays_that_share_work_are_computed_together(grid):
+    shared = total(elementwise(np.sqrt, Persist.of(grid)), (0,))
+    left, right = wrap(elementwise(np.add, shared, 1)), wrap(elementwise(np.multiply, shared, 2))
+    found = kask.compute(left, right, wrap(shared))
+    sums = np.sqrt(grid).sum(axis=0)
+    for ours, theirs in zip(found, (sums + 1, sums * 2, sums)):
+        np.testing.assert_allclose(ours, theirs)

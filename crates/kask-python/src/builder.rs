@@ -16,7 +16,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// One function over a grid of blocks.
@@ -66,6 +66,8 @@ pub struct Parts {
     pub blockwise: Vec<Blockwise>,
     pub trees: Vec<Tree>,
     pub shuffles: Vec<Shuffle>,
+    /// Layers that are there. Collections that share work add the same ones; equal tokens are equal work.
+    pub tokens: HashSet<LayerToken>,
 }
 
 /// Layers to be submitted together.
@@ -108,7 +110,10 @@ impl GraphBuilder {
             .collect::<PyResult<Vec<_>>>()?;
         let (grid, annotations) = (grid.into(), annotations(options));
         let layer = Blockwise { token, prefix, func, template, grid, inputs, items, wants_position, annotations };
-        self.0.lock().blockwise.push(layer);
+        let mut parts = self.0.lock();
+        if parts.tokens.insert(token) {
+            parts.blockwise.push(layer);
+        }
         Ok(())
     }
 
@@ -132,7 +137,7 @@ impl GraphBuilder {
             splits.push((axis.extract()?, split.extract()?));
         }
         splits.sort_unstable();
-        self.0.lock().trees.push(Tree {
+        let tree = Tree {
             token,
             prefix,
             combine,
@@ -142,7 +147,11 @@ impl GraphBuilder {
             input_grid: input_grid.into(),
             split_every: splits,
             annotations: annotations(options),
-        });
+        };
+        let mut parts = self.0.lock();
+        if parts.tokens.insert(token) {
+            parts.trees.push(tree);
+        }
         Ok(())
     }
 
@@ -171,7 +180,7 @@ impl GraphBuilder {
         let (prefix, token) = layer_of(name)?;
         let outputs: Grid = outputs.into();
         let group_ends = group_ends(groups, blocks(&outputs))?;
-        self.0.lock().shuffles.push(Shuffle {
+        let shuffle = Shuffle {
             token,
             prefix,
             stages: [(split, split_template), (merge, merge_template), (take, take_template)],
@@ -181,7 +190,11 @@ impl GraphBuilder {
             group_ends,
             wants_position,
             annotations: annotations(options),
-        });
+        };
+        let mut parts = self.0.lock();
+        if parts.tokens.insert(token) {
+            parts.shuffles.push(shuffle);
+        }
         Ok(())
     }
 

@@ -98,6 +98,7 @@ fn with_parts<T>(builder: &GraphBuilder, work: impl FnOnce(&Parts) -> PyResult<T
     kept.blockwise.extend(added.blockwise);
     kept.trees.extend(added.trees);
     kept.shuffles.extend(added.shuffles);
+    kept.tokens.extend(added.tokens);
     result
 }
 
