@@ -3,7 +3,7 @@
 Each family of functions is a module in ``kask.array.ops``, and says in its ``__all__`` what users see here.
 """
 
-# ruff: noqa: F403
+# ruff: noqa: E402, F403
 
 from kask.array import lib as lib
 from kask.array import overlap as overlap
@@ -19,6 +19,7 @@ from kask.array.ops.choices import *
 from kask.array.ops.chunks import *
 from kask.array.ops.constants import *
 from kask.array.ops.correlation import *
+from kask.array.ops.deferring import make_deferrable as _make_deferrable
 from kask.array.ops.differences import *
 from kask.array.ops.filling import *
 from kask.array.ops.gufuncs import *
@@ -46,7 +47,6 @@ from kask.array.ops.storage import *
 from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
 from kask.array.ops.unique import *
-from kask.array.ops.deferring import make_deferrable as _make_deferrable
 from kask.array.protocols import register_chunk_type as register_chunk_type
 
 _make_deferrable(globals())

@@ -16,8 +16,8 @@ from kask.array.ops.elementwise import elementwise
 from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
-from kask.array.ops.pieces import joined, raveled, spread
 from kask.array.ops.masks import selected
+from kask.array.ops.pieces import joined, raveled, spread
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.engine import Chunks
 

@@ -11,8 +11,8 @@ from kask.array.base import ArrayBase, as_array, as_expr, wrap
 from kask.array.kernels import edits as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.pieces import raveled
 from kask.array.ops.masks import places
+from kask.array.ops.pieces import raveled
 from kask.array.ops.slicing import expanded
 
 __all__ = ["argwhere", "flatnonzero", "nonzero", "ravel_multi_index", "unravel_index"]
