@@ -170,7 +170,7 @@ def _advice(need: Need, limit_bytes: int) -> str:
         return f"give workers a memory_limit of at least {format_bytes(need.needs_bytes)}"
     enough = f"or workers with a memory_limit of at least {format_bytes(need.needs_bytes)}"
     if need.shuffled and need.own_bytes <= need.inputs_bytes:
-        from kask.shuffle import fitting_outputs
+        from kask.merges import fitting_outputs
 
         total, outputs = need.shuffled
         number = fitting_outputs(total, limit_bytes)

@@ -21,14 +21,10 @@ from kask import engine
 from kask.annotations import current_options, unsized_options
 from kask.delayed import Delayed, delayed
 from kask.engine import Chunks, Hole, Layers, Node
+from kask.merges import merge_groups
 from kask.tokens import normalize
 
 __all__ = ["rechunk", "shuffle", "sort_range"]
-
-# Outputs are merged one by one up to this number; with more of them a merge makes several, so that parts do not get tiny. A merge
-# holds its parts and what it makes of them, and each runner has one: with fewer merges they get too large for data of
-# many times the memory.
-_SINGLE_GROUPS = 256
 
 # Under this name the schema of a part says what kind of table it was made of.
 _KIND = b"kask.kind"
@@ -235,22 +231,6 @@ def _chunks(chunks: Sequence[Sequence[int]], what: str) -> tuple[tuple[int, ...]
                 f"{what}= must have at least one size (0 or more) for each axis, got {sizes} for axis {axis}"
             )
     return found
-
-
-def merge_groups(outputs: int) -> int:
-    """How many merges make so many outputs."""
-    return min(outputs, max(_SINGLE_GROUPS, 2 * math.isqrt(outputs)))
-
-
-def fitting_outputs(total_bytes: int, limit_bytes: int) -> int:
-    """How many outputs a shuffle of so many bytes needs so that no merge, which holds its parts and what it makes of them, takes
-    more than the limit."""
-    merges = math.ceil(2 * total_bytes / limit_bytes)
-    if merges <= _SINGLE_GROUPS:
-        return max(1, merges)
-    # Merges are twice the root of the outputs; with a number that four divides, each makes equally many.
-    merges = -(-merges // 4) * 4
-    return merges**2 // 4
 
 
 # -- the graph

@@ -15,7 +15,8 @@ from kask.array.node import ArrayExpr
 from kask.engine import Chunks, Interval
 from kask.expr import Expr, Lowering
 from kask.expr.lower import AT, BlockCall, Read
-from kask.shuffle import MergeBlocks, SplitBlock, merge_groups, take_block
+from kask.merges import merge_groups
+from kask.shuffle import MergeBlocks, SplitBlock, take_block
 
 __all__ = ["Rechunk", "rechunked"]
 
