@@ -106,7 +106,7 @@ impl Actor for Working {
 impl Working {
     fn act(&mut self, action: Action, wake: &mut Wake) {
         match action {
-            Action::Run(task) => self.run(task),
+            Action::Run(task) => self.run(*task),
             Action::Fetch { request, peer, values } => {
                 let Some(host) = self.host.upgrade() else { return };
                 self.data.get(peer, values, Box::new(FetchSink { host, request, peer }));

@@ -160,7 +160,7 @@ impl World {
 
     fn obey_worker(&mut self, ix: NodeIx, action: Action) -> Outcome<()> {
         match action {
-            Action::Run(compute) => self.take_over(ix, compute)?,
+            Action::Run(compute) => self.take_over(ix, *compute)?,
             Action::Fetch { request, peer, values } => {
                 let to = peer.0 as usize;
                 self.note(|_| format!("w{ix} asks {peer:?} for {values:?}"));

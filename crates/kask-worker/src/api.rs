@@ -183,7 +183,7 @@ pub enum Outcome {
 pub enum Action {
     /// Hand this to the runners: its inputs are in the store (under `input.task`) and its function was kept. The
     /// shell holds on to both until the attempt ends, whatever [`Action::Drop`] says meanwhile.
-    Run(ComputeTask),
+    Run(Box<ComputeTask>),
     /// Ask a peer for these values.
     Fetch {
         /// Names the answer.

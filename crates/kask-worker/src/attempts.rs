@@ -236,7 +236,7 @@ impl Attempts {
     }
 
     /// The runners get a ready attempt, which keeps `pins` until it ends.
-    pub(crate) fn hand_out(&mut self, slot: u32, share_ns: u64, pins: Vec<ValueId>) -> ComputeTask {
+    pub(crate) fn hand_out(&mut self, slot: u32, share_ns: u64, pins: Vec<ValueId>) -> Box<ComputeTask> {
         let entry = self.slots[slot as usize].as_mut().expect("a slot named by an index or a queue is taken");
         let was_there = self.ready.remove((entry.priority, entry.serial, slot), entry.resources.as_ref());
         debug_assert!(was_there, "what is ready is in the queue");
@@ -246,7 +246,7 @@ impl Attempts {
         };
         self.handed_out += 1;
         self.count(share_ns);
-        *compute
+        compute
     }
 
     pub(crate) fn count(&mut self, share_ns: u64) {

@@ -1,7 +1,7 @@
 //! Attempts: how they come, are handed to the runners, end, and are cancelled or given back.
 
 use crate::api::{Action, Outcome, ProtocolError, TaskDone};
-use crate::attempts::{Entry, State};
+use crate::attempts::{Entry, State, Ties};
 use crate::values::Cost;
 use crate::worker::Worker;
 use kask_types::{Attempt, Failure, TaskId};
@@ -28,6 +28,11 @@ impl Worker {
         let family = self.families.of(&compute.name);
         if self.memory.is_limited() {
             self.attempts.insert(compute, family, None);
+            return Ok(());
+        }
+        if self.pin_if_all_are_here(&compute.inputs) {
+            let (slot, _) = self.attempts.insert(compute, family, Some(Ties::default()));
+            self.attempts.make_ready(slot);
             return Ok(());
         }
         let (inputs, priority) = (compute.inputs.clone(), compute.priority);

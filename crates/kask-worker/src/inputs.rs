@@ -24,7 +24,8 @@ impl Worker {
     /// A value is in the store: everybody who waited for it goes on.
     pub(crate) fn hold(&mut self, task: TaskId, nbytes: u64, made_by: Option<Attempt>, cost: Cost) {
         // It stays what it was first reported as: cancelling an attempt must not take away a copy.
-        if self.came_again(task, nbytes) {
+        if self.values.contains(task) {
+            self.came_again(task, nbytes);
             return;
         }
         let gather = if self.fetcher.is_idle() { None } else { self.fetcher.remove(task.into()) };
@@ -159,6 +160,20 @@ impl Worker {
             return Ties::default();
         }
         Ties(inputs.iter().map(|input| input.part.is_some() && self.values.contains(input.task)).collect())
+    }
+
+    /// The usual case, for which nothing has to be waited: pins these if all of them are whole and in memory.
+    pub(crate) fn pin_if_all_are_here(&mut self, inputs: &[Input]) -> bool {
+        let is_here = |input: &Input| {
+            input.part.is_none() && self.values.get(input.task).is_some_and(|held| held.residence.in_memory())
+        };
+        let all = inputs.iter().all(is_here);
+        if all {
+            inputs.iter().for_each(|input| {
+                self.values.pin(input.task);
+            });
+        }
+        all
     }
 
     /// Ties an attempt that was just admitted to its inputs, as [`Worker::ties_of`] found them. It may be ready, waiting

@@ -209,6 +209,7 @@ impl Values {
         self.held.get(&task)
     }
 
+    #[inline]
     pub(crate) fn contains(&self, task: TaskId) -> bool {
         self.held.contains_key(&task)
     }
@@ -261,6 +262,7 @@ impl Values {
     }
 
     /// Takes a value in that is not here.
+    #[inline]
     pub(crate) fn insert(&mut self, task: TaskId, mut held: Held) {
         held.age = self.clock;
         self.clock += held.nbytes;
@@ -275,6 +277,7 @@ impl Values {
         debug_assert!(former.is_none(), "callers have looked");
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, task: TaskId) -> Option<Held> {
         let held = self.held.remove(&task)?;
         if let Some(capacity) = shrunk(self.held.len(), self.held.capacity()) {

@@ -213,7 +213,7 @@ impl Rig {
                     assert!(self.blobs.contains(&function), "{:?} runs without its function", compute.task);
                 }
                 self.ran.push(compute.task);
-                assert!(self.running.insert((compute.task, compute.attempt), compute).is_none(), "it runs already");
+                assert!(self.running.insert((compute.task, compute.attempt), *compute).is_none(), "it runs already");
             }
             Action::Fetch { request, peer, values } => {
                 assert!(!values.is_empty() && peer != ME);
