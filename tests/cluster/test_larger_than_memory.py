@@ -67,17 +67,7 @@ def test_ten_times_the_limit_in_processes(what, expected, tmp_path):
     check(what, outcome, expected, watch.peak_bytes())
 
 
-# Seen: three times the data written, three to five times read, a peak of 1.18 of the limit. Probably because a merge makes a 64th
-# of all that is shuffled: with ten times the limit two of them at once need 62 % of it, which is more than the budget.
-TIGHT = pytest.mark.xfail(
-    reason="embedded shuffles of ten times the limit write and read their data several times and go over the limit"
-)
-EMBEDDED = [
-    pytest.param(what, marks=[TIGHT] if what in ("shuffle", "rechunk") else []) for what in over_memory.COMPUTATIONS
-]
-
-
-@pytest.mark.parametrize("what", EMBEDDED)
+@pytest.mark.parametrize("what", list(over_memory.COMPUTATIONS))
 def test_ten_times_the_limit_embedded(what, expected, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KASK_")}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
