@@ -8,6 +8,12 @@ use pyo3::types::{PyList, PySlice, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+/// The runs of each axis: size and count.
+type Runs = Vec<Vec<(u64, u32)>>;
+
+/// What an interval is made of: input, output, start, step, before, after.
+type IntervalParts = (Chunks, Chunks, u64, i64, u64, u64);
+
 /// How an array is cut: chunk sizes for each axis. Immutable.
 #[pyclass(module = "kask._kask", frozen, eq, hash, from_py_object)]
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -75,7 +81,7 @@ impl Chunks {
         PyTuple::new(py, self.0.iter().map(each).collect::<Vec<T>>())
     }
 
-    fn runs(&self) -> Vec<Vec<(u64, u32)>> {
+    fn runs(&self) -> Runs {
         self.0.iter().map(|sizes| sizes.runs().map(|run| (run.size, run.count)).collect()).collect()
     }
 }
@@ -267,18 +273,18 @@ impl Chunks {
         format!("Chunks({:?})", self.0)
     }
 
-    fn __kask_tokenize__(&self) -> (&'static str, Vec<Vec<(u64, u32)>>) {
+    fn __kask_tokenize__(&self) -> (&'static str, Runs) {
         ("chunks", self.runs())
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Vec<Vec<(u64, u32)>>,))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Runs,))> {
         Ok((py.import("kask._kask")?.getattr("_restore_chunks")?, (self.runs(),)))
     }
 }
 
 /// What pickling chunks leaves.
 #[pyfunction(name = "_restore_chunks")]
-pub fn restore_chunks(runs: Vec<Vec<(u64, u32)>>) -> PyResult<Chunks> {
+pub fn restore_chunks(runs: Runs) -> PyResult<Chunks> {
     let axis =
         |runs: Vec<(u64, u32)>| ChunkSizes::from_runs(runs.into_iter().map(|(size, count)| SizeRun { size, count }));
     runs.into_iter().map(axis).collect::<Result<_, _>>().map(Chunks).map_err(refuse)
@@ -329,11 +335,11 @@ impl Interval {
         hasher.finish()
     }
 
-    fn __kask_tokenize__(&self) -> (&'static str, (Chunks, Chunks, u64, i64, u64, u64)) {
+    fn __kask_tokenize__(&self) -> (&'static str, IntervalParts) {
         ("interval", self.parts())
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, (Chunks, Chunks, u64, i64, u64, u64)) {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, IntervalParts) {
         (py.get_type::<Interval>().into_any(), self.parts())
     }
 }
@@ -344,7 +350,7 @@ impl Interval {
         if block < blocks { Ok(()) } else { Err(PyIndexError::new_err(format!("block {block} of {blocks}"))) }
     }
 
-    fn parts(&self) -> (Chunks, Chunks, u64, i64, u64, u64) {
+    fn parts(&self) -> IntervalParts {
         let chunks = |sizes: &ChunkSizes| Chunks(vec![sizes.clone()]);
         let it = &self.0;
         (chunks(&it.input), chunks(&it.output), it.start, it.step, it.before, it.after)

@@ -150,7 +150,7 @@ impl ChunkSizes {
             return ChunkSizes::new([len]);
         }
         let count = u32::try_from(len / size).map_err(|_| ChunksError::TooManyChunks)?;
-        let rest = SizeRun { size: len % size, count: u32::from(len % size > 0) };
+        let rest = SizeRun { size: len % size, count: u32::from(!len.is_multiple_of(size)) };
         ChunkSizes::from_runs([SizeRun { size, count }, rest])
     }
 
