@@ -32,6 +32,8 @@ from kask.array.ops.moments import *
 from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
+from kask.array.ops.products import *
+from kask.array.ops.products_einsum import *
 from kask.array.ops.quantiles import *
 from kask.array.ops.ranges import *
 from kask.array.ops.reductions_arg import *
