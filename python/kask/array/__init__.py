@@ -5,6 +5,7 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: F403
 
+from kask.array import fft as fft
 from kask.array import lib as lib
 from kask.array import overlap as overlap
 from kask.array import random as random
