@@ -7,6 +7,7 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 from kask.array import fft as fft
 from kask.array import lib as lib
+from kask.array import linalg as linalg
 from kask.array import overlap as overlap
 from kask.array import random as random
 from kask.array import stats as stats
