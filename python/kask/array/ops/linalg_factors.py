@@ -408,11 +408,11 @@ def svd_compressed(
         else:
             sample = product(array, product(adjoint(array), sample))
     basis = _orthogonal(sample)
+    if compute:
+        basis = wrap(basis).persist().expr
     compressed = product(adjoint(basis), array)
     if compute:
-        from kask.base import persist
-
-        basis, compressed = [one.expr for one in persist(wrap(basis), wrap(compressed))]
+        compressed = wrap(compressed).persist().expr
     u, s, v = svd_of(compressed, coerce_signs)
     u = sliced(u, ((0, 1, size), (0, 1, k)))
     return wrap(product(basis, u)), wrap(sliced(s, ((0, 1, k),))), wrap(sliced(v, ((0, 1, k), (0, 1, columns))))
