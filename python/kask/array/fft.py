@@ -169,7 +169,7 @@ for _func, _what, _answer in (
 ):
     _func.__doc__ = _DOC_ONE.format(what=_what, name=_func.__name__, answer=_answer)
 
-for _func, _what, _answer in (
+for _several, _what, _answer in (
     (fft2, "The discrete Fourier transform along two axes.", "(4, 4)"),
     (ifft2, "The inverse of :func:`fft2`.", "(4, 4)"),
     (rfft2, "The half of :func:`fft2` that tells all of real input.", "(4, 3)"),
@@ -179,8 +179,8 @@ for _func, _what, _answer in (
     (rfftn, "The half of :func:`fftn` that tells all of real input.", "(4, 3)"),
     (irfftn, "The inverse of :func:`rfftn`.", "(4, 6)"),
 ):
-    _default = "the last two" if _func.__name__.endswith("2") else "the last ones, as many as ``s`` has, or all"
-    _func.__doc__ = _DOC_SEVERAL.format(what=_what, name=_func.__name__, answer=_answer, default=_default)
+    _default = "the last two" if _several.__name__.endswith("2") else "the last ones, as many as ``s`` has, or all"
+    _several.__doc__ = _DOC_SEVERAL.format(what=_what, name=_several.__name__, answer=_answer, default=_default)
 
 
 def fft_wrap(

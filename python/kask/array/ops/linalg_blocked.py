@@ -110,12 +110,12 @@ def lu_factors(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
         rows.append(row)
         done += size
     order = concatenated(orders, 0)
-    lower = concatenated([concatenated(column, 0) for column in columns], 1)
-    upper = concatenated([concatenated(row, 1) for row in rows], 0)
+    all_lower = concatenated([concatenated(column, 0) for column in columns], 1)
+    all_upper = concatenated([concatenated(row, 1) for row in rows], 0)
     # Pivoting in later diagonal blocks moves rows of the columns before.
-    lower = mapped(
+    all_lower = mapped(
         kernels.permuted_rows,
-        lower,
+        all_lower,
         order,
         reads=((0, 1), (0,)),
         chunks=array.chunks,
@@ -123,7 +123,7 @@ def lu_factors(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
         wants_position=True,
         label="lu-l",
     )
-    return order, lower, upper
+    return order, all_lower, all_upper
 
 
 def _nth(factors: ArrayExpr, place: int, chunks: Chunks, dtype: Any) -> ArrayExpr:
