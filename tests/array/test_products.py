@@ -172,6 +172,23 @@ def test_cross():
         ka.cross(ka.ones(4), ka.ones(4))
 
 
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("left", "right"), [(7, 3), (7, 4), (3, 7), (4, 7), (6, 6), (5, 1), (1, 1)])
+def test_convolve_and_correlate(name, mode, left, right):
+    for dtype in (np.int64, np.bool_, np.complex128):
+        check_function(name, numbers((left,), dtype), numbers((right,), dtype), options={"mode": mode})
+
+
+def test_convolve_and_correlate_refuse():
+    with pytest.raises(ValueError, match="mode"):
+        ka.convolve(ka.ones(3), ka.ones(2), mode="most")
+    with pytest.raises(ValueError, match="v cannot be empty"):
+        ka.correlate(ka.ones(3), ka.ones(0))
+    with pytest.raises(ValueError, match=r"\(2, 2\)"):
+        ka.convolve(ka.ones((2, 2)), ka.ones(2))
+
+
 class TestEinsum:
     @pytest.mark.parametrize(
         ("subscripts", "shapes"),

@@ -20,6 +20,7 @@ from kask.array.ops.casts import *
 from kask.array.ops.choices import *
 from kask.array.ops.chunks import *
 from kask.array.ops.constants import *
+from kask.array.ops.convolution import *
 from kask.array.ops.correlation import *
 from kask.array.ops.differences import *
 from kask.array.ops.filling import *

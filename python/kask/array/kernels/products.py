@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Contract", "Einsum", "Tensordot", "add_parts", "conjugated_dot", "itself", "part_as_it_is"]
+__all__ = ["Contract", "Convolve", "Einsum", "Tensordot", "add_parts", "conjugated_dot", "itself", "part_as_it_is"]
 
 
 class Contract:
@@ -61,6 +61,26 @@ class Einsum:
 
     def __kask_tokenize__(self) -> Any:
         return "einsum", self.subscripts, self.options
+
+
+class Convolve:
+    """The part of a convolution with a whole sequence that the blocks under an interval make, which holds what is around each place."""
+
+    __name__ = "convolve"
+
+    def __init__(self, around: Any) -> None:
+        self.around = around
+
+    def __call__(self, position: tuple[int, ...], blocks: list[Any], window: Any) -> Any:
+        pieces = self.around.pieces(position[0])
+        parts = [block[start : start + length] for block, (start, _, length, _) in zip(blocks, pieces)]
+        if sum(map(len, parts)) < len(window):
+            # A block without elements of its own.
+            return np.zeros(0, np.result_type(*parts, window) if parts else window.dtype)
+        return np.convolve(np.concatenate(parts), window, mode="valid")
+
+    def __kask_tokenize__(self) -> Any:
+        return "convolve", self.around
 
 
 def conjugated_dot(a: Any, b: Any) -> Any:
