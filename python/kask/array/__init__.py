@@ -5,7 +5,9 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 
 # ruff: noqa: E402, F403
 
+from kask.array import fft as fft
 from kask.array import lib as lib
+from kask.array import linalg as linalg
 from kask.array import overlap as overlap
 from kask.array import random as random
 from kask.array import stats as stats
@@ -18,6 +20,7 @@ from kask.array.ops.casts import *
 from kask.array.ops.choices import *
 from kask.array.ops.chunks import *
 from kask.array.ops.constants import *
+from kask.array.ops.convolution import *
 from kask.array.ops.correlation import *
 from kask.array.ops.deferring import make_deferrable as _make_deferrable
 from kask.array.ops.differences import *
@@ -33,6 +36,8 @@ from kask.array.ops.moments import *
 from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
+from kask.array.ops.products import *
+from kask.array.ops.products_einsum import *
 from kask.array.ops.quantiles import *
 from kask.array.ops.ranges import *
 from kask.array.ops.reductions_arg import *

@@ -1,5 +1,357 @@
-"""Products of arrays: ``matmul``, ``tensordot``, ``einsum``."""
+"""Products of arrays: ``dot``, ``matmul``, ``tensordot``, and relatives. ``products_einsum`` has ``einsum``."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import operator
+from typing import Any
+
+import numpy as np
+
+from kask.array.base import as_array, wrap
+from kask.array.kernels.products import Tensordot, conjugated_dot
+from kask.array.node import ArrayExpr
+from kask.array.ops.contraction import contracted
+from kask.array.ops.elementwise import elementwise
+from kask.array.ops.gufuncs import apply_gufunc
+from kask.array.ops.mapped import flattened
+from kask.array.ops.reductions import into
+from kask.array.ops.reshaping import reshaped
+from kask.array.ops.slicing import expanded, transposed
+
+__all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
+
+normalize_axis_index = np.lib.array_utils.normalize_axis_index
+
+
+def _batch(func: Any, a: ArrayExpr, b: ArrayExpr, left: str, right: str, out: str) -> ArrayExpr:
+    """A product over the last axes, named by letters, at each place of the axes before them, which broadcast."""
+    depth = max(a.ndim - len(left), b.ndim - len(right))
+    labels = [[*range(depth - (array.ndim - len(core)), depth), *core] for array, core in ((a, left), (b, right))]
+    dtype = func.resolve_dtypes((a.dtype, b.dtype, None))[-1]
+    (summed,) = set(left) & set(right) - set(out)
+    ours, theirs = a.shape[a.ndim - len(left) + left.index(summed)], b.shape[b.ndim - len(right) + right.index(summed)]
+    if ours != theirs:
+        raise ValueError(
+            f"{func.__name__}: shapes {a.shape} and {b.shape} do not fit: {ours} elements cannot be matched with {theirs}"
+        )
+    return contracted(func, [a, b], labels, [*range(depth), *out], dtype)
+
+
+def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
+    """The product of matrices, or of stacks of them.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Of shapes ``(..., m, k)`` and ``(..., k, n)``, where the axes before broadcast; an array of one axis is a row on the left and a
+        column on the right.
+    out : Array, optional
+        An array of the result's shape, which becomes the result.
+    dtype : data-type, optional
+        The type in which is multiplied.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit; the message names both.
+
+    Notes
+    -----
+    Each task multiplies one block by one block; a tree adds the products along the contracted axis.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.from_array([[1, 2], [3, 4]], chunks=1)
+    >>> ka.matmul(x, x).compute()
+    array([[ 7, 10],
+           [15, 22]])
+    """
+    left, right = as_array(a).expr, as_array(b).expr
+    if not left.ndim or not right.ndim:
+        raise ValueError(
+            f"matmul: shapes {left.shape} and {right.shape}: arrays without axes cannot be multiplied so; use *"
+        )
+    if dtype is not None:
+        left, right = [elementwise(_cast, array, np.dtype(dtype), dtype=dtype) for array in (left, right)]
+    ours, theirs = ("ik" if left.ndim > 1 else "k"), ("kj" if right.ndim > 1 else "k")
+    return into(out, _batch(np.matmul, left, right, ours, theirs, (ours + theirs).replace("k", "")))
+
+
+def _cast(block: Any, dtype: Any) -> Any:
+    return block.astype(dtype)
+
+
+def matvec(x1: Any, x2: Any) -> Any:
+    """Matrices times vectors: shapes ``(..., m, n)`` and ``(..., n)`` give ``(..., m)``.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.matvec(ka.ones((2, 3), chunks=2), ka.arange(3)).compute()
+    array([3., 3.])
+    """
+    left, right = as_array(x1).expr, as_array(x2).expr
+    _has_axes("matvec", left, right, 2, 1)
+    return wrap(_batch(np.matvec, left, right, "ik", "k", "i"))
+
+
+def vecmat(x1: Any, x2: Any) -> Any:
+    """Conjugates of vectors times matrices: shapes ``(..., n)`` and ``(..., n, m)`` give ``(..., m)``.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.vecmat(ka.arange(3), ka.ones((3, 2), chunks=2)).compute()
+    array([3., 3.])
+    """
+    left, right = as_array(x1).expr, as_array(x2).expr
+    _has_axes("vecmat", left, right, 1, 2)
+    return wrap(_batch(np.vecmat, left, right, "k", "kj", "j"))
+
+
+def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
+    """Sums of products of the first's conjugates and the second, along an axis.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.vecdot(ka.ones((2, 3), chunks=2), ka.arange(3)).compute()
+    array([3., 3.])
+    """
+    left, right = as_array(x1).expr, as_array(x2).expr
+    _has_axes("vecdot", left, right, 1, 1)
+    left, right = _last(left, axis), _last(right, axis)
+    return wrap(_batch(np.vecdot, left, right, "k", "k", ""))
+
+
+def _has_axes(name: str, a: ArrayExpr, b: ArrayExpr, ours: int, theirs: int) -> None:
+    if a.ndim < ours or b.ndim < theirs:
+        raise ValueError(
+            f"{name}: shapes {a.shape} and {b.shape} have too few axes; it needs {ours} and {theirs} at least"
+        )
+
+
+def _last(array: ArrayExpr, axis: int) -> ArrayExpr:
+    axis = normalize_axis_index(axis, array.ndim)
+    return transposed(array, (*[at for at in range(array.ndim) if at != axis], axis))
+
+
+def _tensordot(name: str, a: ArrayExpr, b: ArrayExpr, left: tuple[int, ...], right: tuple[int, ...]) -> ArrayExpr:
+    if len(left) != len(right) or any(a.shape[ours] != b.shape[theirs] for ours, theirs in zip(left, right)):
+        raise ValueError(
+            f"{name}: shapes {a.shape} and {b.shape} do not fit along the axes {list(left)} and {list(right)}"
+        )
+    labels: list[list[Any]] = [[("a", at) for at in range(a.ndim)], [("b", at) for at in range(b.ndim)]]
+    for ours, theirs in zip(left, right):
+        labels[1][theirs] = labels[0][ours]
+    out = [
+        *[label for at, label in enumerate(labels[0]) if at not in left],
+        *[label for at, label in enumerate(labels[1]) if at not in right],
+    ]
+    return contracted(Tensordot(left, right), [a, b], labels, out, np.result_type(a.dtype, b.dtype))
+
+
+def tensordot(lhs: Any, rhs: Any, axes: Any = 2) -> Any:
+    """Sums of products over some axes of two arrays.
+
+    Parameters
+    ----------
+    lhs, rhs : array_like
+        The arrays.
+    axes : int or (ints, ints), optional
+        How many of the last axes of the first go with the first axes of the second; or which axes of each.
+
+    Returns
+    -------
+    Array
+        The axes that are left of the first, and then those of the second.
+
+    Raises
+    ------
+    ValueError
+        Axes that are not as long as each other.
+
+    Notes
+    -----
+    Each task multiplies one block by one block; a tree adds the products along contracted axes.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.tensordot(ka.ones((2, 3), chunks=1), ka.ones((3, 2), chunks=2), axes=1).compute()
+    array([[3., 3.],
+           [3., 3.]])
+    """
+    a, b = as_array(lhs).expr, as_array(rhs).expr
+    if np.iterable(axes):
+        ours, theirs = axes
+        left = tuple([operator.index(axis) for axis in (ours if np.iterable(ours) else [ours])])
+        right = tuple([operator.index(axis) for axis in (theirs if np.iterable(theirs) else [theirs])])
+    else:
+        count = operator.index(axes)
+        if count > min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: axes={axes} is more than the shapes {a.shape} and {b.shape} have")
+        left, right = tuple(range(a.ndim - count, a.ndim)), tuple(range(max(count, 0)))
+    left = tuple([normalize_axis_index(axis, a.ndim) for axis in left])
+    right = tuple([normalize_axis_index(axis, b.ndim) for axis in right])
+    if len(set(left)) != len(left) or len(set(right)) != len(right):
+        raise ValueError(f"tensordot: axes={axes!r} names an axis twice")
+    return wrap(_tensordot("tensordot", a, b, left, right))
+
+
+def dot(a: Any, b: Any, out: Any = None) -> Any:
+    """The dot product: of vectors their inner product, of matrices their product; otherwise sums over the last axis of ``a`` and the
+    second-last of ``b``, or products of all elements where one has no axes.
+
+    Parameters
+    ----------
+    a, b : array_like
+        The arrays.
+    out : Array, optional
+        An array of the result's shape, which becomes the result.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit; the message names both.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.dot(ka.arange(4, chunks=2), ka.arange(4, chunks=3)).compute()
+    np.int64(14)
+    """
+    left, right = as_array(a).expr, as_array(b).expr
+    if not left.ndim or not right.ndim:
+        return into(out, elementwise(np.multiply, left, right))
+    return into(out, _tensordot("dot", left, right, (left.ndim - 1,), (max(right.ndim - 2, 0),)))
+
+
+def inner(a: Any, b: Any) -> Any:
+    """Sums of products over the last axes of both.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.inner(ka.arange(4, chunks=2), ka.arange(4, chunks=3)).compute()
+    np.int64(14)
+    """
+    left, right = as_array(a).expr, as_array(b).expr
+    if not left.ndim or not right.ndim:
+        return wrap(elementwise(np.multiply, left, right))
+    return wrap(_tensordot("inner", left, right, (left.ndim - 1,), (right.ndim - 1,)))
+
+
+def vdot(a: Any, b: Any) -> Any:
+    """The sum of the products of the first's conjugates and the second, over all elements in C order.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.vdot(ka.from_array([1j, 2]), ka.from_array([1, 1])).compute()
+    np.complex128(2-1j)
+    """
+    left, right = as_array(a).expr, as_array(b).expr
+    if left.shape != right.shape:
+        left, right = flattened(left), flattened(right)
+        if left.shape != right.shape:
+            raise ValueError(f"vdot: {left.shape[0]} and {right.shape[0]} elements cannot be matched")
+    labels = list(range(left.ndim))
+    return wrap(contracted(_vdot, [left, right], [labels, labels], [], np.result_type(left.dtype, right.dtype)))
+
+
+def _vdot(a: Any, b: Any) -> Any:
+    return conjugated_dot(a.reshape(-1), b.reshape(-1))
+
+
+def outer(a: Any, b: Any, out: Any = None) -> Any:
+    """All products of an element of ``a`` and one of ``b``, each in C order.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.outer(ka.arange(3, chunks=2), ka.arange(2)).compute()
+    array([[0, 0],
+           [0, 1],
+           [0, 2]])
+    """
+    left, right = flattened(as_array(a).expr), flattened(as_array(b).expr)
+    dtype = np.multiply.resolve_dtypes((left.dtype, right.dtype, None))[-1]
+    return into(out, contracted(np.multiply.outer, [left, right], [[0], [1]], [0, 1], dtype))
+
+
+def kron(a: Any, b: Any) -> Any:
+    """The Kronecker product: ``b`` in place of each element of ``a``, multiplied by it.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.kron(ka.from_array([1, 10], chunks=1), ka.ones(2, dtype=int)).compute()
+    array([ 1,  1, 10, 10])
+    """
+    left, right = as_array(a).expr, as_array(b).expr
+    ndim = max(left.ndim, right.ndim)
+    left, right = [expanded(array, tuple(range(ndim - array.ndim))) for array in (left, right)]
+    dtype = np.multiply.resolve_dtypes((left.dtype, right.dtype, None))[-1]
+    labels = [[(side, axis) for axis in range(ndim)] for side in "ab"]
+    order = tuple([place for axis in range(ndim) for place in (axis, ndim + axis)])
+    products = contracted(np.multiply.outer, [left, right], labels, labels[0] + labels[1], dtype)
+    shape = tuple([ours * theirs for ours, theirs in zip(left.shape, right.shape)])
+    return wrap(reshaped(transposed(products, order), shape))
+
+
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """Cross products of vectors of three elements (or two, which is a third 0 short).
+
+    Parameters
+    ----------
+    a, b : array_like
+        The vectors, along ``axisa`` and ``axisb``; other axes broadcast.
+    axisa, axisb, axisc : int, optional
+        Along which axis the vectors are, in ``a``, ``b`` and the result.
+    axis : int, optional
+        All three at once.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.cross(ka.from_array([1, 0, 0]), ka.from_array([0, 1, 0])).compute()
+    array([0, 0, 1])
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    left, right = as_array(a).expr, as_array(b).expr
+    _has_axes("cross", left, right, 1, 1)
+    left, right = _last(left, axisa), _last(right, axisb)
+    lengths = left.shape[-1], right.shape[-1]
+    if any(length not in (2, 3) for length in lengths):
+        raise ValueError(f"cross: shapes {left.shape} and {right.shape}: vectors must have 2 or 3 elements")
+    dtype = np.multiply.resolve_dtypes((left.dtype, right.dtype, None))[-1]
+    if lengths == (2, 2):
+        return apply_gufunc(np.cross, "(i),(i)->()", wrap(left), wrap(right), output_dtypes=dtype, allow_rechunk=True)
+    result = apply_gufunc(
+        np.cross,
+        "(i),(j)->(k)",
+        wrap(left),
+        wrap(right),
+        output_dtypes=dtype,
+        output_sizes={"k": 3},
+        allow_rechunk=True,
+    ).expr
+    place = normalize_axis_index(axisc, result.ndim)
+    order = list(range(result.ndim - 1))
+    order.insert(place, result.ndim - 1)
+    return wrap(transposed(result, tuple(order)))

@@ -1,0 +1,84 @@
+"""Linear algebra: ``numpy.linalg``, and what else there is for matrices of many blocks.
+
+Products are in ``ops/products``, the blocked algorithms in ``ops/linalg_blocked``, those by TSQR in ``ops/linalg_factors``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kask.array.ops.axes import matrix_transpose
+from kask.array.ops.linalg_factors import qr, sfqr, svd, svd_compressed, svdvals, tsqr
+from kask.array.ops.linalg_norms import (
+    cond,
+    eigh,
+    eigvalsh,
+    matrix_norm,
+    matrix_power,
+    matrix_rank,
+    multi_dot,
+    norm,
+    pinv,
+    vector_norm,
+)
+from kask.array.ops.linalg_solving import cholesky, det, inv, lstsq, lu, slogdet, solve, solve_triangular
+from kask.array.ops.matrices import diagonal as _diagonal
+from kask.array.ops.matrices import trace as _trace
+from kask.array.ops.products import cross as _cross
+from kask.array.ops.products import matmul, tensordot, vecdot
+from kask.array.ops.products import outer as _outer
+
+__all__ = [
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "lu",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "sfqr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svd_compressed",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "tsqr",
+    "vecdot",
+    "vector_norm",
+]
+
+
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """As :func:`kask.array.cross`, along one axis of both."""
+    return _cross(x1, x2, axis=axis)
+
+
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """The diagonals of the matrices that the last two axes are."""
+    return _diagonal(x, offset, -2, -1)
+
+
+def outer(x1: Any, x2: Any, /) -> Any:
+    """As :func:`kask.array.outer`."""
+    return _outer(x1, x2)
+
+
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sums of the diagonals of the matrices that the last two axes are."""
+    return _trace(x, offset, -2, -1, dtype)

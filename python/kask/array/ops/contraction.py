@@ -1,0 +1,158 @@
+"""Products of arrays whose axes are matched by label and partly contracted: the node under everything in ``products``.
+
+Contracted axes are axes of the grid of products too: each task multiplies one block of each operand, and a tree adds the products
+of the blocks along contracted axes. So a task holds a few blocks, however long the contracted axes are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kask import config
+from kask.array.kernels.products import Contract, add_parts, itself, part_as_it_is
+from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.mapped import one_by_one
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reductions import reduced
+from kask.array.ops.slicing import sliced
+from kask.engine import Chunks
+from kask.expr.lower import BlockCall, Read
+
+# For the families of functions only.
+__all__: list[str] = []
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Products(ArrayExpr):
+    """``func`` of one block of each array. ``axes`` says for each axis of each array which axis of the products it is, or -1 where it
+    has one block that is contracted at once. The last ``added`` axes have an element for each block along a contracted axis."""
+
+    func: Callable[..., Any]
+    arrays: tuple[Any, ...]
+    axes: tuple[tuple[int, ...], ...]
+    chunks: Chunks
+    added: int
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return self.func.__name__
+
+    @functools.cached_property
+    def _kept(self) -> int:
+        return self.ndim - self.added
+
+    def _is_fixed(self, array: ArrayExpr, at: int, axis: int) -> bool:
+        """Whether an axis is contracted at once, or has one element which goes with all blocks of the others."""
+        return axis < 0 or (array.grid[at] == 1 and self.grid[axis] != 1)
+
+    def block_call(self) -> BlockCall:
+        reads = [
+            Read(
+                array,
+                tuple([("fixed", 0) if self._is_fixed(array, at, axis) else axis for at, axis in enumerate(axes)]),
+            )
+            for array, axes in zip(self.arrays, self.axes)
+        ]
+        return BlockCall(Contract(self.func, self.added), tuple(reads))
+
+    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
+        """A part of the products is products of parts."""
+        whole = [(0, 1, length) for length in self.shape]
+        if 0 in chunks.shape or list(taken[self._kept :]) != whole[self._kept :]:
+            return None
+        parts = []
+        for array, axes in zip(self.arrays, self.axes):
+            inner, along = [], []
+            for at, axis in enumerate(axes):
+                is_cut = 0 <= axis < self._kept and array.shape[at] == self.shape[axis]
+                inner.append(taken[axis] if is_cut else (0, 1, array.shape[at]))
+                along.append(chunks.axis(axis) if is_cut else array.chunks.axis(at))
+            parts.append(rechunked(sliced(array, tuple(inner)), Chunks.join(along)))
+        return dataclasses.replace(self, arrays=tuple(parts), chunks=chunks)
+
+
+def contracted(
+    func: Callable[..., Any],
+    arrays: Sequence[ArrayExpr],
+    labels: Sequence[Sequence[Any]],
+    out: Sequence[Any],
+    dtype: Any,
+    *,
+    split_every: Any = None,
+) -> ArrayExpr:
+    """``func`` of arrays whose axes have labels; axes whose label is not in ``out`` are contracted.
+
+    ``func`` must be such that its results for pieces of contracted axes add up. Axes of the same label are as long as each other, or have one
+    element.
+    """
+    along = _cuts(arrays, labels)
+    _bound(along, out, arrays, np.dtype(dtype).itemsize)
+    summed = [label for label in along if label not in out]
+    many = [label for label in summed if along[label].grid[0] > 1]
+    places = {label: place for place, label in enumerate([*out, *many])}
+    ready, axes = [], []
+    for array, own in zip(arrays, labels):
+        wanted = [
+            along[label] if length == along[label].shape[0] else Chunks.whole([length])
+            for label, length in zip(own, array.shape)
+        ]
+        ready.append(rechunked(array, Chunks.join(wanted)))
+        axes.append(tuple([places.get(label, -1) for label in own]))
+    chunks = Chunks.join([*[along[label] for label in out], *[one_by_one(along[label].grid[0]) for label in many]])
+    kind = np.dtype(dtype)
+    meta = empty_meta(kind, len(places), arrays[0].meta)
+    products = Products(func, tuple(ready), tuple(axes), chunks, len(many), meta)
+    if not many:
+        return products
+    added = tuple(range(len(out), len(places)))
+    return reduced(
+        products,
+        part_as_it_is,
+        add_parts,
+        itself,
+        added,
+        kind,
+        split_every=split_every,
+        label=f"{products.label}-sum",
+    )
+
+
+def _cuts(arrays: Sequence[ArrayExpr], labels: Sequence[Sequence[Any]]) -> dict[Any, Chunks]:
+    """How arrays are cut along each label."""
+    cuts: dict[Any, list[Chunks]] = {}
+    for array, own in zip(arrays, labels):
+        for axis, label in enumerate(own):
+            cuts.setdefault(label, []).append(array.chunks.axis(axis))
+    along = {}
+    for label, found in cuts.items():
+        lengths = {one.shape[0] for one in found} - {1}
+        if len(lengths) > 1:
+            shapes = " and ".join([str(array.shape) for array in arrays])
+            raise ValueError(
+                f"shapes {shapes} do not fit: axes that are matched have the lengths "
+                f"{' and '.join(map(str, sorted(lengths)))}"
+            )
+        length = next(iter(lengths), 1)
+        along[label] = Chunks.unify([one for one in found if one.shape[0] == length])
+    return along
+
+
+def _bound(along: dict[Any, Chunks], out: Sequence[Any], arrays: Sequence[ArrayExpr], item_bytes: int) -> None:
+    """Cut the result finer where products of large blocks would be much larger than these."""
+    if not out:
+        return
+    limit = int(config.get("array.chunk_size_bytes"))
+    most = max([limit, *[math.prod(array.chunks.largest) * array.dtype.itemsize for array in arrays]])
+    chunks = Chunks.join([along[label] for label in out])
+    if math.prod(chunks.largest) * item_bytes <= most:
+        return
+    finer = Chunks.normalize(list(chunks.shape), ["auto"] * len(out), max(1, item_bytes), limit, chunks)
+    for axis, label in enumerate(out):
+        along[label] = finer.axis(axis)

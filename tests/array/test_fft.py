@@ -1,0 +1,107 @@
+"""Fourier transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.fft
+from against_numpy import assert_same, check, check_function, nothing_runs
+
+import kask.array as ka
+
+RNG = np.random.default_rng(3)
+REAL = RNG.standard_normal((5, 6))
+COMPLEX = REAL + 1j * RNG.standard_normal((5, 6))
+CUBE = RNG.standard_normal((3, 4, 5))
+CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+ROUGH = {"rtol": 1e-4, "atol": 1e-4}
+
+ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
+SEVERAL = ["fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn"]
+
+
+def input_of(name, array):
+    return array if name in ("rfft", "ihfft", "rfft2", "rfftn") else array + 1j * array[::-1]
+
+
+@pytest.mark.parametrize("name", ONE)
+@pytest.mark.parametrize(
+    "options", [{}, {"axis": 0}, {"n": 4}, {"n": 9, "axis": 0}, {"n": 1}, {"norm": "ortho"}, {"norm": "forward"}]
+)
+def test_along_one_axis(name, options):
+    check_function(f"fft.{name}", input_of(name, REAL), options=options, **CLOSE)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize(
+    "options", [{}, {"axes": (0, 1)}, {"axes": (2, 0)}, {"s": (3, 7), "axes": (0, 2)}, {"norm": "ortho"}]
+)
+def test_along_several_axes(name, options):
+    check_function(f"fft.{name}", input_of(name, CUBE), options=options, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.float32, np.float64, np.complex64, np.longdouble])
+def test_types(dtype):
+    check_function("fft.fft", (REAL > 0).astype(dtype), **ROUGH)
+    check_function("fft.irfft", (REAL > 0).astype(dtype), **ROUGH)
+    check_function("fft.fftn", (REAL > 0).astype(dtype), **ROUGH)
+
+
+def test_numpy_calls_kask():
+    x = ka.from_array(REAL, chunks=2)
+    with nothing_runs():
+        found = np.fft.rfft(x)
+    assert type(found) is ka.Array
+    assert_same(found, np.fft.rfft(REAL), **CLOSE)
+
+
+def test_other_axes_stay_as_they_are():
+    x = ka.ones((6, 8), chunks=(2, 3))
+    assert ka.fft.fft(x).chunks == ((2, 2, 2), (8,))
+    assert ka.fft.rfft(x, axis=0).chunks == ((4,), (3, 3, 2))
+
+
+@pytest.mark.parametrize("name", ["fft", "rfft", "irfft", "fft2", "fftn", "rfftn", "irfftn"])
+def test_transforms_of_other_libraries(name):
+    func = getattr(scipy.fft, name)
+    ours = ka.fft.fft_wrap(func)
+    assert ours.__name__ == name
+    array = input_of(name, CUBE)
+    check(lambda x: (ours if isinstance(x, ka.Array) else func)(x), array, **CLOSE)
+    options = {"axis": 1, "n": 3} if name in ONE else {"axes": (0, 1), "s": (4, 6)}
+    check(lambda x: (ours if isinstance(x, ka.Array) else func)(x, **options), array, **CLOSE)
+
+
+def test_wrapping_refuses():
+    with pytest.raises(ValueError, match="kind must be one of"):
+        ka.fft.fft_wrap(np.sum)
+    assert ka.fft.fft_wrap(lambda a, **options: np.fft.fft(a, **options), kind="fft")(ka.ones(4)).shape == (4,)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_frequencies(n):
+    for chunks in (3, "auto"):
+        assert_same(ka.fft.fftfreq(n, 0.1, chunks=chunks), np.fft.fftfreq(n, 0.1))
+        assert_same(ka.fft.rfftfreq(n, d=0.1, chunks=chunks), np.fft.rfftfreq(n, 0.1))
+
+
+@pytest.mark.parametrize("name", ["fft.fftshift", "fft.ifftshift"])
+def test_shifts(name):
+    for options in ({}, {"axes": 0}, {"axes": (0, 1)}, {"axes": -1}):
+        check_function(name, REAL, options=options)
+
+
+def test_refuses():
+    x = ka.ones((3, 4))
+    with pytest.raises(ValueError, match="data points"):
+        ka.fft.fft(x, n=0)
+    with pytest.raises(ValueError, match="data points"):
+        ka.fft.fft(ka.ones((3, 0)))
+    with pytest.raises(ValueError, match="norm"):
+        ka.fft.fft(x, norm="loud")
+    with pytest.raises(np.exceptions.AxisError):
+        ka.fft.fft(x, axis=2)
+    with pytest.raises(ValueError, match="lengths for"):
+        ka.fft.fftn(x, s=(3,), axes=(0, 1))
+    with pytest.raises(ValueError, match="without axes"):
+        ka.fft.fft(ka.ones(()))

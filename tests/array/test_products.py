@@ -1,0 +1,265 @@
+"""Products of arrays."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import pytest
+from against_numpy import assert_same, check, check_function, nothing_runs
+
+import kask.array as ka
+
+RNG = np.random.default_rng(7)
+KINDS = [np.bool_, np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.complex64, np.complex128]
+CLOSE = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def numbers(shape, dtype=np.float64):
+    values = RNG.integers(-4, 5, shape)
+    return (
+        values.astype(dtype)
+        if np.dtype(dtype).kind != "c"
+        else (values + 1j * RNG.integers(-4, 5, shape)).astype(dtype)
+    )
+
+
+class TestMatmul:
+    @pytest.mark.parametrize(
+        ("left", "right"),
+        [
+            ((4, 5), (5, 3)),
+            ((5,), (5, 3)),
+            ((4, 5), (5,)),
+            ((5,), (5,)),
+            ((2, 4, 5), (5, 3)),
+            ((4, 5), (2, 5, 3)),
+            ((2, 1, 4, 5), (3, 5, 2)),
+            ((5,), (3, 5, 2)),
+            ((3, 2, 5), (5,)),
+            ((0, 5), (5, 3)),
+            ((4, 0), (0, 3)),
+        ],
+    )
+    def test_shapes(self, left, right):
+        check(operator.matmul, numbers(left), numbers(right))
+        check_function("matmul", numbers(left), numbers(right))
+
+    @pytest.mark.parametrize("dtype", KINDS)
+    def test_types(self, dtype):
+        # Small whole numbers: sums are exact in every type.
+        check_function("matmul", numbers((4, 5), dtype), numbers((5, 3), dtype))
+        check_function("dot", numbers((4, 5), dtype), numbers((5, 3), dtype))
+
+    def test_mixed_types_and_objects(self):
+        check_function("matmul", numbers((4, 5), np.int8), numbers((5, 3), np.float32))
+        check_function("matmul", numbers((4, 5)).astype(object), numbers((5, 3)).astype(object))
+
+    def test_dtype_is_that_of_the_multiplication(self):
+        check_function("matmul", numbers((4, 5), np.int8), numbers((5, 3), np.int8), options={"dtype": np.int32})
+
+    def test_numpy_on_the_left(self):
+        a, b = numbers((4, 5)), numbers((5, 3))
+        result = a @ ka.from_array(b, chunks=2)
+        assert type(result) is ka.Array
+        assert_same(result, a @ b)
+
+    def test_slices_are_slices_of_the_operands(self):
+        check(lambda a, b: (a @ b)[1:3, ::-2], numbers((5, 6)), numbers((6, 5)))
+        check(lambda a, b: (a @ b)[2], numbers((3, 5, 6)), numbers((6, 5)))
+        check(lambda a, b: (a @ b)[3:3], numbers((5, 6)), numbers((6, 5)))
+
+    def test_refuses_what_does_not_fit(self):
+        with pytest.raises(ValueError, match=r"\(2, 3\).*\(4, 5\)"):
+            ka.matmul(ka.ones((2, 3)), ka.ones((4, 5)))
+        with pytest.raises(ValueError, match="without axes"):
+            ka.matmul(ka.ones((2, 3)), 2)
+        with pytest.raises(ValueError, match=r"\(2, 1, 3\).*\(3, 3, 1\)"):
+            ka.matmul(ka.ones((2, 1, 3)), ka.ones((3, 3, 1)))
+
+    def test_tasks_multiply_block_by_block(self):
+        x = ka.ones((40, 40), chunks=10)
+        assert (x @ x).chunks == x.chunks
+        result = (x @ x).expr.partial.array
+        assert result.grid == (4, 4, 4)
+
+
+@pytest.mark.parametrize("name", ["dot", "inner"])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((), ()), ((), (3,)), ((5,), (5,)), ((2, 5), (5,)), ((5,), (2, 5)), ((3, 4, 5), (2, 5)), ((0,), (0,))],
+)
+def test_dot_and_inner(name, left, right):
+    if name == "dot" and len(right) > 1:
+        right = (*right[:-2], right[-1], right[-2])
+    check_function(name, numbers(left), numbers(right))
+    check_function(name, numbers(left, np.int16), numbers(right, np.bool_))
+
+
+def test_dot_method_and_out():
+    a, b = numbers((4, 5)), numbers((5, 3))
+    check(lambda a, b: a.dot(b), a, b)
+    out = ka.zeros((4, 3), chunks=2)
+    assert ka.dot(ka.from_array(a, chunks=2), b, out=out) is out
+    assert_same(out, a.dot(b))
+    with pytest.raises(ValueError, match=r"dot: shapes \(2, 3\) and \(4, 5\)"):
+        ka.dot(ka.ones((2, 3)), ka.ones((4, 5)))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.complex128])
+def test_vdot_outer_kron(dtype):
+    check_function("vdot", numbers((3, 4), dtype), numbers((3, 4), dtype))
+    check_function("vdot", numbers((3, 4), dtype), numbers((12,), dtype))
+    check_function("outer", numbers((3, 2), dtype), numbers((5,), dtype))
+    check_function("outer", numbers((), dtype), numbers((0,), dtype))
+    check_function("kron", numbers((3,), dtype), numbers((4,), dtype))
+    check_function("kron", numbers((2, 3), dtype), numbers((3, 2), dtype))
+    check_function("kron", numbers((2, 3), dtype), numbers((3,), dtype))
+    with pytest.raises(ValueError, match="3 and 4"):
+        ka.vdot(ka.ones(3), ka.ones(4))
+
+
+def test_large_outer_products_are_cut_finer():
+    x = ka.ones(1 << 16, chunks=-1)
+    result = ka.outer(x, x)
+    assert np.prod(result.chunksize) * 8 <= 2 * kask_limit()
+
+
+def kask_limit():
+    from kask import config
+
+    return config.get("array.chunk_size_bytes")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "axes"),
+    [
+        ((3, 4, 5), (4, 5, 2), 2),
+        ((3, 4), (4, 2), 1),
+        ((3, 4), (2,), 0),
+        ((3, 4, 5), (5, 3), ([2, 0], [0, 1])),
+        ((3, 4, 5), (5, 3), (2, 0)),
+        ((3, 4, 5), (5, 3), (-1, 0)),
+        ((3, 4), (3, 4), ((0, 1), (0, 1))),
+        ((3, 0), (0, 2), 1),
+    ],
+)
+def test_tensordot(left, right, axes):
+    check_function("tensordot", numbers(left), numbers(right), options={"axes": axes})
+    check_function("tensordot", numbers(left, np.bool_), numbers(right, np.bool_), options={"axes": axes})
+
+
+def test_tensordot_refuses():
+    with pytest.raises(ValueError, match=r"\(2, 3\) and \(4, 5\)"):
+        ka.tensordot(ka.ones((2, 3)), ka.ones((4, 5)), axes=1)
+    with pytest.raises(ValueError, match="twice"):
+        ka.tensordot(ka.ones((2, 2)), ka.ones((2, 2)), axes=([0, 0], [0, 1]))
+
+
+def test_vecdot_matvec_vecmat():
+    check_function("vecdot", numbers((2, 3, 4), complex), numbers((3, 4), complex))
+    check_function("vecdot", numbers((3, 4)), numbers((3, 4)), options={"axis": 0})
+    check_function("matvec", numbers((2, 3, 4), complex), numbers((4,), complex))
+    check_function("vecmat", numbers((2, 3), complex), numbers((2, 3, 4), complex))
+
+
+def test_cross():
+    check_function("cross", numbers((4, 3)), numbers((4, 3)))
+    check_function("cross", numbers((4, 3)), numbers((3,), np.int16))
+    check_function("cross", numbers((3, 4)), numbers((3, 4)), options={"axis": 0})
+    check_function("cross", numbers((3, 4)), numbers((4, 3)), options={"axisa": 0, "axisc": 0})
+    with pytest.raises(ValueError, match="2 or 3"):
+        ka.cross(ka.ones(4), ka.ones(4))
+
+
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("left", "right"), [(7, 3), (7, 4), (3, 7), (4, 7), (6, 6), (5, 1), (1, 1)])
+def test_convolve_and_correlate(name, mode, left, right):
+    for dtype in (np.int64, np.bool_, np.complex128):
+        check_function(name, numbers((left,), dtype), numbers((right,), dtype), options={"mode": mode})
+
+
+def test_convolve_and_correlate_refuse():
+    with pytest.raises(ValueError, match="mode"):
+        ka.convolve(ka.ones(3), ka.ones(2), mode="most")
+    with pytest.raises(ValueError, match="v cannot be empty"):
+        ka.correlate(ka.ones(3), ka.ones(0))
+    with pytest.raises(ValueError, match=r"\(2, 2\)"):
+        ka.convolve(ka.ones((2, 2)), ka.ones(2))
+
+
+class TestEinsum:
+    @pytest.mark.parametrize(
+        ("subscripts", "shapes"),
+        [
+            ("ij,jk->ik", [(3, 4), (4, 5)]),
+            ("ij,jk", [(3, 4), (4, 5)]),
+            ("ba", [(3, 4)]),
+            ("ii", [(4, 4)]),
+            ("ii->i", [(4, 4)]),
+            ("ij->ji", [(3, 4)]),
+            ("ij->", [(3, 4)]),
+            ("ijj->i", [(3, 4, 4)]),
+            ("i,j->ij", [(3,), (4,)]),
+            ("i,i,i->i", [(4,), (4,), (4,)]),
+            ("ij,jk,kl->il", [(3, 4), (4, 5), (5, 2)]),
+            ("ij,kl,mn->", [(2, 2), (2, 3), (2, 3)]),
+            ("...ij,...jk->...ik", [(2, 3, 4), (4, 5)]),
+            ("...,...", [(3, 4), (4,)]),
+            ("i...->...", [(3, 4, 2)]),
+            ("...i->i...", [(3, 4, 2)]),
+            ("ij,j->i", [(3, 1), (4,)]),
+            (",->", [(), ()]),
+            ("ij,jk->ik", [(0, 4), (4, 5)]),
+            ("ij, jk -> ik", [(3, 0), (0, 5)]),
+        ],
+    )
+    def test_subscripts(self, subscripts, shapes):
+        def call(*arrays):
+            return (ka if isinstance(arrays[0], ka.Array) else np).einsum(subscripts, *arrays)
+
+        check(call, *[numbers(shape, np.int64) for shape in shapes])
+        check(call, *[numbers(shape) for shape in shapes], **CLOSE)
+
+    @pytest.mark.parametrize("dtype", KINDS)
+    def test_types(self, dtype):
+        def call(a, b):
+            return np.einsum("ij,jk->k", a, b)
+
+        check(call, numbers((3, 4), dtype), numbers((4, 2), dtype))
+
+    def test_lists_of_axes(self):
+        check(lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]), numbers((3, 4)), numbers((4, 5)))
+        check(lambda a, b: np.einsum(a, [0, Ellipsis], b, [1, 2]), numbers((3, 4)), numbers((4, 5)))
+
+    def test_options(self):
+        arrays = [numbers((3, 4), np.int8), numbers((4, 3), np.int8), numbers((3, 2), np.int8)]
+        for optimize in (True, "optimal", ["einsum_path", (1, 2), (0, 1)]):
+            check(lambda *a, o=optimize: np.einsum("ij,jk,kl->il", *a, optimize=o, dtype=np.int64), *arrays)
+        with pytest.raises(TypeError, match="cannot be cast"):
+            ka.einsum("i->", ka.ones(3), dtype=np.int8)
+
+    def test_path(self):
+        arrays = [numbers((3, 4)), numbers((4, 3)), numbers((3, 2))]
+        with nothing_runs():
+            found = ka.einsum_path("ij,jk,kl->il", *[ka.from_array(array, chunks=2) for array in arrays])
+        assert found == np.einsum_path("ij,jk,kl->il", *arrays)
+
+    @pytest.mark.parametrize(
+        ("subscripts", "message"),
+        [
+            ("ij", "2 arrays|1 arrays"),
+            ("ij,jkl", "does not fit"),
+            ("ij,jk->iz", "no array"),
+            ("ij,jk->ii", "twice"),
+            ("i$,jk", "letter"),
+        ],
+    )
+    def test_refuses(self, subscripts, message):
+        with pytest.raises(ValueError, match=message):
+            ka.einsum(subscripts, ka.ones((2, 3)), ka.ones((3, 2)))
+
+    def test_refuses_lengths_that_differ(self):
+        with pytest.raises(ValueError, match=r"\(2, 3\) and \(4, 5\)"):
+            ka.einsum("ij,jk", ka.ones((2, 3)), ka.ones((4, 5)))
