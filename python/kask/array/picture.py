@@ -46,11 +46,13 @@ def html(x: Any) -> str:
         for name, *cells in rows
     ]
     table = (
-        "<table><thead><tr><td></td><th>Array</th><th>Chunk</th></tr></thead><tbody>" + "".join(lines) + "</tbody></table>"
+        "<table><thead><tr><td></td><th>Array</th><th>Chunk</th></tr></thead><tbody>"
+        + "".join(lines)
+        + "</tbody></table>"
     )
     title = f"<div>{escaping.escape('kask.array ' + expr.label)}</div>"
     picture = svg(chunks, 160) if 0 < chunks.ndim and 0 not in chunks.shape else ""
-    return f'{title}<table><tr><td>{table}</td><td>{picture}</td></tr></table>'
+    return f"{title}<table><tr><td>{table}</td><td>{picture}</td></tr></table>"
 
 
 def svg(chunks: Chunks, size: int = 500) -> str:

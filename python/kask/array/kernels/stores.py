@@ -59,7 +59,9 @@ def _why_not(path: str, mode: str, error: OSError) -> str:
     if "unable to lock file" in reason:
         return f"the HDF5 file {path} is locked by another program; close it there, or wait until it is done"
     if "already open" in reason:
-        return f"the HDF5 file {path} cannot be opened with mode={mode!r} while this program has it open; close it first"
+        return (
+            f"the HDF5 file {path} cannot be opened with mode={mode!r} while this program has it open; close it first"
+        )
     if "truncated" in reason:
         return f"the HDF5 file {path} is truncated; write or copy it again ({reason})"
     return f"{path} cannot be read as an HDF5 file: {reason}"
@@ -172,7 +174,9 @@ def read_image(path: str) -> Any:
             try:
                 from PIL import Image
             except ImportError:
-                raise ImportError("imread() needs one of scikit-image, imageio and pillow; install one of them") from None
+                raise ImportError(
+                    "imread() needs one of scikit-image, imageio and pillow; install one of them"
+                ) from None
             with Image.open(path) as image:
                 return np.asarray(image)
     return imread(path)
@@ -181,7 +185,9 @@ def read_image(path: str) -> Any:
 class ImageFiles:
     """Images of one shape, one after another along a new first axis."""
 
-    def __init__(self, paths: tuple[str, ...], read: Callable[..., Any], preprocess: Any, shape: tuple, dtype: Any) -> None:
+    def __init__(
+        self, paths: tuple[str, ...], read: Callable[..., Any], preprocess: Any, shape: tuple, dtype: Any
+    ) -> None:
         self.paths, self.read, self.preprocess = paths, read, preprocess
         self.shape, self.dtype = (len(paths), *shape), dtype
 

@@ -53,7 +53,9 @@ def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "s
     return mapped(block, array, before, chunks=array.chunks, dtype=kind, label=name)
 
 
-def before_each(totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int = _FAN_IN) -> ArrayExpr:
+def before_each(
+    totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int = _FAN_IN
+) -> ArrayExpr:
     """For each block of one element along the axis, the total of those before it."""
     scan, total, merge, identity = kind
     count = totals.grid[axis]

@@ -91,7 +91,9 @@ def _opened_zarr(zarr: Any, url: Any, component: Any, storage_options: Any, mode
     except zarr.errors.NodeTypeValidationError as error:
         group = zarr.open_group(place, path=component or "", storage_options=storage_options, mode="r")
         there = ", ".join(sorted(group.array_keys())) or "none"
-        raise ValueError(f"{where} is a Zarr group; name one of its arrays with component= (arrays: {there})") from error
+        raise ValueError(
+            f"{where} is a Zarr group; name one of its arrays with component= (arrays: {there})"
+        ) from error
     except (zarr.errors.MetadataValidationError, ValueError, KeyError) as error:
         raise OSError(f"the metadata of the Zarr array at {where} cannot be understood: {error}") from error
 
@@ -170,7 +172,9 @@ def to_zarr(
     is_there = isinstance(url, zarr.Array)
     into = is_there or region is not None or append_axis is not None or (mode == "r+" and not overwrite)
     if into and (overwrite or mode == "w" or zarr_array_kwargs):
-        raise ValueError("to_zarr() writes into an array that is there: overwrite, mode='w' and what describes a new array do not fit")
+        raise ValueError(
+            "to_zarr() writes into an array that is there: overwrite, mode='w' and what describes a new array do not fit"
+        )
     if not into:
         replace = overwrite or mode == "w"
         target = _made_zarr(zarr, arr.expr, url, component, storage_options, replace, zarr_array_kwargs)
