@@ -144,7 +144,7 @@ def test_zarr_urls_and_memory(zarr: Any) -> None:
 
 
 def test_zarr_errors_say_where(zarr: Any, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no Zarr array at .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"no Zarr array at .*nowhere"):
         ka.from_zarr(tmp_path / "nowhere")
     ka.ones((4, 4), chunks=2).to_zarr(tmp_path / "g", component="x")
     with pytest.raises(ValueError, match=r"is a Zarr group; .*arrays: x"):
@@ -155,7 +155,7 @@ def test_zarr_errors_say_where(zarr: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"g/x.* cannot be read"):
         x.compute()
     (tmp_path / "g" / "x" / "zarr.json").write_text("{")
-    with pytest.raises(OSError, match="metadata of the Zarr array at .*g"):
+    with pytest.raises(OSError, match=r"metadata of the Zarr array at .*g"):
         ka.from_zarr(tmp_path / "g", component="x")
     assert ka.from_array(np.ones(3)).to_zarr(tmp_path / "n") is None
     assert ka.from_zarr(tmp_path / "n").name != ka.from_zarr(tmp_path / "n").name

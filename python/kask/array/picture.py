@@ -10,7 +10,6 @@ import itertools
 import math
 from typing import Any
 
-from kask.array.ops.chunk_runs import runs_of
 from kask.engine import Chunks
 from kask.units import format_bytes
 
@@ -51,7 +50,7 @@ def html(x: Any) -> str:
         + "</tbody></table>"
     )
     title = f"<div>{escaping.escape('kask.array ' + expr.label)}</div>"
-    picture = svg(chunks, 160) if 0 < chunks.ndim and 0 not in chunks.shape else ""
+    picture = svg(chunks, 160) if chunks.ndim > 0 and 0 not in chunks.shape else ""
     return f"{title}<table><tr><td>{table}</td><td>{picture}</td></tr></table>"
 
 
