@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LatestPlace", "Limited", "last_of", "last_place", "latest", "latest_places", "pushed"]
+__all__ = [
+    "LatestPlace",
+    "Limited",
+    "UserScan",
+    "UserTotal",
+    "last_of",
+    "last_place",
+    "latest",
+    "latest_places",
+    "pushed",
+]
 
 
 def is_missing(array: Any) -> Any:
@@ -86,3 +97,33 @@ class Limited:
 
     def __kask_tokenize__(self) -> Any:
         return "limited", self.chunks, self.axis, self.most
+
+
+class UserScan:
+    """A cumulative function that a user gave."""
+
+    def __init__(self, func: Callable[..., Any], options: dict[str, Any]) -> None:
+        self.func, self.options = func, options
+        self.__name__ = getattr(func, "__name__", "scan").strip("_<>")
+
+    def __call__(self, block: Any, axis: int, dtype: Any = None) -> Any:
+        return self.func(block, axis=axis, **self.options)
+
+    def __kask_tokenize__(self) -> Any:
+        return "user scan", self.func, self.options
+
+
+class UserTotal:
+    """The last element of a scan of a block, or what changes nothing if there is none."""
+
+    def __init__(self, scan: UserScan, identity: Any) -> None:
+        self.scan, self.identity = scan, identity
+
+    def __call__(self, block: Any, axis: int, keepdims: bool = True, dtype: Any = None) -> Any:
+        shape = tuple([1 if one == axis else length for one, length in enumerate(block.shape)])
+        if block.shape[axis] == 0:
+            return np.full_like(block, self.identity, dtype=dtype, shape=shape)
+        return np.take(self.scan(block, axis), [-1], axis)
+
+    def __kask_tokenize__(self) -> Any:
+        return "user total", self.scan, self.identity

@@ -11,6 +11,8 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.push import (
     LatestPlace,
     Limited,
+    UserScan,
+    UserTotal,
     last_of,
     last_place,
     latest,
@@ -71,13 +73,43 @@ def push(array: Any, n: int | None, axis: int) -> Any:
     return wrap(mapped(limit, filled, places, chunks=chunks, dtype=expr.dtype, wants_position=True))
 
 
-def _scanned(expr: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int) -> ArrayExpr:
+def _scanned(expr: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any = None) -> ArrayExpr:
     """A scan of an array: of each block, with what lies before it."""
+    dtype = expr.dtype if dtype is None else dtype
     scan, total, merge, _ = kind
-    block = ScanBlock(scan, merge, axis, expr.dtype)
+    block = ScanBlock(scan, merge, axis, dtype)
     if expr.grid[axis] == 1:
-        return mapped(block, expr, chunks=expr.chunks, dtype=expr.dtype, label="push")
+        return mapped(block, expr, chunks=expr.chunks, dtype=dtype, label="push")
     chunks = expr.chunks.replace(axis, one_by_one(expr.grid[axis]))
-    totals = mapped(Totals(total, axis, expr.dtype), expr, chunks=chunks, dtype=expr.dtype, label="push-last")
-    before = before_each(totals, kind, axis, expr.dtype)
-    return mapped(block, expr, before, chunks=expr.chunks, dtype=expr.dtype, label="push")
+    totals = mapped(Totals(total, axis, dtype), expr, chunks=chunks, dtype=dtype, label="push-last")
+    before = before_each(totals, kind, axis, dtype)
+    return mapped(block, expr, before, chunks=expr.chunks, dtype=dtype, label="push")
+
+
+def scan_of(
+    x: Any, func: Any, binop: Any, identity: Any, axis: int | None, dtype: Any, options: dict[str, Any] | None = None
+) -> Any:
+    """A cumulative function of an array.
+
+    Parameters
+    ----------
+    x : Array
+        The array.
+    func : callable
+        Called with a block and ``axis=``; as ``numpy.cumsum``.
+    binop : callable
+        Puts what lies before a block and the scan of the block together; as ``numpy.add``.
+    identity : object
+        What changes nothing, put before.
+    axis : int, optional
+        Along which axis; None is the last one.
+    dtype : data-type, optional
+        The type of the result; by default that of ``x``.
+    options : dict, optional
+        For ``func``.
+    """
+    expr: ArrayExpr = x.expr
+    axis = normalize_axis_index(-1 if axis is None else axis, expr.ndim)
+    scan = UserScan(func, options or {})
+    kind = (scan, UserTotal(scan, identity), binop, identity)
+    return wrap(_scanned(expr, kind, axis, np.dtype(dtype) if dtype is not None else None))
