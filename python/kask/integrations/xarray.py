@@ -43,6 +43,9 @@ class KaskManager(ChunkManagerEntrypoint):
         """See :func:`kask.array.normalize_chunks`."""
         from kask.array import normalize_chunks
 
+        if previous_chunks is not None:
+            # A store says a size for each axis.
+            previous_chunks = normalize_chunks(tuple(previous_chunks), shape=shape)
         return normalize_chunks(chunks, shape=shape, limit=limit, dtype=dtype, previous_chunks=previous_chunks)
 
     def from_array(self, data: Any, chunks: Any, **kwargs: Any) -> Any:
@@ -105,7 +108,9 @@ class KaskManager(ChunkManagerEntrypoint):
         """A cumulative function along an axis: ``func`` of each block, ``binop`` of what lies before it and that."""
         from kask.array.ops.push import scan_of
 
-        kwargs.pop("method", None)
+        # How totals of blocks are found and put together is not the caller's concern here: they follow from ``func`` and ``binop``.
+        for name in ("method", "preop"):
+            kwargs.pop(name, None)
         return scan_of(arr, func, binop, ident, axis, dtype, kwargs)
 
     def apply_gufunc(self, func: Callable[..., Any], signature: str, *args: Any, **kwargs: Any) -> Any:
