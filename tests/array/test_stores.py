@@ -166,6 +166,10 @@ def test_arrays_of_unknown_size_are_written_once(zarr: Any, tmp_path: Path) -> N
     x = ka.from_array(MATRIX, chunks=4)
     x[x % 2 == 0].to_zarr(tmp_path / "x")
     assert_same(ka.from_zarr(tmp_path / "x"), MATRIX[MATRIX % 2 == 0])
+    h5py = pytest.importorskip("h5py")
+    ka.to_hdf5(tmp_path / "x.h5", {"x": x[x % 2 == 0]})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert_same(ka.from_array(file["x"]), MATRIX[MATRIX % 2 == 0])
     target = np.ones(1)
     with pytest.raises(ValueError, match="shape"):
         ka.store(x[x > 0], target)
@@ -201,6 +205,8 @@ def test_hdf5_there_and_back(h5py: Any, tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["group/0"][:], MATRIX * 2)
     with pytest.raises(ValueError, match=r"dataset 'a' of .*x\.h5 cannot be written"):
         ka.ones((3, 3)).to_hdf5(path, "a")
+    with pytest.raises(FileNotFoundError, match=r"the folder of the HDF5 file .*x\.h5 is not there"):
+        ka.ones(3).to_hdf5(tmp_path / "nowhere" / "x.h5", "a")
     with pytest.raises(TypeError, match="path of a dataset and an array"):
         ka.to_hdf5(path, ka.ones(3))
 
@@ -292,6 +298,8 @@ def test_tiledb_there_and_back(tmp_path: Path) -> None:
     assert found.chunks == ((4, 2), (3, 3, 1))
     assert_same(found, MATRIX)
     assert_same(found[::2, ::-1], MATRIX[::2, ::-1])
+    with pytest.raises(OSError, match=r"nowhere cannot be opened"):
+        ka.from_tiledb(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="no arrays of shape"):
         ka.zeros((0, 2)).to_tiledb(str(tmp_path / "y"))
 

@@ -36,6 +36,8 @@ def open_hdf5(path: str, mode: str = "r") -> Iterator[Any]:
     """
     import h5py
 
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise FileNotFoundError(f"the folder of the HDF5 file {path} is not there")
     if mode != "a" and not os.path.exists(path):
         raise FileNotFoundError(f"the HDF5 file {path} is not there")
     deadline = time.monotonic() + PATIENCE_S

@@ -27,7 +27,10 @@ class TileDbArray:
         import tiledb
 
         context = None if self.config is None else tiledb.Ctx(self.config)
-        return tiledb.open(self.uri, mode, ctx=context, **self.options)
+        try:
+            return tiledb.open(self.uri, mode, ctx=context, **self.options)
+        except tiledb.TileDBError as error:
+            raise OSError(f"the TileDB array {self.uri} cannot be opened: {error}") from error
 
     def __getitem__(self, index: Any) -> Any:
         with self._opened("r") as array:

@@ -12,6 +12,7 @@ from kask.array.base import ArrayBase, wrap
 from kask.array.kernels.storage import Target, write_block
 from kask.array.kernels.stores import Hdf5Dataset, ZarrTarget, open_hdf5
 from kask.array.node import ArrayExpr
+from kask.array.ops.deferring import called
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.storage import Marked, Storing, from_array, store
 from kask.engine import Chunks
@@ -315,10 +316,14 @@ def to_hdf5(filename: Any, *args: Any, chunks: Any = True, **kwargs: Any) -> Non
     for path, array in arrays.items():
         if not isinstance(array, ArrayBase):
             raise TypeError(f"to_hdf5() writes Kask's arrays, got {type(array).__name__} for {path!r}")
-    file_path = os.path.abspath(os.fspath(filename))
+    # Sizes that are not known are found first, also those of arrays in a dict.
+    called(_to_hdf5, (os.path.abspath(os.fspath(filename)), list(arrays), list(arrays.values()), chunks, kwargs), {})
+
+
+def _to_hdf5(file_path: str, names: list[str], arrays: list[Any], chunks: Any, kwargs: dict[str, Any]) -> None:
     marks = []
     with open_hdf5(file_path, "a") as file:
-        for path, array in arrays.items():
+        for path, array in zip(names, arrays):
             expr = array.expr
             options = {**_hdf5_chunks(expr, chunks), **kwargs}
             try:
