@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,9 @@ def test_zarr_components_modes_and_appending(zarr: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"already; overwrite=True replaces"):
         x.to_zarr(tmp_path / "g", component="a/b")
     (x * 2).to_zarr(tmp_path / "g", component="a/b", overwrite=True)
+    assert_same(ka.from_zarr(tmp_path / "g", component="a/b"), MATRIX * 2)
+    with pytest.raises(ValueError, match="which it would replace"):
+        (ka.from_zarr(tmp_path / "g", component="a/b") + 1).to_zarr(tmp_path / "g", "a/b", overwrite=True)
     assert_same(ka.from_zarr(tmp_path / "g", component="a/b"), MATRIX * 2)
     (x * 3).to_zarr(tmp_path / "g", "a/b", mode="w")
     (x * 5).to_zarr(tmp_path / "g", "a/b", mode="r+")
@@ -269,9 +274,14 @@ def test_a_locked_hdf5_file_is_waited_for(h5py: Any, tmp_path: Path, monkeypatch
         with pytest.raises(OSError, match=r"x\.h5 is locked by another program"):
             x.compute()
         monkeypatch.setattr(stores, "PATIENCE_S", 60.0)
-        future = y.persist()
-        done.set()
-        assert_same(future, MATRIX)
+
+        def sleep(seconds: float) -> None:
+            done.set()
+            time.sleep(seconds)
+
+        # The file is let go only when somebody waits for it.
+        monkeypatch.setattr(stores, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        assert_same(y, MATRIX)
     finally:
         done.set()
         holder.join(60)

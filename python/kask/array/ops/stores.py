@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.kernels.storage import Target, write_block
-from kask.array.kernels.stores import Hdf5Dataset, ZarrTarget, open_hdf5
+from kask.array.kernels.stores import Hdf5Dataset, ZarrSource, ZarrTarget, open_hdf5
 from kask.array.node import ArrayExpr
 from kask.array.ops.deferring import called
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.storage import Marked, Storing, from_array, store
 from kask.engine import Chunks
+from kask.expr import walk
 
 __all__ = ["from_tiledb", "from_zarr", "to_hdf5", "to_tiledb", "to_zarr"]
 
@@ -30,6 +31,14 @@ def _library(name: str, needed_by: str) -> Any:
 
 
 # -- Zarr
+
+
+class _ZarrPlace(NamedTuple):
+    """Where a Zarr array is, or will be."""
+
+    url: Any
+    component: str | None
+    storage_options: dict[str, Any] | None
 
 
 def from_zarr(
@@ -152,7 +161,7 @@ def to_zarr(
     Raises
     ------
     ValueError
-        There is an array already; or blocks of a ``region`` meet inside of a chunk, which two tasks would write at the same time.
+        There is an array already, or the array reads what it would replace; or blocks of a ``region`` meet inside of a chunk, which two tasks would write at the same time.
 
     Examples
     --------
@@ -163,25 +172,35 @@ def to_zarr(
     >>> ka.from_zarr(folder).compute()
     array([0, 1, 2, 3, 0, 1, 2])
     """
-    zarr = _library("zarr", "to_zarr()")
     if not isinstance(arr, ArrayBase):
         raise TypeError(f"to_zarr() writes Kask's arrays, got {type(arr).__name__}")
+    place = _ZarrPlace(url, component, storage_options)
+    expr, target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
+    found = store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
+    return found[0] if return_stored else found
+
+
+def _planned(
+    expr: ArrayExpr, place: _ZarrPlace, region: Any, append_axis: int | None, mode: str, kwargs: dict[str, Any]
+) -> tuple[ArrayExpr, Any, Any]:
+    """How an array is cut to be written, into which Zarr array, and where there."""
+    zarr = _library("zarr", "to_zarr()")
     if mode not in ("a", "w", "w-", "r+"):
         raise ValueError(f"mode= must be 'a', 'w', 'w-' or 'r+', not {mode!r}")
     if region is not None and append_axis is not None:
         raise ValueError("to_zarr() takes region= or append_axis=, not both")
-    is_there = isinstance(url, zarr.Array)
-    into = is_there or region is not None or append_axis is not None or (mode == "r+" and not overwrite)
-    if into and (overwrite or mode == "w" or zarr_array_kwargs):
+    is_there = isinstance(place.url, zarr.Array)
+    into = is_there or region is not None or append_axis is not None or mode == "r+"
+    if into and (mode == "w" or kwargs):
         raise ValueError(
             "to_zarr() writes into an array that is there: overwrite, mode='w' and what describes a new array do not fit"
         )
     if not into:
-        replace = overwrite or mode == "w"
-        target = _made_zarr(zarr, arr.expr, url, component, storage_options, replace, zarr_array_kwargs)
+        if mode == "w":
+            _refuse_own_source(zarr, expr, *place)
+        target = _made_zarr(zarr, expr, *place, mode == "w", kwargs)
     else:
-        target = url if is_there else _opened_zarr(zarr, url, component, storage_options, "r+", {})
-    expr = arr.expr
+        target = place.url if is_there else _opened_zarr(zarr, *place, "r+", {})
     if append_axis is not None:
         expr, region = _appended(expr, target, append_axis)
     elif region is None:
@@ -189,8 +208,21 @@ def to_zarr(
     else:
         region = tuple(region) if isinstance(region, tuple | list) else (region,)
         _refuse_shared_chunks(expr, _unit_of(target), region, target.shape)
-    found = store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
-    return found[0] if return_stored else found
+    return expr, target, region
+
+
+def _refuse_own_source(zarr: Any, expr: ArrayExpr, url: Any, component: Any, storage_options: Any) -> None:
+    """What is replaced is gone before it is read."""
+    try:
+        there = _opened_zarr(zarr, url, component, storage_options, "r", {})
+    except (OSError, ValueError):
+        return
+    for one in walk([expr]):
+        source = getattr(getattr(one, "source", None), "array", None)
+        if isinstance(source, ZarrSource) and str(source.array.store_path) == str(there.store_path):
+            raise ValueError(
+                f"the array reads the Zarr array {there.store_path}, which it would replace; write it to another place"
+            )
 
 
 def _made_zarr(
