@@ -225,7 +225,10 @@ def test_hdf5_files_that_are_open(h5py: Any, tmp_path: Path) -> None:
         assert x.name != ka.from_array(file["x"], chunks=3).name
     with h5py.File(path), pytest.raises(OSError, match=r"x\.h5 cannot be opened .* close it first"):
         ka.ones(3).to_hdf5(path, "y")
-    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    with h5py.File(path, "r+", driver="core", backing_store=False) as file:
+        file["x"][:] = MATRIX * 2
+        assert_same(ka.from_array(file["x"], chunks=4), MATRIX * 2)
+        del file["x"]
         file["x"] = MATRIX
         assert_same(ka.from_array(file["x"], chunks=4), MATRIX)
 

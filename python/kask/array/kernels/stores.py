@@ -154,7 +154,8 @@ def handle_of(x: Any) -> Any:
     module = type(x).__module__.partition(".")[0]
     if module == "h5py" and hasattr(x, "file"):
         path = os.fsdecode(x.file.filename)
-        if x.name is None or not os.path.isfile(path):
+        # Other drivers have content that is not in the file, or not yet.
+        if x.name is None or x.file.driver not in ("sec2", "stdio") or not os.path.isfile(path):
             return x
         is_open_for_writing = x.file.mode != "r"
         found = os.stat(path)
