@@ -59,20 +59,21 @@ def page() -> str:
     tables = {
         section: [status(section, name, entry) for name, entry in reference[section].items()] for section in SECTIONS
     }
-    lines += summary(tables)
+    lines += summary_lines({SECTIONS[section]: rows for section, rows in tables.items()})
     for section, rows in tables.items():
         lines += ["", f"## {SECTIONS[section]}", "", "| name | in Kask |", "|---|---|"]
         lines += [f"| `{row.name}` | {row.text} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def summary(tables: dict[str, list[Status]]) -> list[str]:
+def summary_lines(tables: dict[str, list[Status]]) -> list[str]:
+    """How many names of each table there are, as lines of a table."""
     lines = ["| part | names | complete | some parameters missing | missing |", "|---|---|---|---|---|"]
     for section, rows in tables.items():
         missing = sum(row.missing is None for row in rows)
         complete = sum(row.missing == [] for row in rows)
         partial = len(rows) - complete - missing
-        lines.append(f"| {SECTIONS[section]} | {len(rows)} | {complete} | {partial} | {missing} |")
+        lines.append(f"| {section} | {len(rows)} | {complete} | {partial} | {missing} |")
     return lines
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import api_status
+import array_api
 from kask import config
 
 HERE = Path(__file__).resolve().parent
@@ -13,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 PAGES = {
     "configuration.md": config.markdown,
     "api-status.md": api_status.page,
+    "array-api.md": array_api.page,
 }
 
 

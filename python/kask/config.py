@@ -236,7 +236,7 @@ def describe() -> list[Setting]:
     --------
     >>> import kask
     >>> kask.config.describe()[0].name
-    'scheduler'
+    'array.chunk_size_bytes'
     """
     return list(TABLE.values())
 

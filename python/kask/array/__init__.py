@@ -6,11 +6,13 @@ Each family of functions is a module in ``kask.array.ops``, and says in its ``__
 # ruff: noqa: E402, F403
 
 from kask.array import fft as fft
+from kask.array import image as image
 from kask.array import lib as lib
 from kask.array import linalg as linalg
 from kask.array import overlap as overlap
 from kask.array import random as random
 from kask.array import stats as stats
+from kask.array import utils as utils
 from kask.array.collection import Array as Array
 from kask.array.ops.along import *
 from kask.array.ops.assignment_functions import *
@@ -38,6 +40,7 @@ from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
+from kask.array.ops.push import *
 from kask.array.ops.quantiles import *
 from kask.array.ops.ranges import *
 from kask.array.ops.reductions_arg import *
@@ -49,6 +52,7 @@ from kask.array.ops.shaping import *
 from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
+from kask.array.ops.stores import *
 from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
 from kask.array.ops.unique import *

@@ -40,3 +40,61 @@ class StorageMethods(ArrayBase):
 
         found = store(self, targets, lock, regions, compute, return_stored, load_stored, **kwargs)
         return found[0] if return_stored else found
+
+    def to_zarr(self, *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.to_zarr`."""
+        from kask.array.ops.stores import to_zarr
+
+        return to_zarr(self, *args, **kwargs)
+
+    def to_hdf5(self, filename: Any, datapath: str, **kwargs: Any) -> None:
+        """See :func:`kask.array.to_hdf5`."""
+        from kask.array.ops.stores import to_hdf5
+
+        to_hdf5(filename, datapath, self, **kwargs)
+
+    def to_tiledb(self, uri: Any, *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.to_tiledb`."""
+        from kask.array.ops.stores import to_tiledb
+
+        return to_tiledb(self, uri, *args, **kwargs)
+
+    def to_svg(self, size: int = 500) -> str:
+        """A picture of the chunks, as SVG.
+
+        Parameters
+        ----------
+        size : int
+            Pixels of the longest axis.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> ka.ones((4, 4), chunks=2).to_svg()[:4]
+        '<svg'
+        """
+        from kask.array.picture import svg
+
+        return svg(self.expr.chunks, size)
+
+    def _repr_html_(self) -> str:
+        from kask.array.picture import html
+
+        return html(self)
+
+    def to_backend(self, backend: str | None = None, **kwargs: Any) -> Any:
+        """The array with blocks of another library.
+
+        Parameters
+        ----------
+        backend : {"numpy", "cupy"}, optional
+            By default NumPy's.
+
+        Raises
+        ------
+        ValueError
+            There is no such backend.
+        """
+        from kask.array.ops.backends import to_backend
+
+        return to_backend(self, backend, **kwargs)

@@ -25,6 +25,9 @@ __all__ = ["called", "called_like", "deferrable", "deferring_class", "make_defer
 #: Lengths of stand-ins along axes of unknown length. One element is special to many functions.
 _LENGTHS = (1, 12)
 
+#: Calls that must not be tried on stand-ins, as they would write them.
+_WRITING = frozenset({"store", "to_hdf5", "to_npy_stack", "to_tiledb", "to_zarr"})
+
 
 class _Place:
     """Stands in a call for an array."""
@@ -63,7 +66,7 @@ def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
     arrays: list[Any] = []
     call = Call(func, *map_leaves((args, kwargs), lambda leaf: _taken(leaf, arrays)))
     is_open = any(array.expr.is_unknown for array in arrays)
-    foretold = _foretold(call, arrays) if is_open else None
+    foretold = _foretold(call, arrays) if is_open and call.label not in _WRITING else None
     exprs = tuple([array.expr for array in arrays])
     if foretold is None:
         if is_open:

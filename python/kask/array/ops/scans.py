@@ -49,11 +49,13 @@ def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "s
     # The totals themselves have no NaN that are not meant.
     plain = _KINDS[name.removeprefix("nan")]
     fan_in = _FAN_IN if method == "blelloch" else totals.grid[axis]
-    before = _before(totals, plain, axis, kind, fan_in)
+    before = before_each(totals, plain, axis, kind, fan_in)
     return mapped(block, array, before, chunks=array.chunks, dtype=kind, label=name)
 
 
-def _before(totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int) -> ArrayExpr:
+def before_each(
+    totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int = _FAN_IN
+) -> ArrayExpr:
     """For each block of one element along the axis, the total of those before it."""
     scan, total, merge, identity = kind
     count = totals.grid[axis]
@@ -76,7 +78,7 @@ def _before(totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype
         dtype=dtype,
         label="total",
     )
-    offsets = _before(higher, kind, axis, dtype, fan_in)
+    offsets = before_each(higher, kind, axis, dtype, fan_in)
     chunks = totals.chunks.replace(axis, along)
     made = mapped(group, totals, offsets, reads=(reads, tuple(all_of)), chunks=chunks, dtype=dtype, label="before")
     return rechunked(made, totals.chunks)

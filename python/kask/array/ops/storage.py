@@ -26,6 +26,7 @@ from kask.array.kernels.storage import (
     save_npy,
     write_block,
 )
+from kask.array.kernels.stores import handle_of
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.array.ops.rechunk import rechunked
@@ -200,7 +201,7 @@ def from_array(
     dtype, shape = np.dtype(x.dtype), tuple(x.shape)
     if asarray is None:
         asarray = not hasattr(x, "__array_function__") or is_mapped
-    stored: Any = MemmapFile(x) if is_mapped else x
+    stored: Any = MemmapFile(x) if is_mapped else handle_of(x) if getitem is None else x
     if name is False:
         token = uuid.uuid4().hex
     else:

@@ -1,0 +1,66 @@
+"""Writes ``docs/array-api.md``: which names of Dask's documented array API exist in Kask, and with which parameters.
+
+``array-names.json`` has the names and their parameters; this script imports ``kask.array`` and compares.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from api_status import Status, missing_parameters, resolve, summary_lines
+
+REFERENCE = Path(__file__).resolve().parent / "array-names.json"
+
+SECTIONS = [
+    "kask.array",
+    "kask.array.Array",
+    "kask.array.linalg",
+    "kask.array.fft",
+    "kask.array.random",
+    "kask.array.ma",
+    "kask.array.stats",
+]
+OTHERS = "other modules"
+
+#: Parameters that are no parameters here: of a constructor that nobody calls, of the array itself, and those that have no names in NumPy.
+NOT_ASKED = {
+    "kask.array.Array": {"dask", "name", "chunks", "dtype", "meta", "shape"},
+    "kask.array.Array.store": {"sources"},
+    "kask.array.divmod": {"x", "y"},
+    "kask.array.frexp": {"x"},
+    "kask.array.modf": {"x"},
+}
+
+
+def page() -> str:
+    reference: dict[str, list[str] | None] = json.loads(REFERENCE.read_text())
+    tables: dict[str, list[Status]] = {section: [] for section in [*SECTIONS, OTHERS]}
+    for name, parameters in reference.items():
+        home = name.rpartition(".")[0]
+        tables[home if home in SECTIONS else OTHERS].append(status(name, parameters))
+    lines = [
+        "# Array API",
+        "",
+        "<!-- Written by `make docs` from docs/array-names.json; do not edit. -->",
+        "",
+        "Dask's documented array API under Kask's names: what exists, and which documented parameters are not accepted. A parameter",
+        "that is not accepted is refused with an error, never ignored. Results are those of NumPy; where there is a difference,",
+        "the docstring says so. How arrays are used is told in the [guide](array.md).",
+        "",
+    ]
+    lines += summary_lines(tables)
+    for section, rows in tables.items():
+        lines += ["", f"## {section}", "", "| name | in Kask |", "|---|---|"]
+        lines += [f"| `{row.name}` | {row.text} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def status(name: str, parameters: list[str] | None) -> Status:
+    try:
+        found = resolve(name)
+    except (ImportError, AttributeError):
+        return Status(name, None)
+    # What is documented as ``*args`` alone has its parameters in the docstring's text, where they cannot be compared.
+    asked = [one for one in parameters or [] if one != "*args" and one not in NOT_ASKED.get(name, ())]
+    return Status(name, missing_parameters(found, asked))

@@ -1,0 +1,455 @@
+"""Arrays from and to Zarr, HDF5 and TileDB, whose blocks are aligned to the store's chunks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kask.array.base import ArrayBase, wrap
+from kask.array.kernels.storage import Target, write_block
+from kask.array.kernels.stores import Hdf5Dataset, ZarrSource, ZarrTarget, open_hdf5
+from kask.array.node import ArrayExpr
+from kask.array.ops.deferring import called
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.storage import Marked, Storing, from_array, store
+from kask.engine import Chunks
+from kask.expr import walk
+
+__all__ = ["from_tiledb", "from_zarr", "to_hdf5", "to_tiledb", "to_zarr"]
+
+
+def _library(name: str, needed_by: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"{needed_by} needs the package {name}, which is not installed: pip install {name}") from None
+
+
+# -- Zarr
+
+
+class _ZarrPlace(NamedTuple):
+    """Where a Zarr array is, or will be."""
+
+    url: Any
+    component: str | None
+    storage_options: dict[str, Any] | None
+
+
+def from_zarr(
+    url: Any,
+    component: str | None = None,
+    storage_options: dict[str, Any] | None = None,
+    chunks: Any = None,
+    name: Any = None,
+    inline_array: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """An array of a Zarr array, of format 2 or 3, read chunk by chunk and only as far as it is needed.
+
+    Parameters
+    ----------
+    url : path, URL, zarr.Array or store
+        Where it is. A URL such as ``s3://bucket/x.zarr`` is opened with fsspec.
+    component : str, optional
+        Its path inside of a group.
+    storage_options : dict, optional
+        For fsspec.
+    chunks : int, str, tuple or dict, optional
+        How it is cut; by default by the store's chunks, or shards, one a block.
+    name : str, optional
+        Stands for the content in names. By default each call has a name of its own, as the store may have changed.
+    inline_array : bool
+        Accepted; see :func:`from_array`.
+    **kwargs
+        For ``zarr.open_array``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no Zarr array.
+    ValueError
+        There is a group, and ``component`` does not say which array of it.
+
+    Examples
+    --------
+    >>> import tempfile, kask.array as ka
+    >>> folder = tempfile.mkdtemp()
+    >>> ka.to_zarr(ka.arange(6, chunks=3), folder, component="x")
+    >>> ka.from_zarr(folder, component="x").chunks
+    ((3, 3),)
+    """
+    zarr = _library("zarr", "from_zarr()")
+    array = url if isinstance(url, zarr.Array) else _opened_zarr(zarr, url, component, storage_options, "r", kwargs)
+    cut = _unit_of(array) if chunks is None else chunks
+    return from_array(array, chunks=cut, name=name, inline_array=inline_array)
+
+
+def _opened_zarr(zarr: Any, url: Any, component: Any, storage_options: Any, mode: str, kwargs: Any) -> Any:
+    """An array that is there."""
+    place = os.fspath(url) if isinstance(url, os.PathLike) else url
+    where = f"{place}" + (f", component {component!r}" if component else "")
+    try:
+        return zarr.open_array(place, path=component or "", storage_options=storage_options, mode=mode, **kwargs)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no Zarr array at {where}") from error
+    except zarr.errors.NodeTypeValidationError as error:
+        group = zarr.open_group(place, path=component or "", storage_options=storage_options, mode="r")
+        there = ", ".join(sorted(group.array_keys())) or "none"
+        raise ValueError(
+            f"{where} is a Zarr group; name one of its arrays with component= (arrays: {there})"
+        ) from error
+    except (zarr.errors.MetadataValidationError, ValueError, KeyError) as error:
+        raise OSError(f"the metadata of the Zarr array at {where} cannot be understood: {error}") from error
+
+
+def _unit_of(array: Any) -> tuple[int, ...]:
+    """What a Zarr array writes at once."""
+    return tuple([max(1, size) for size in (array.shards or array.chunks)])
+
+
+def to_zarr(
+    arr: Any,
+    url: Any,
+    component: str | None = None,
+    storage_options: dict[str, Any] | None = None,
+    region: tuple[slice, ...] | None = None,
+    compute: bool = True,
+    return_stored: bool = False,
+    mode: str = "a",
+    append_axis: int | None = None,
+    overwrite: bool = False,
+    **zarr_array_kwargs: Any,
+) -> Any:
+    """Write an array as a Zarr array, each of its chunks by one task.
+
+    Parameters
+    ----------
+    arr : array
+        What is written.
+    url : path, URL, store or zarr.Array
+        Where to. A ``zarr.Array`` is written to as it is.
+    component : str, optional
+        The path inside of a group.
+    storage_options : dict, optional
+        For fsspec.
+    region : tuple of slices, optional
+        The part of an existing array that is written.
+    compute : bool
+        Whether to write now. Otherwise something lazy is returned; the array is made, or grows, at once all the same.
+    return_stored : bool
+        Whether to return an array that reads what was written.
+    mode : {"a", "w", "w-", "r+"}
+        ``"w"`` replaces what is there, ``"r+"`` writes into what is there; otherwise there must be none.
+    append_axis : int, optional
+        Make an existing array longer along this axis, and write there.
+    overwrite : bool
+        The same as ``mode="w"``.
+    **zarr_array_kwargs
+        For ``zarr.create_array``, such as ``chunks``, ``shards``, ``compressors``, ``zarr_format``. By default chunks are as large as the
+        largest block. The array is cut otherwise where its blocks do not fit the chunks.
+
+    Returns
+    -------
+    None, something lazy that writes, or an array
+
+    Raises
+    ------
+    ValueError
+        There is an array already, or the array reads what it would replace; or blocks of a ``region`` meet inside of a chunk, which two tasks would write at the same time.
+
+    Examples
+    --------
+    >>> import tempfile, kask.array as ka
+    >>> folder = tempfile.mkdtemp()
+    >>> ka.to_zarr(ka.arange(4, chunks=2), folder)
+    >>> ka.to_zarr(ka.arange(3), folder, append_axis=0)
+    >>> ka.from_zarr(folder).compute()
+    array([0, 1, 2, 3, 0, 1, 2])
+    """
+    if not isinstance(arr, ArrayBase):
+        raise TypeError(f"to_zarr() writes Kask's arrays, got {type(arr).__name__}")
+    place = _ZarrPlace(url, component, storage_options)
+    expr, target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
+    found = store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
+    return found[0] if return_stored else found
+
+
+def _planned(
+    expr: ArrayExpr, place: _ZarrPlace, region: Any, append_axis: int | None, mode: str, kwargs: dict[str, Any]
+) -> tuple[ArrayExpr, Any, Any]:
+    """How an array is cut to be written, into which Zarr array, and where there."""
+    zarr = _library("zarr", "to_zarr()")
+    if mode not in ("a", "w", "w-", "r+"):
+        raise ValueError(f"mode= must be 'a', 'w', 'w-' or 'r+', not {mode!r}")
+    if region is not None and append_axis is not None:
+        raise ValueError("to_zarr() takes region= or append_axis=, not both")
+    is_there = isinstance(place.url, zarr.Array)
+    into = is_there or region is not None or append_axis is not None or mode == "r+"
+    if into and (mode == "w" or kwargs):
+        raise ValueError(
+            "to_zarr() writes into an array that is there: overwrite, mode='w' and what describes a new array do not fit"
+        )
+    if not into:
+        if mode == "w":
+            _refuse_own_source(zarr, expr, *place)
+        target = _made_zarr(zarr, expr, *place, mode == "w", kwargs)
+    else:
+        target = place.url if is_there else _opened_zarr(zarr, *place, "r+", {})
+    if append_axis is not None:
+        expr, region = _appended(expr, target, append_axis)
+    elif region is None:
+        expr = _aligned(expr, _unit_of(target), (0,) * expr.ndim)
+    else:
+        region = tuple(region) if isinstance(region, tuple | list) else (region,)
+        _refuse_shared_chunks(expr, _unit_of(target), region, target.shape)
+    return expr, target, region
+
+
+def _refuse_own_source(zarr: Any, expr: ArrayExpr, url: Any, component: Any, storage_options: Any) -> None:
+    """What is replaced is gone before it is read."""
+    try:
+        there = _opened_zarr(zarr, url, component, storage_options, "r", {})
+    except (OSError, ValueError):
+        return
+    for one in walk([expr]):
+        source = getattr(getattr(one, "source", None), "array", None)
+        if isinstance(source, ZarrSource) and str(source.array.store_path) == str(there.store_path):
+            raise ValueError(
+                f"the array reads the Zarr array {there.store_path}, which it would replace; write it to another place"
+            )
+
+
+def _made_zarr(
+    zarr: Any, expr: ArrayExpr, url: Any, component: Any, storage_options: Any, replace: bool, kwargs: dict[str, Any]
+) -> Any:
+    place = os.fspath(url) if isinstance(url, os.PathLike) else url
+    options = {"chunks": tuple([max(1, size) for size in expr.chunks.largest]), **kwargs}
+    if options.get("shards") is not None and "chunks" not in kwargs:
+        # How shards are divided is Zarr's to say; they are what is written at once.
+        options["chunks"] = "auto"
+    if not isinstance(options["chunks"], str):
+        options["chunks"] = tuple(np.broadcast_to(options["chunks"], expr.ndim).tolist())
+    try:
+        return zarr.create_array(
+            store=place,
+            name=component,
+            shape=expr.shape,
+            dtype=expr.dtype,
+            overwrite=replace,
+            storage_options=storage_options,
+            **options,
+        )
+    except (zarr.errors.ContainsArrayError, zarr.errors.ContainsGroupError) as error:
+        where = f"{place}" + (f", component {component!r}" if component else "")
+        raise ValueError(
+            f"there is a Zarr array or group at {where} already; overwrite=True replaces it, region= and append_axis= write into it"
+        ) from error
+
+
+def _appended(expr: ArrayExpr, target: Any, axis: int) -> tuple[ArrayExpr, tuple[slice, ...]]:
+    """What is written, and where, once the target has grown."""
+    axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
+    old = tuple(target.shape)
+    fits = len(old) == expr.ndim and all(at == axis or old[at] == expr.shape[at] for at in range(expr.ndim))
+    if not fits:
+        raise ValueError(f"an array of shape {expr.shape} cannot be appended along axis {axis} to one of shape {old}")
+    starts = tuple([old[axis] if at == axis else 0 for at in range(expr.ndim)])
+    target.resize(tuple([old[at] + expr.shape[at] if at == axis else old[at] for at in range(expr.ndim)]))
+    return _aligned(expr, _unit_of(target), starts), tuple(
+        [slice(start, start + length) for start, length in zip(starts, expr.shape)]
+    )
+
+
+def _aligned(expr: ArrayExpr, unit: tuple[int, ...], starts: tuple[int, ...]) -> ArrayExpr:
+    """The array, cut where chunks of the store end, if it is not: into blocks about as large as its own."""
+    axes = []
+    for axis, (size, start) in enumerate(zip(unit, starts)):
+        chunks, length = expr.chunks.axis(axis), expr.shape[axis]
+        if _first_shared(chunks, size, start, 1) is not None:
+            first = min(length, -start % size)
+            large = -(-chunks.largest[0] // size) * size
+            rest = [Chunks.normalize([length - first], [large], 1, 1)] if length > first else []
+            chunks = Chunks.concat([*([Chunks([[first]])] if first else []), *rest])
+        axes.append(chunks)
+    return rechunked(expr, Chunks.join(axes)) if axes else expr
+
+
+def _first_shared(chunks: Chunks, unit: int, start: int, step: int) -> int | None:
+    """The first chunk of a store that two blocks would write, along an axis."""
+    ends = np.cumsum(chunks.tuples()[0])
+    cuts = np.unique(ends[(ends > 0) & (ends < ends[-1])]) if ends.size else ends
+    before, after = (start + step * (cuts - 1)) // unit, (start + step * cuts) // unit
+    shared = before[before == after]
+    return int(shared[0]) if shared.size else None
+
+
+def _refuse_shared_chunks(
+    expr: ArrayExpr, unit: tuple[int, ...], region: tuple[slice, ...], shape: tuple[int, ...]
+) -> None:
+    if len(region) != expr.ndim or not all(isinstance(part, slice) for part in region):
+        raise ValueError(f"region={region!r}, but a region is a slice for each of the {expr.ndim} axes")
+    for axis, (size, part) in enumerate(zip(unit, region)):
+        start, _, step = part.indices(shape[axis])
+        shared = _first_shared(expr.chunks.axis(axis), size, start, step) if step > 0 else None
+        if shared is not None:
+            raise ValueError(
+                f"two blocks of the array would write the same chunk of the store (number {shared} along axis {axis}, where chunks have "
+                f"{size} elements and the region begins at {start}); rechunk the array so that its blocks end where chunks end"
+            )
+
+
+# -- HDF5
+
+
+def to_hdf5(filename: Any, *args: Any, chunks: Any = True, **kwargs: Any) -> None:
+    """Write arrays as datasets of an HDF5 file. One block is written at a time, also by several processes; other datasets of the file stay.
+
+    HDF5 has no transactions: a process that is killed while it writes may leave a file that cannot be read.
+
+    Parameters
+    ----------
+    filename : path
+        The file, made if it is not there. It must be reached from where tasks run.
+    *args
+        The path of a dataset and an array, or a dict of these.
+    chunks : bool, tuple or None
+        Chunks of the datasets: True is the largest block, None is a dataset without chunks.
+    **kwargs
+        For ``h5py.Group.require_dataset``, such as ``compression="gzip"``.
+
+    Raises
+    ------
+    ValueError
+        There is a dataset of another shape or type.
+    OSError
+        The file is locked by another program, truncated or no HDF5 file.
+
+    Examples
+    --------
+    >>> import os, tempfile, h5py, kask.array as ka
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.h5")
+    >>> ka.to_hdf5(path, "/group/x", ka.arange(4, chunks=2))
+    >>> ka.from_array(h5py.File(path)["group/x"]).compute()
+    array([0, 1, 2, 3])
+    """
+    _library("h5py", "to_hdf5()")
+    if len(args) == 1 and isinstance(args[0], Mapping):
+        arrays = dict(args[0])
+    elif len(args) == 2 and isinstance(args[0], str):
+        arrays = {args[0]: args[1]}
+    else:
+        raise TypeError("to_hdf5() takes a file, and the path of a dataset and an array, or a dict of these")
+    for path, array in arrays.items():
+        if not isinstance(array, ArrayBase):
+            raise TypeError(f"to_hdf5() writes Kask's arrays, got {type(array).__name__} for {path!r}")
+    # Sizes that are not known are found first, also those of arrays in a dict.
+    called(_to_hdf5, (os.path.abspath(os.fspath(filename)), list(arrays), list(arrays.values()), chunks, kwargs), {})
+
+
+def _to_hdf5(file_path: str, names: list[str], arrays: list[Any], chunks: Any, kwargs: dict[str, Any]) -> None:
+    marks = []
+    with open_hdf5(file_path, "a") as file:
+        for path, array in zip(names, arrays):
+            expr = array.expr
+            options = {**_hdf5_chunks(expr, chunks), **kwargs}
+            try:
+                dataset = file.require_dataset(path, shape=expr.shape, dtype=expr.dtype, **options)
+            except TypeError as error:
+                raise ValueError(f"dataset {path!r} of {file_path} cannot be written: {error}") from error
+            goal = Target(Hdf5Dataset(file_path, dataset.name), f"{file_path}:{dataset.name}", False, None)
+            marks.append(Marked(expr, write_block, (expr.chunks, goal)))
+    Storing(marks).compute()
+
+
+def _hdf5_chunks(expr: ArrayExpr, chunks: Any) -> dict[str, Any]:
+    if chunks is True:
+        chunks = expr.chunks.largest if expr.ndim and 0 not in expr.shape else None
+    return {} if chunks is None or chunks is False else {"chunks": tuple(chunks)}
+
+
+# -- TileDB
+
+
+def from_tiledb(
+    uri: Any,
+    attribute: str | None = None,
+    chunks: Any = None,
+    storage_options: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """An array of a dense TileDB array, read tile by tile.
+
+    Parameters
+    ----------
+    uri : str or tiledb.Array
+        Where it is.
+    attribute : str, optional
+        Which attribute; needed if there are several.
+    chunks : int, str, tuple or dict, optional
+        How it is cut; by default by tiles.
+    storage_options : dict, optional
+        TileDB's configuration.
+    **kwargs
+        For ``tiledb.open``, such as ``key`` or ``timestamp``.
+
+    Raises
+    ------
+    ImportError
+        TileDB is not installed.
+    """
+    from kask.array.kernels.tiledb import TileDbArray
+
+    tiledb = _library("tiledb", "from_tiledb()")
+    place = uri.uri if isinstance(uri, tiledb.Array) else os.fspath(uri)
+    array = TileDbArray(place, attribute, storage_options, kwargs)
+    return from_array(array, chunks=array.chunks if chunks is None else chunks)
+
+
+def to_tiledb(
+    darray: Any,
+    uri: Any,
+    compute: bool = True,
+    return_stored: bool = False,
+    storage_options: dict[str, Any] | None = None,
+    key: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """Write an array as a new dense TileDB array, whose tiles are as large as the largest block.
+
+    Parameters
+    ----------
+    darray : array
+        What is written.
+    uri : str
+        Where to.
+    compute : bool
+        Whether to write now. Otherwise something lazy is returned.
+    return_stored : bool
+        Whether to return an array that reads what was written.
+    storage_options : dict, optional
+        TileDB's configuration.
+    key : str, optional
+        What it is encrypted with.
+    **kwargs
+        For ``tiledb.DenseArray.create`` and ``tiledb.open``.
+
+    Raises
+    ------
+    ImportError
+        TileDB is not installed.
+    """
+    from kask.array.kernels.tiledb import TileDbArray, created
+
+    _library("tiledb", "to_tiledb()")
+    options = {**kwargs, **({} if key is None else {"key": key})}
+    place = os.fspath(uri)
+    created(place, darray.expr.shape, darray.expr.chunks.largest, darray.dtype, storage_options, options)
+    target = TileDbArray(place, None, storage_options, options)
+    found = store(darray, target, False, None, compute, return_stored)
+    return found[0] if return_stored else found

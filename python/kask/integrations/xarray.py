@@ -1,0 +1,238 @@
+"""Kask's arrays in xarray: ``ds.chunk(..., chunked_array_type="kask")`` or ``xr.set_options(chunk_manager="kask")``.
+
+xarray loads this module in every program that uses chunks, so it imports ``kask.array`` only when it is used. And xarray takes the only
+chunk manager there is without being asked; so there are two, and programs that did not ask go on as before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from xarray.namedarray.parallelcompat import ChunkManagerEntrypoint
+
+__all__ = ["KaskManager", "UnaskedManager"]
+
+
+class KaskManager(ChunkManagerEntrypoint):
+    """What xarray does with Kask's arrays."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def array_cls(self) -> Any:  # type: ignore[override]
+        """The class of the arrays."""
+        from kask.array import Array
+
+        return Array
+
+    def is_chunked_array(self, data: Any) -> bool:
+        """Whether it is an array of Kask. Without ``kask.array`` there is none."""
+        return "kask.array" in sys.modules and isinstance(data, self.array_cls)
+
+    def chunks(self, data: Any) -> Any:
+        """Chunk sizes along each axis."""
+        return data.chunks
+
+    def normalize_chunks(
+        self, chunks: Any, shape: Any = None, limit: Any = None, dtype: Any = None, previous_chunks: Any = None
+    ) -> Any:
+        """See :func:`kask.array.normalize_chunks`."""
+        from kask.array import normalize_chunks
+
+        if previous_chunks is not None:
+            # A store says a size for each axis.
+            previous_chunks = normalize_chunks(tuple(previous_chunks), shape=shape)
+        return normalize_chunks(chunks, shape=shape, limit=limit, dtype=dtype, previous_chunks=previous_chunks)
+
+    def from_array(self, data: Any, chunks: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.from_array`. Arrays of files are read block by block."""
+        from kask.array import from_array
+
+        if not hasattr(data, "__array_function__"):
+            kwargs = {**kwargs, "meta": None, "asarray": True}
+        return from_array(data, chunks, **kwargs)
+
+    def rechunk(self, data: Any, chunks: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.rechunk`."""
+        return super().rechunk(data, chunks, **kwargs)
+
+    def compute(self, *data: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.compute`."""
+        import kask
+
+        return kask.compute(*data, **kwargs)
+
+    def persist(self, *data: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.persist`."""
+        import kask
+
+        return kask.persist(*data, **kwargs)
+
+    @property
+    def array_api(self) -> Any:
+        """The functions of arrays."""
+        import kask.array
+
+        return kask.array
+
+    def reduction(
+        self,
+        arr: Any,
+        func: Callable[..., Any],
+        combine_func: Callable[..., Any] | None = None,
+        aggregate_func: Callable[..., Any] | None = None,
+        axis: int | Sequence[int] | None = None,
+        dtype: Any = None,
+        keepdims: bool = False,
+    ) -> Any:
+        """See :func:`kask.array.reduction`."""
+        from kask.array import reduction
+
+        last = aggregate_func or combine_func or func
+        return reduction(arr, func, last, axis=axis, keepdims=keepdims, dtype=dtype, combine=combine_func)
+
+    def scan(
+        self,
+        func: Callable[..., Any],
+        binop: Callable[..., Any],
+        ident: float,
+        arr: Any,
+        axis: int | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A cumulative function along an axis: ``func`` of each block, ``binop`` of what lies before it and that."""
+        from kask.array.ops.push import scan_of
+
+        # How totals of blocks are found and put together is not the caller's concern here: they follow from ``func`` and ``binop``.
+        for name in ("method", "preop"):
+            kwargs.pop(name, None)
+        return scan_of(arr, func, binop, ident, axis, dtype, kwargs)
+
+    def apply_gufunc(self, func: Callable[..., Any], signature: str, *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.apply_gufunc`."""
+        from kask.array import apply_gufunc
+
+        return apply_gufunc(func, signature, *args, **kwargs)
+
+    def map_blocks(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.map_blocks`."""
+        from kask.array import map_blocks
+
+        return map_blocks(func, *args, **kwargs)
+
+    def blockwise(self, func: Callable[..., Any], out_ind: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.blockwise`."""
+        from kask.array import blockwise
+
+        return blockwise(func, out_ind, *args, **kwargs)
+
+    def unify_chunks(self, *args: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.core.unify_chunks`."""
+        from kask.array.core import unify_chunks
+
+        return unify_chunks(*args, **kwargs)
+
+    def store(self, sources: Any, targets: Any, **kwargs: Any) -> Any:
+        """See :func:`kask.array.store`. What cannot be written by several processes is written by this one."""
+        from kask.array import store
+
+        kwargs.pop("flush", None)
+        many = isinstance(sources, list | tuple)
+        goals = list(targets) if many else [targets]
+        if kwargs.get("compute", True) and _others_run_tasks() and not all(map(_may_be_written_anywhere, goals)):
+            arrays = list(sources) if many else [sources]
+            return _store_here(arrays, goals, kwargs.get("lock"), kwargs.get("regions"))
+        return store(sources, targets, **kwargs)
+
+    def shuffle(self, x: Any, indexer: list[list[int]], axis: int, chunks: Any = "auto") -> Any:
+        """See :func:`kask.array.shuffle`."""
+        from kask.array import shuffle
+
+        return shuffle(x, indexer, axis, chunks="auto" if chunks is None else chunks)
+
+    def get_auto_chunk_size(self) -> int:
+        """Bytes of a block, where the user leaves it open."""
+        from kask import config
+
+        return int(config.get("array.chunk_size_bytes"))
+
+
+class UnaskedManager(ChunkManagerEntrypoint):
+    """Makes xarray look at its option ``chunk_manager`` where Kask is the only other chunk manager, and knows no array."""
+
+    def __init__(self) -> None:
+        self.array_cls = type(self)
+
+    def is_chunked_array(self, data: Any) -> bool:
+        """No array is."""
+        return False
+
+    def _refused(self) -> Any:
+        raise NotImplementedError('this chunk manager makes no arrays; ask for chunked_array_type="kask"')
+
+    def chunks(self, data: Any) -> Any:
+        """Refused."""
+        return self._refused()
+
+    def normalize_chunks(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused."""
+        return self._refused()
+
+    def from_array(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused."""
+        return self._refused()
+
+    def compute(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused."""
+        return self._refused()
+
+    def apply_gufunc(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused."""
+        return self._refused()
+
+
+def _others_run_tasks() -> bool:
+    """Whether tasks may be run by another process than this one."""
+    from kask.base import engine_for
+    from kask.engine.embedded import running_engine, synchronous_engine
+
+    return engine_for() not in (running_engine(), synchronous_engine())
+
+
+def _may_be_written_anywhere(target: Any) -> bool:
+    return type(target).__module__ in ("xarray.backends.zarr",) or type(target).__module__.startswith("zarr")
+
+
+def _store_here(sources: list[Any], targets: list[Any], lock: Any, regions: Any) -> None:
+    """Write arrays block by block from this process: HDF5 files cannot be open in several. The blocks wait in the workers' memory, or on
+    their disks."""
+    import contextlib
+
+    import kask
+
+    parts = [regions] * len(sources) if regions is None or isinstance(regions, tuple) else list(regions)
+    for array, target, region in zip(kask.persist(*sources), targets, parts):
+        chunks = array.expr.chunks
+        # Each block passes through this process, so there is no way around a loop.
+        for position in np.ndindex(*chunks.grid):
+            start, shape = chunks.block_start(position), chunks.block_shape(position)
+            own = tuple([slice(first, first + length) for first, length in zip(start, shape)])
+            block = array[own].compute()
+            with lock if hasattr(lock, "__enter__") else contextlib.nullcontext():
+                target[_inside(region, own)] = block
+
+
+def _inside(region: Any, own: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A part of a region of a target."""
+    if region is None:
+        return own
+    found = []
+    for part, one in zip(region, own):
+        first, step = part.start or 0, part.step or 1
+        found.append(slice(first + step * one.start, first + step * (one.stop - 1) + 1, step))
+    return tuple(found)

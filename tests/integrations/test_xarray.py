@@ -1,0 +1,185 @@
+"""xarray on Kask's arrays: the same answers as on NumPy's, and nothing for programs that did not ask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+xr = pytest.importorskip("xarray")
+
+import kask.array as ka  # noqa: E402
+from kask.distributed import Client  # noqa: E402
+from kask.integrations.xarray import KaskManager, UnaskedManager  # noqa: E402
+
+MANAGER = KaskManager()
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As if the package was installed with its entry points, and the user asked for it."""
+    from xarray.namedarray import parallelcompat
+
+    managers = {"kask": MANAGER, "kask-unasked": UnaskedManager()}
+    monkeypatch.setattr(parallelcompat, "list_chunkmanagers", lambda: managers)
+    with xr.set_options(chunk_manager="kask"):
+        yield
+
+
+def plain() -> Any:
+    values = np.random.default_rng(3).random((60, 7))
+    coordinates = {"time": np.arange(60), "x": np.arange(7) * 2.0, "k": ("time", np.arange(60) % 4)}
+    return xr.Dataset({"t": (("time", "x"), values)}, coords=coordinates)
+
+
+def chunked(size: int = 11) -> Any:
+    """The same in blocks; what is grouped by stays in memory, as xarray wants it."""
+    return plain().chunk(time=size).assign_coords(k=plain().k)
+
+
+OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "anomaly": lambda ds: ds.groupby("k") - ds.groupby("k").mean(),
+    "groups": lambda ds: ds.groupby("k").mean(),
+    "first of groups": lambda ds: ds.groupby("k").first(),
+    "shuffled groups": lambda ds: ds.groupby("k").shuffle_to_chunks().sortby("time"),
+    "rolling": lambda ds: ds.rolling(time=3).mean(),
+    "windows": lambda ds: ds.rolling(time=3).construct("w"),
+    "coarsen": lambda ds: ds.coarsen(time=4).mean(),
+    "cumsum": lambda ds: ds.cumsum("time"),
+    "interp": lambda ds: ds.interp(time=[1.5, 30.2], x=[0.3, 4.0]),
+    "lists": lambda ds: ds.isel(time=[3, 1], x=slice(None, None, -2)),
+    "sorted": lambda ds: ds.sortby("time", ascending=False),
+    "median": lambda ds: ds.median("time"),
+    "shift": lambda ds: ds.shift(time=2),
+    "diff": lambda ds: ds.diff("time"),
+    "ones": xr.ones_like,
+    "unified": lambda ds: ds.unify_chunks(),
+    "concat": lambda ds: xr.concat([ds, ds], "time"),
+    "stack": lambda ds: ds.stack(z=("time", "x")),
+    "argmax": lambda ds: ds.argmax("time"),
+    "where": lambda ds: ds.where(ds.t > 0.5, 2),
+    "gufunc": lambda ds: xr.apply_ufunc(
+        np.fft.fft,
+        ds.t,
+        input_core_dims=[["x"]],
+        output_core_dims=[["x"]],
+        dask="parallelized",
+        output_dtypes=[complex],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_same_answers(name: str) -> None:
+    call = OPERATIONS[name]
+    found = call(chunked())
+    one = next(iter(found.data_vars.values())) if isinstance(found, xr.Dataset) else found
+    assert isinstance(one.variable.data, ka.Array)
+    xr.testing.assert_allclose(found.compute(), call(plain()))
+
+
+def test_gaps_are_filled() -> None:
+    pytest.importorskip("bottleneck")
+    for call in (
+        lambda ds: ds.ffill("time"),
+        lambda ds: ds.bfill("time", limit=2),
+        lambda ds: ds.ffill("time", limit=30),
+    ):
+        found = call(chunked().where(lambda ds: ds.t > 0.7))
+        # xarray itself makes NumPy arrays here of all but Dask's.
+        xr.testing.assert_identical(found.compute(), call(plain().where(lambda ds: ds.t > 0.7)))
+
+
+def _filled(array: np.ndarray, axis: int) -> np.ndarray:
+    places = np.where(np.isnan(array), 0, np.arange(array.shape[axis]))
+    return array[np.maximum.accumulate(places)]
+
+
+def test_scans() -> None:
+    gaps = np.where(np.arange(60) % 7 < 2, np.arange(60.0), np.nan)
+    for size in (1, 5, 60):
+        x = ka.from_array(gaps, chunks=size)
+        found = MANAGER.scan(
+            _filled, lambda a, b: np.where(np.isnan(b), a, b), np.nan, x, axis=0, dtype=float, method="blelloch"
+        )
+        np.testing.assert_array_equal(found.compute(), ka.push(gaps, None, 0).compute())
+    values = np.arange(20).reshape(4, 5)
+    for axis, chunks in ((0, (1, 5)), (1, (2, 2)), (1, ((4,), (2, 0, 3)))):
+        found = MANAGER.scan(np.cumsum, np.add, 0, ka.from_array(values, chunks=chunks), axis=axis, dtype=values.dtype)
+        np.testing.assert_array_equal(found.compute(), np.cumsum(values, axis))
+
+
+def test_files(client: Client, tmp_path: Path) -> None:
+    pytest.importorskip("h5netcdf")
+    pytest.importorskip("zarr")
+    ds = plain()
+    x = ds.chunk(time=20)
+    x.to_zarr(tmp_path / "x.zarr")
+    x.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    for opened in (
+        xr.open_zarr(tmp_path / "x.zarr", chunks={}),
+        xr.open_zarr(tmp_path / "x.zarr", chunked_array_type="kask", chunks={"time": 40}),
+        xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf", chunks={"time": 7}),
+    ):
+        assert isinstance(opened.t.data, ka.Array)
+        xr.testing.assert_identical(opened.compute(), ds)
+        assert isinstance(opened.persist().t.data, ka.Array)
+        opened.close()
+
+
+def test_who_does_not_ask_gets_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    program = """
+import sys, numpy as np, xarray as xr
+from importlib.metadata import entry_points
+from xarray.namedarray import parallelcompat
+from kask.integrations.xarray import KaskManager, UnaskedManager
+parallelcompat.list_chunkmanagers = lambda: {"kask": KaskManager(), "kask-unasked": UnaskedManager()}
+ds = xr.Dataset({"t": ("x", np.arange(5))})
+ds.to_zarr(sys.argv[1])
+print(xr.open_zarr(sys.argv[1]).t.variable.chunks)
+try:
+    ds.chunk(x=2)
+except ImportError as error:
+    print("dask" in str(error))
+print("kask.array" in sys.modules)
+print(type(ds.chunk(x=2, chunked_array_type="kask").t.data).__module__)
+"""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "x.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    has_dask = "dask.array" in done.stdout
+    assert has_dask or done.stdout.split() == ["None", "True", "False", "kask.array.collection"]
+
+
+def test_entry_points_are_declared() -> None:
+    import tomllib
+
+    content = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
+    import importlib
+
+    for place in content["project"]["entry-points"]["xarray.chunkmanagers"].values():
+        module, _, name = place.partition(":")
+        assert getattr(importlib.import_module(module), name)().available
+
+
+def test_the_other_manager_makes_nothing() -> None:
+    other = UnaskedManager()
+    assert not other.is_chunked_array(ka.ones(3))
+    with pytest.raises(NotImplementedError, match="chunked_array_type"):
+        other.from_array(np.ones(3), 1)
+    assert MANAGER.get_auto_chunk_size() > 0
+    assert MANAGER.normalize_chunks("auto", (10, 10), dtype=np.float64, previous_chunks=(5, 5)) == ((10,), (10,))
