@@ -142,8 +142,8 @@ impl Worker {
     fn admit_copies(&mut self, now: Tick) -> Option<Blocked> {
         while let Some((input, until)) = self.acquires.waiting.front() {
             let (task, nbytes, is_late) = (input.task, input.nbytes, *until <= now);
-            if let Some(held) = self.values.get(task) {
-                self.outbox.holding(task, held.nbytes);
+            if self.values.contains(task) {
+                self.tell_again(task);
                 self.acquires.waiting.pop_front();
                 continue;
             }
