@@ -147,11 +147,18 @@ impl Worker {
                 self.acquires.waiting.pop_front();
                 continue;
             }
-            let need = if self.fetcher.get(task.into()).is_some() { 0 } else { nbytes };
+            let is_coming = self.fetcher.get(task.into()).is_some();
             self.next.clear();
-            let room = if self.is_full() { Room::Never } else { self.room_for(need, need) };
+            // What is on its way has its room.
+            let room = if is_coming {
+                Room::There
+            } else if self.is_full() {
+                Room::Never
+            } else {
+                self.room_for(nbytes, nbytes)
+            };
             if room == Room::Later && !is_late {
-                return Some(Blocked { need, stuck: None });
+                return Some(Blocked { need: nbytes, stuck: None });
             }
             let (input, _) = self.acquires.waiting.pop_front().expect("it was looked at above");
             if room == Room::There {
