@@ -142,16 +142,23 @@ impl Worker {
     fn admit_copies(&mut self, now: Tick) -> Option<Blocked> {
         while let Some((input, until)) = self.acquires.waiting.front() {
             let (task, nbytes, is_late) = (input.task, input.nbytes, *until <= now);
-            if let Some(held) = self.values.get(task) {
-                self.outbox.holding(task, held.nbytes);
+            if self.values.contains(task) {
+                self.tell_again(task);
                 self.acquires.waiting.pop_front();
                 continue;
             }
-            let need = if self.fetcher.get(task.into()).is_some() { 0 } else { nbytes };
+            let is_coming = self.fetcher.get(task.into()).is_some();
             self.next.clear();
-            let room = if self.is_full() { Room::Never } else { self.room_for(need, need) };
+            // What is on its way has its room.
+            let room = if is_coming {
+                Room::There
+            } else if self.is_full() {
+                Room::Never
+            } else {
+                self.room_for(nbytes, nbytes)
+            };
             if room == Room::Later && !is_late {
-                return Some(Blocked { need, stuck: None });
+                return Some(Blocked { need: nbytes, stuck: None });
             }
             let (input, _) = self.acquires.waiting.pop_front().expect("it was looked at above");
             if room == Room::There {

@@ -34,9 +34,19 @@ impl Worker {
         self.values.insert(task, held);
         let Some(gather) = gather else { return };
         if gather.acquire && made_by.is_some() {
-            self.outbox.holding(task, nbytes);
+            self.tell_again(task);
         }
         self.input_came(gather.waiters);
+    }
+
+    /// Says once more that a value is here. It may cross with the order to throw the value away, which came of what was
+    /// said first; so when it is thrown away, that is said as well (in [`Worker::free`]).
+    pub(crate) fn tell_again(&mut self, task: TaskId) {
+        let nbytes = self.values.change(task, |held| {
+            held.told_again = true;
+            held.nbytes
+        });
+        self.outbox.holding(task, nbytes.expect("callers have looked"));
     }
 
     fn hold_part(&mut self, part: ValueId, nbytes: u64) {
@@ -79,7 +89,10 @@ impl Worker {
 
     /// Throws a value away. Attempts that are tied to it fetch it again or end.
     pub(crate) fn free(&mut self, task: TaskId) {
-        if self.lose(task) {
+        if let Some(held) = self.lose(task) {
+            if held.told_again {
+                self.outbox.missing([(task, self.me(), FetchProblem::NotThere)]);
+            }
             return;
         }
         let mut given_up = self.acquires.forget(task);
@@ -96,9 +109,9 @@ impl Worker {
         }
     }
 
-    /// A value is here no more; `false` when it was not.
-    pub(crate) fn lose(&mut self, task: TaskId) -> bool {
-        let Some(held) = self.values.remove(task) else { return false };
+    /// A value is here no more; `None` when it was not.
+    pub(crate) fn lose(&mut self, task: TaskId) -> Option<Held> {
+        let held = self.values.remove(task)?;
         self.outbox.drop_value(task.into());
         self.expect_no_answer(task, held.residence);
         self.memory.left_disk(held.residence.on_disk());
@@ -108,7 +121,7 @@ impl Worker {
         if held.pins > 0 || held.readers > 0 {
             self.wait_again(task, held.residence.in_memory());
         }
-        true
+        Some(held)
     }
 
     /// Rare: a value went that attempts here still wait to use, so looking at all of them is fine.
@@ -273,8 +286,8 @@ impl Worker {
     /// The scheduler wants copies here.
     pub(crate) fn acquire(&mut self, now: Tick, inputs: Vec<Input>) {
         for input in inputs {
-            if let Some(held) = self.values.get(input.task) {
-                self.outbox.holding(input.task, held.nbytes);
+            if self.values.contains(input.task) {
+                self.tell_again(input.task);
             } else if self.memory.is_limited() {
                 self.acquires.wait(input, now);
             } else {

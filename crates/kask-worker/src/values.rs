@@ -25,6 +25,8 @@ pub(crate) struct Held {
     pub(crate) readers: u32,
     /// Whether it was chosen to give up its place in memory as soon as that is needed.
     pub(crate) chosen: bool,
+    /// Whether the scheduler was told more than once that it is here.
+    pub(crate) told_again: bool,
     /// What making it again would cost.
     pub(crate) cost: Cost,
     /// How many bytes had come to memory before it did.
@@ -88,7 +90,7 @@ impl Residence {
 
 impl Held {
     pub(crate) fn new(nbytes: u64, made_by: Option<Attempt>, residence: Residence, cost: Cost) -> Held {
-        Held { nbytes, made_by, residence, pins: 0, readers: 0, chosen: false, cost, age: 0, at: 0 }
+        Held { nbytes, made_by, residence, pins: 0, readers: 0, chosen: false, told_again: false, cost, age: 0, at: 0 }
     }
 
     /// Whether it could be chosen to leave memory.

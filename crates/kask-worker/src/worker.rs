@@ -159,8 +159,9 @@ impl Worker {
             Event::TasksDone(all) => all.into_iter().for_each(|done| self.task_done(done)),
             Event::Fetched { request, peer: _, results, last } => self.fetched(now, request, results, last),
             Event::Stored { task, nbytes } => {
+                let was_here = self.values.contains(task);
                 self.hold(task, nbytes, None, Cost::PRICELESS);
-                self.outbox.holding(task, nbytes);
+                if was_here { self.tell_again(task) } else { self.outbox.holding(task, nbytes) }
             }
             Event::Seceded { task, attempt } => self.seceded(task, attempt, false),
             Event::Rejoined { task, attempt } => self.seceded(task, attempt, true),

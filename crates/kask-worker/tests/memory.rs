@@ -553,6 +553,38 @@ fn other_holders_are_asked_before_a_busy_one_is_asked_again() {
 }
 
 #[test]
+fn who_said_twice_that_a_value_is_here_says_when_it_goes() {
+    for is_limited in [false, true] {
+        let mut rig = if is_limited { Rig::with_budget(1000 * K) } else { Rig::with_peers(0) };
+        rig.stores(task(8), 10 * K);
+        rig.stores(task(9), 10 * K);
+        rig.hears(Say::Acquire(vec![here(9, 10 * K)]));
+        rig.heard_of_tasks();
+        // The second word may reach the scheduler after it has ordered this on the first.
+        rig.hears(Say::Free(vec![task(8), task(9)]));
+        let heard = rig.heard_of_tasks();
+        let [Heard::Missing(gone)] = &heard[..] else { panic!("{heard:?}") };
+        assert_eq!(gone[..], [(task(9), ME, NotThere)]);
+    }
+}
+
+#[test]
+fn a_copy_that_is_on_its_way_is_not_refused_when_it_is_asked_for_again() {
+    let mut rig = Rig::with_budget(1000 * K);
+    rig.hears(Say::Acquire(vec![there(5, 10 * K)]));
+    rig.stores(task(9), 1500 * K);
+    rig.writes_one(Err(DiskFull));
+    rig.waits(5_000);
+    assert_eq!(rig.worker.pressure(), Pressure::Full);
+    rig.hears(Say::Acquire(vec![there(5, 10 * K), there(6, 10 * K)]));
+    let heard = rig.heard_of_tasks();
+    let said = |said: &Heard| if let Heard::Missing(list) = said { list.clone() } else { Vec::new() };
+    assert_eq!(heard.iter().flat_map(said).collect::<Vec<_>>(), [(task(6), ME, Busy)]);
+    rig.answers(1, &[(task(5), Ok(10 * K))], true);
+    assert!(rig.worker.holds(task(5)));
+}
+
+#[test]
 fn a_copy_that_has_waited_long_for_room_is_refused_so_that_others_are_asked() {
     let mut rig = runners(1, 1000 * K);
     rig.hears(Say::Compute(vec![takes(1, 900 * K, vec![])]));
