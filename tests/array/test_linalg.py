@@ -234,6 +234,19 @@ class TestBlocked:
                 list(ka.linalg.slogdet(ka.from_array(odd, chunks=chunks))), list(np.linalg.slogdet(odd)), **CLOSE
             )
 
+    def test_singular_diagonal_blocks_are_refused(self):
+        array = np.array([[0.0, 1], [1, 0]])
+        assert_same(ka.linalg.solve(ka.from_array(array, chunks=2), np.ones(2)), np.ones(2))
+        for name in ("inv", "det"):
+            with pytest.raises(np.linalg.LinAlgError):
+                getattr(ka.linalg, name)(ka.from_array(array, chunks=1)).compute()
+
+    def test_solve_stacks(self):
+        array = np.stack([regular(3), -regular(3)])
+        check_function("linalg.solve", array, matrix((3,)), **CLOSE)
+        check_function("linalg.solve", array, matrix((2, 3, 2)), **CLOSE)
+        check_function("linalg.solve", array[0], matrix((2, 3, 2)), **CLOSE)
+
     def test_refuses(self):
         for name in ("lu", "cholesky", "inv", "det", "slogdet"):
             with pytest.raises(ValueError, match=r"square.*\(2, 3\)"):
@@ -309,6 +322,18 @@ class TestNorms:
         ):
             with pytest.raises(ValueError):
                 ka.linalg.norm(x, **options)
+
+
+def test_numpy_calls_kask_with_its_own_defaults():
+    array = positive(6)
+    check(np.linalg.cholesky, array, **CLOSE)
+    check(np.linalg.det, array, **CLOSE)
+    x = ka.from_array(array, chunks=4)
+    assert_same(np.linalg.svd(x, True)[1], np.linalg.svdvals(array), **CLOSE)
+    assert_same(np.linalg.svd(x, compute_uv=False), np.linalg.svdvals(array), **CLOSE)
+    assert np.linalg.svd(x[:, :2], False)[0].shape == (6, 2)
+    with pytest.raises(NotImplementedError, match="full_matrices"):
+        np.linalg.svd(x[:, :2])
 
 
 class TestOthers:

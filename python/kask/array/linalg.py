@@ -82,3 +82,16 @@ def outer(x1: Any, x2: Any, /) -> Any:
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sums of the diagonals of the matrices that the last two axes are."""
     return _trace(x, offset, -2, -1, dtype)
+
+
+def _numpy_cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    return cholesky(a, upper=upper)
+
+
+def _numpy_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    return svd(a, full_matrices=full_matrices and compute_uv, compute_uv=compute_uv)
+
+
+# What ``numpy.linalg.cholesky(x)`` and ``numpy.linalg.svd(x)`` call.
+vars(cholesky)["as_in_numpy"] = _numpy_cholesky
+vars(svd)["as_in_numpy"] = _numpy_svd

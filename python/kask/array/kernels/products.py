@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Contract", "Convolve", "Einsum", "Tensordot", "add_parts", "conjugated_dot", "itself", "part_as_it_is"]
+__all__ = ["Contract", "Convolve", "Einsum", "PartAsItIs", "Tensordot", "add_parts", "conjugated_dot", "itself"]
 
 
 class Contract:
@@ -93,9 +93,17 @@ def itself(partial: Any) -> Any:
     return partial
 
 
-def part_as_it_is(block: Any, axes: tuple[int, ...]) -> Any:
+class PartAsItIs:
     """A block that is a partial result already."""
-    return block
+
+    def __init__(self, label: str) -> None:
+        self.__name__ = label
+
+    def __call__(self, block: Any, axes: tuple[int, ...]) -> Any:
+        return block
+
+    def __kask_tokenize__(self) -> Any:
+        return "part as it is", self.__name__
 
 
 def add_parts(parts: list[Any]) -> Any:

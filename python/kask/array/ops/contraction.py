@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kask import config
-from kask.array.kernels.products import Contract, add_parts, itself, part_as_it_is
+from kask.array.kernels.products import Contract, PartAsItIs, add_parts, itself
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.mapped import one_by_one
 from kask.array.ops.rechunk import rechunked
@@ -114,7 +114,7 @@ def contracted(
     added = tuple(range(len(out), len(places)))
     return reduced(
         products,
-        part_as_it_is,
+        PartAsItIs(products.label.strip("_")),
         add_parts,
         itself,
         added,

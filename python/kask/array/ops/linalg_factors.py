@@ -290,7 +290,7 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
         Whether signs are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each column of U) is not
         negative.
     full_matrices : bool, optional
-        False: only the first ``k = min(m, n)`` vectors are made.
+        Only False, unless the matrix is square: the first ``k = min(m, n)`` vectors are made.
     compute_uv : bool, optional
         False for the singular values alone.
 
@@ -311,9 +311,12 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     >>> s.round(6).compute()
     array([10.])
     """
-    if full_matrices:
-        raise NotImplementedError("svd: full_matrices=True is not possible; there are min(m, n) singular vectors only")
     array = matrix_of(a, "svd")
+    if full_matrices and array.shape[0] != array.shape[1]:
+        raise NotImplementedError(
+            f"svd: full_matrices=True is not possible for the shape {array.shape}; with full_matrices=False there are "
+            f"the first {min(array.shape)} singular vectors"
+        )
     if not compute_uv:
         return svdvals(a)
     return SVDResult(*map(wrap, svd_of(array, coerce_signs)))

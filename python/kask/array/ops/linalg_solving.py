@@ -12,6 +12,7 @@ from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops import linalg_blocked as blocked
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.linalg_factors import (
     adjoint,
     in_lapack_type,
@@ -70,11 +71,13 @@ def lu(a: Any) -> tuple[Any, Any, Any]:
     ------
     ValueError
         A matrix that is not square.
+    numpy.linalg.LinAlgError
+        When computed: a diagonal block that is singular, though there are more blocks.
 
     Notes
     -----
     Blocked, right-looking (Golub, Van Loan, "Matrix computations", section 3.2.11). Rows change places inside the diagonal blocks only, so a
-    matrix whose diagonal blocks are about singular loses accuracy; with one block it is LAPACK's. Needs SciPy.
+    matrix whose diagonal blocks are about singular loses accuracy, or is refused; with one block it is LAPACK's. Needs SciPy.
 
     Examples
     --------
@@ -202,7 +205,7 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     Parameters
     ----------
     a : array_like
-        A square matrix ``(n, n)``.
+        A square matrix ``(n, n)``; or a stack of them, of which one task solves each.
     b : array_like
         A vector ``(n,)`` or columns ``(n, k)``.
     sym_pos : bool, optional
@@ -219,6 +222,8 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     ------
     ValueError
         Shapes that do not fit; the message names both.
+    numpy.linalg.LinAlgError
+        When computed: a singular matrix; or, other than NumPy, a singular diagonal block, since :func:`lu` pivots inside these only.
 
     Examples
     --------
@@ -229,13 +234,27 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     """
     if assume_a not in ("gen", "pos", "sym", "her"):
         raise ValueError(f"solve: assume_a must be 'gen', 'pos', 'sym' or 'her', got {assume_a!r}")
+    if as_array(a).ndim > 2 or as_array(b).ndim > 2:
+        return _solved_each(a, b)
     array = blocked.square_cuts(matrix_of(a, "solve"), "solve")
     right, is_vector = _right_side(array, b, "solve")
     return _as_given(_solution(array, right, bool(sym_pos) or assume_a == "pos"), is_vector)
 
 
+def _solved_each(a: Any, b: Any) -> Any:
+    """Systems of stacks, each by one task."""
+    left, right = [in_lapack_type(as_array(one).expr, "solve") for one in (a, b)]
+    if left.ndim < 2 or left.shape[-1] != left.shape[-2]:
+        raise ValueError(f"solve: square matrices are wanted, but the array has the shape {left.shape}")
+    signature = "(m,m),(m)->(m)" if right.ndim == 1 else "(m,m),(m,n)->(m,n)"
+    dtype = np.result_type(left.dtype, right.dtype)
+    return apply_gufunc(
+        np.linalg.solve, signature, wrap(left), wrap(right), output_dtypes=dtype, allow_rechunk=True, vectorize=False
+    )
+
+
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, by :func:`lu`; of each matrix of a stack by one task.
+    """The inverse of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
 
     Examples
     --------
@@ -265,7 +284,7 @@ def _is_one_task(array: ArrayExpr) -> bool:
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix, by :func:`lu`; of each matrix of a stack by one task.
+    """The determinant of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
 
     Examples
     --------
