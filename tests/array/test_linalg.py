@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from against_numpy import assert_same, check, check_function, chunkings, nothing_runs
 
+import kask
 import kask.array as ka
 
 RNG = np.random.default_rng(5)
@@ -382,3 +383,9 @@ class TestOthers:
         check_function("linalg.outer", array[0, 0], array[1, 1])
         check_function("linalg.cross", array[0], array[1], **CLOSE)
         check_function("linalg.vecdot", array[0], array[1], **CLOSE)
+
+
+def test_factors_are_computed_together():
+    matrix = np.random.default_rng(5).random((12, 12)) + 12 * np.eye(12)
+    parts = kask.compute(*ka.linalg.lu(ka.from_array(matrix, chunks=4)))
+    np.testing.assert_allclose(parts[0] @ parts[1] @ parts[2], matrix, rtol=1e-9, atol=1e-9)
