@@ -111,7 +111,7 @@ def test_a_task_of_a_larger_worker_takes_four_times_the_limit(cluster, tmp_path)
             client.wait_for_workers(2, timeout=60)
             futures = client.map(noise, range(BLOCKS), workers=[lender])
             wait(futures)
-            assert client.submit(sums, futures, workers=["roomy-0"]).result() == sums(map(noise, range(BLOCKS)))
+            assert client.submit(sums, futures, workers=["roomy"]).result() == sums(map(noise, range(BLOCKS)))
             check_that_nobody_suffered(cluster, client, watch)
     finally:
         roomy.terminate()

@@ -151,7 +151,7 @@ fn serve_slowly(host: &Arc<WorkerHost>, request: &Request, wanted: Vec<ValueId>)
 fn most_queued(host: &WorkerHost) -> usize {
     match host.options.memory.limit_bytes {
         0 => QUEUED_BYTES,
-        limit => (limit as usize / 8).min(QUEUED_BYTES),
+        limit => (limit as usize / 16).min(QUEUED_BYTES),
     }
 }
 

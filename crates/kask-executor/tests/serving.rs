@@ -171,7 +171,8 @@ fn peers_get_what_is_in_memory_and_on_disk() {
             (120, Fetched::Failed(_)) | (122, Fetched::NotThere) => {}
             (121, Fetched::Here(payload)) => {
                 let len = payload_bytes(payload).len();
-                assert_eq!(len, if id.part.is_some() { MIB } else { 4 * (MIB + 4) });
+                // The whole says how many buffers each part has, and each has a pickle of 4 bytes.
+                assert_eq!(len, if id.part.is_some() { MIB } else { 4 * (MIB + 8) });
             }
             (slot, Fetched::Here(payload)) => assert_eq!(payload_bytes(payload), noise(slot.into(), 2 * MIB)),
             (_, other) => panic!("{id:?} is {other:?}"),

@@ -4,13 +4,13 @@ use kask_sim::{Options, Planted, run};
 
 fn failures_of(planted: Planted) -> Vec<String> {
     let options = Options { planted: Some(planted), ..Options::default() };
-    (0..30).filter_map(|seed| run(seed, &options).err()).map(|failure| failure.message).collect()
+    (0..60).filter_map(|seed| run(seed, &options).err()).map(|failure| failure.message).collect()
 }
 
 fn must_fail(planted: Planted, at_least: usize, saying: &[&str]) {
     let messages = failures_of(planted);
     let expected = messages.iter().filter(|message| saying.iter().any(|text| message.contains(text))).count();
-    assert!(expected >= at_least, "{planted:?}: {expected} of 30 runs failed as they should: {messages:#?}");
+    assert!(expected >= at_least, "{planted:?}: {expected} of 60 runs failed as they should: {messages:#?}");
 }
 
 #[test]

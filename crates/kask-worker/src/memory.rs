@@ -20,6 +20,9 @@ const DISK_FREED_MS: u64 = 100;
 /// them, and what it takes beside its values (buffers for compression, say) varies by more than is measured.
 const PROCESS_MILLI: u64 = 900;
 
+/// Share of the limit that is set aside for what is being sent to those who view memory of this process.
+const SENDING_SHARE: u64 = 8;
+
 #[derive(Debug)]
 pub(crate) struct Memory {
     config: MemoryConfig,
@@ -63,9 +66,11 @@ impl Memory {
         self.config.limit_bytes
     }
 
-    /// What the process takes that is no value.
+    /// What the process takes that is no value. Who views values of ours is being sent others, which wait to be written to a
+    /// socket before any measurement finds them: room for these is set aside as long as something is lent.
     pub(crate) fn unmanaged(&self) -> u64 {
-        self.other.saturating_add(self.lent)
+        let sending = if self.lent > 0 { self.config.limit_bytes / SENDING_SHARE } else { 0 };
+        self.other.saturating_add(self.lent).saturating_add(sending)
     }
 
     fn share(&self, milli: u64) -> u64 {
@@ -222,7 +227,7 @@ mod tests {
         assert_eq!(memory.budget(), 600);
         for _ in 0..50 {
             memory.lent(300);
-            assert!((500..=510).contains(&memory.budget()), "{}", memory.budget());
+            assert!((375..=385).contains(&memory.budget()), "{}", memory.budget());
             memory.measured(900, 500);
         }
         memory.lent(0);
