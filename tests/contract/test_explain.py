@@ -190,7 +190,7 @@ def shuffled(total_bytes, npartitions):
 
 
 @pytest.mark.parametrize(
-    ("total", "npartitions", "number", "merge"), [(2000, 10, 16, 200), (20_000, 100, 6_400, 400)], ids=["few", "many"]
+    ("total", "npartitions", "number", "merge"), [(2000, 10, 16, 200), (40_000, 400, 24_964, 200)], ids=["few", "many"]
 )
 def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, npartitions, number, merge):
     outputs = shuffled(total * MIB, npartitions)
@@ -200,7 +200,7 @@ def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, n
         limited.compute(outputs)
     assert error.value.hint == (
         f"{number:,} outputs of the shuffle, of at most {format_bytes(total * MIB // number)}, would fit "
-        f"instead of {npartitions} of 200.00 MiB, or workers with a memory_limit of at least {2 * merge}.00 MiB"
+        f"instead of {npartitions} of {total // npartitions}.00 MiB, or workers with a memory_limit of at least {2 * merge}.00 MiB"
     )
     # What it says is right, and no more than is needed.
     assert kask.explain(shuffled(total * MIB, number), memory_limit="256MiB").verdict != "cannot fit"
