@@ -40,9 +40,9 @@ test: test-rust test-python test-pythons ## all tests: Rust, Python, the other P
 
 test-rust: $(STAMPS)/venv
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		cargo nextest run --workspace --exclude kask-python; \
+		cargo nextest run --workspace --exclude kask-python --no-fail-fast; \
 	else \
-		cargo test --workspace --exclude kask-python --lib --bins --tests; \
+		cargo test --workspace --exclude kask-python --lib --bins --tests --no-fail-fast; \
 	fi
 	cargo test --workspace --exclude kask-python --doc
 

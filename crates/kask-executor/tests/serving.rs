@@ -267,8 +267,9 @@ fn a_peer_that_does_not_take_what_it_asks_for_is_told_to_ask_again() {
     });
     let (here, busy) = answered.recv_timeout(LIMIT).expect("an answer");
     assert_eq!(here + busy, 120);
-    // An eighth of the limit may wait in the worker, and some more in the sockets.
-    assert!((10..40).contains(&here), "{here} values were sent to a peer that did not take them");
+    // An eighth of the limit may wait in the worker, and some more in the sockets: how much those take is the
+    // kernel's affair.
+    assert!((1..40).contains(&here), "{here} values were sent to a peer that did not take them");
     assert!(rig.host.close(Duration::from_secs(10), &mut || false));
 }
 
