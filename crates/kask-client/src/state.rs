@@ -2,7 +2,7 @@
 
 use crate::signal::Signal;
 use hashbrown::HashMap;
-use kask_types::{ClientId, Failure, Key, TaskId, WorkerId};
+use kask_types::{ClientId, Failure, Key, TaskId, WorkerId, shrunk};
 use kask_wire::worker::{Peer, WorkerInfo};
 use kask_wire::{Reply, SchedulerToClient};
 use rustc_hash::FxBuildHasher;
@@ -129,6 +129,12 @@ impl State {
                 self.watchers.remove(&key);
                 self.unwanted.push(key);
             }
+        }
+        if let Some(capacity) = shrunk(self.entries.len(), self.entries.capacity()) {
+            self.entries.shrink_to(capacity);
+        }
+        if let Some(capacity) = shrunk(self.watchers.len(), self.watchers.capacity()) {
+            self.watchers.shrink_to(capacity);
         }
     }
 

@@ -181,6 +181,7 @@ impl Scheduler {
         self.hand_out_to_full();
         self.balance();
         debug_assert!(self.unsettled.is_empty(), "every handler settles what it unsettles");
+        self.tasks.shrink();
     }
 
     /// What to do next; `None` when all is done for now.

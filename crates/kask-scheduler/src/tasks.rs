@@ -13,7 +13,7 @@ use crate::families::{Families, FamilyIx};
 use crate::idset::{IdPool, Ids};
 use hashbrown::HashTable;
 use indexmap::IndexMap;
-use kask_types::{Attempt, Certificate, Failure, Incarnation, Key, TaskId, TaskName};
+use kask_types::{Attempt, Certificate, Failure, Incarnation, Key, TaskId, TaskName, shrunk};
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
@@ -191,6 +191,8 @@ pub(crate) struct Tasks {
     tasks: Vec<Task>,
     by_key: HashTable<Slot>,
     free: Vec<Slot>,
+    /// The generation of slots that were never given out: later than any that had this number before the table shrank.
+    first_generation: u32,
     pub(crate) batches: Vec<Option<Box<Batch>>>,
     free_batches: Vec<BatchIx>,
     /// Holder lists.
@@ -226,9 +228,14 @@ impl Tasks {
         (0..self.tasks.len() as u32).map(Slot)
     }
 
-    /// How many slots were ever given out.
-    pub(crate) fn slot_count(&self) -> usize {
-        self.tasks.len()
+    /// The slot that `id` names, whatever is in it now.
+    pub(crate) fn slot_of(&self, id: TaskId) -> Option<Slot> {
+        ((id.slot as usize) < self.tasks.len()).then_some(Slot(id.slot))
+    }
+
+    /// Whether the slot that `id` names may have been given back when the table shrank.
+    pub(crate) fn was_dropped(&self, id: TaskId) -> bool {
+        id.generation < self.first_generation
     }
 
     /// The living task with this key.
@@ -283,7 +290,7 @@ impl Tasks {
                 slot
             }
             None => {
-                self.tasks.push(make(0, Attempt(0)));
+                self.tasks.push(make(self.first_generation, Attempt(0)));
                 Slot(self.tasks.len() as u32 - 1)
             }
         };
@@ -305,6 +312,17 @@ impl Tasks {
         let entry = self.by_key.find_entry(key[0], |other| tasks[other.0 as usize].key == key);
         entry.expect("a living task is in the index").remove();
         self.free.push(slot);
+    }
+
+    /// Gives the memory of a large burst back once no task is left. While one is, its number keeps the table as it is.
+    pub(crate) fn shrink(&mut self) {
+        if !self.by_key.is_empty() || shrunk(0, self.tasks.capacity()).is_none() {
+            return;
+        }
+        let latest = self.tasks.iter().map(|task| task.generation).max();
+        self.first_generation = latest.map_or(self.first_generation, |generation| generation.saturating_add(1));
+        (self.tasks, self.by_key, self.free) = (Vec::new(), HashTable::new(), Vec::new());
+        (self.holders, self.interest) = (IdPool::default(), IdPool::default());
     }
 
     /// Changes the state, keeping the families' counts; gives back the old one.

@@ -112,12 +112,14 @@ impl Scheduler {
 
     /// Whether no attempt with this number was ever made.
     pub(crate) fn was_never_sent(&self, task: TaskId, attempt: Attempt) -> bool {
-        let slot = Slot(task.slot);
-        if self.tasks.slot_count() <= task.slot as usize || attempt.0 == 0 {
+        let slot = self.tasks.slot_of(task);
+        if attempt.0 == 0 || slot.is_none() && !self.tasks.was_dropped(task) {
             return true;
         }
-        let current = &self.tasks[slot];
-        current.generation == task.generation && attempt > current.attempt
+        slot.is_some_and(|slot| {
+            let current = &self.tasks[slot];
+            current.generation == task.generation && attempt > current.attempt
+        })
     }
 
     /// A result of an attempt that is over is thrown away, unless the worker has the value for another reason. It was

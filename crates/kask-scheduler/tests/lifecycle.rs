@@ -446,3 +446,33 @@ fn what_waits_behind_a_task_that_takes_too_long_is_moved() {
     cluster.settle();
     assert_eq!(cluster.on(other).len(), 1);
 }
+
+#[test]
+fn the_memory_of_a_burst_is_given_back_and_its_tasks_are_not_mistaken_for_later_ones() {
+    let mut cluster = Cluster::new();
+    let worker = cluster.worker("w", 1);
+    let client = cluster.client();
+    let names: Vec<String> = (0..20_000).map(|i| format!("burst-{i}")).collect();
+    let defs: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
+    let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    let before = cluster.scheduler.memory_bytes();
+    cluster.submit(client, graph(&defs), &wanted);
+    cluster.settle();
+    let old = cluster.workers[&worker].queue[0].clone();
+    assert!(cluster.scheduler.memory_bytes() > before + (1 << 20));
+    cluster.tell(client, ClientToScheduler::Unwant(keys(&wanted)));
+    cluster.settle();
+    assert!(cluster.scheduler.memory_bytes() < before + (16 << 10), "{}", cluster.scheduler.memory_bytes());
+    cluster.submit(client, graph(&[("late", &[])]), &["late"]);
+    cluster.settle();
+    let late = cluster.attempt(worker, "late");
+    assert_ne!(late.task, old.task);
+    // What was started before it was cancelled may be done only now, as far as the worker knows.
+    cluster.finish_attempt(worker, old.task, old.attempt);
+    cluster.settle();
+    assert!(!cluster.workers[&worker].closed && cluster.cut_off.is_empty(), "{:?}", cluster.cut_off);
+    assert_eq!(cluster.status(client, "late"), TaskStatus::Pending);
+    cluster.finish(worker, "late");
+    cluster.settle();
+    assert!(matches!(cluster.seen(client, "late"), Some(Seen::InMemory { .. })));
+}
