@@ -6,6 +6,7 @@ use kask_graph::{Graph, Wanted};
 use kask_net::data_plane::DataPlane;
 use kask_net::link::Outgoing;
 use kask_net::reactor::{Actor, Link, Pump, Reactor, Wake, drive};
+use kask_net::trim::trim_soon;
 use kask_net::{Address, ConnectError, DataPool, Security, connect, fork, runtime};
 use kask_types::{BlobId, Incarnation, Key, Payload, WorkerId};
 use kask_wire::client::ClientInfo;
@@ -309,7 +310,9 @@ impl Client {
         }
         let (flush_now, plan) = {
             let mut state = self.0.state.lock();
-            state.release(keys);
+            if state.release(keys) {
+                trim_soon();
+            }
             if state.closed.is_some() {
                 state.unwanted.clear();
             }

@@ -119,8 +119,8 @@ impl State {
         }
     }
 
-    /// One reference less; keys without any are to be unwanted.
-    pub(crate) fn release(&mut self, keys: &[Key]) {
+    /// One reference less; keys without any are to be unwanted. True when a burst is over: the table shrank.
+    pub(crate) fn release(&mut self, keys: &[Key]) -> bool {
         for &key in keys {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.references -= 1;
@@ -130,12 +130,14 @@ impl State {
                 self.unwanted.push(key);
             }
         }
-        if let Some(capacity) = shrunk(self.entries.len(), self.entries.capacity()) {
-            self.entries.shrink_to(capacity);
-        }
         if let Some(capacity) = shrunk(self.watchers.len(), self.watchers.capacity()) {
             self.watchers.shrink_to(capacity);
         }
+        let capacity = shrunk(self.entries.len(), self.entries.capacity());
+        if let Some(capacity) = capacity {
+            self.entries.shrink_to(capacity);
+        }
+        capacity.is_some()
     }
 
     pub(crate) fn status(&self, key: Key) -> Status {

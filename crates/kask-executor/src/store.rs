@@ -7,6 +7,7 @@
 use crate::runtime::Value;
 use crate::spill::{Content, Spilled};
 use kask_net::share;
+use kask_net::trim::trim_soon;
 use kask_types::{Failure, Payload, Segment, TaskId, ValueId, shrunk};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -268,6 +269,7 @@ impl Store {
             let removed = ids.iter().filter_map(|id| values.entries.remove(id)).collect();
             if let Some(capacity) = shrunk(values.entries.len(), values.entries.capacity()) {
                 values.entries.shrink_to(capacity);
+                trim_soon();
             }
             removed
         };

@@ -41,6 +41,7 @@ mod socket;
 pub mod timer;
 pub mod tls;
 pub mod token;
+pub mod trim;
 mod writer;
 
 pub use address::{Address, AddressError};
