@@ -11,8 +11,10 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product, svd_of, values_of
+from kask.array.ops.filling import cast
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product
 from kask.array.ops.linalg_solving import inv, stacked
+from kask.array.ops.linalg_svd import svd_of, values_of
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.matrices import eye
 from kask.array.ops.products import matmul
@@ -99,11 +101,7 @@ def _inexact(array: ArrayExpr) -> ArrayExpr:
         return array
     if array.dtype.kind not in "biu":
         raise TypeError(f"norm: there are no norms of arrays of type {array.dtype}")
-    return elementwise(_cast, array, np.float64, dtype=np.float64)
-
-
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
+    return cast(array, np.float64)
 
 
 def _square_root_of_squares(array: ArrayExpr, axes: Any, keepdims: bool) -> Any:

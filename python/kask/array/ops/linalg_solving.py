@@ -11,7 +11,9 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops import linalg_blocked as blocked
+from kask.array.ops import linalg_panels as panels
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.linalg_factors import (
     adjoint,
@@ -22,8 +24,8 @@ from kask.array.ops.linalg_factors import (
     product,
     tall_qr,
 )
-from kask.array.ops.mapped import cut_whole, mapped, one_by_one
-from kask.array.ops.matrices import diagonal, eye
+from kask.array.ops.mapped import cut_whole, mapped
+from kask.array.ops.matrices import eye
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import prod
 from kask.array.ops.slicing import expanded, squeezed
@@ -55,29 +57,29 @@ def stacked(
 
 
 def lu(a: Any) -> tuple[Any, Any, Any]:
-    """The factors P, L, U of a square matrix: ``a = P L U``.
+    """The factors P, L, U of a square matrix: ``a = P L U``, as :func:`scipy.linalg.lu` has them.
 
     Parameters
     ----------
     a : array_like
-        A square matrix ``(n, n)``. Both axes are cut alike first.
+        A square matrix ``(n, n)``.
 
     Returns
     -------
     (Array, Array, Array)
-        A permutation, L with ones on the diagonal, and U.
+        A permutation, L with ones on the diagonal and nothing larger below it, and U. Both axes of all are cut alike.
 
     Raises
     ------
     ValueError
         A matrix that is not square.
-    numpy.linalg.LinAlgError
-        When computed: a diagonal block that is singular, though there are more blocks.
 
     Notes
     -----
-    Blocked, right-looking (Golub, Van Loan, "Matrix computations", section 3.2.11). Rows change places inside the diagonal blocks only, so a
-    matrix whose diagonal blocks are about singular loses accuracy, or is refused; with one block it is LAPACK's. Needs SciPy.
+    Gaussian elimination with partial pivoting over whole columns, right-looking by block columns (Golub, Van Loan, "Matrix computations",
+    section 3.4.1). A task holds all rows of two block columns; where such a column would have more than the bytes of a block
+    (``array.chunk_size_bytes``), it is cut narrower. The pivots do not depend on chunks, but where two candidates are equal but for
+    rounding. A singular matrix has factors as well. Needs SciPy.
 
     Examples
     --------
@@ -88,8 +90,14 @@ def lu(a: Any) -> tuple[Any, Any, Any]:
            [3., 4.]])
     """
     array = blocked.square_cuts(matrix_of(a, "lu"), "lu")
-    order, lower, upper = blocked.lu_factors(array)
-    return wrap(blocked.permutation(order, array.dtype)), wrap(lower), wrap(upper)
+    rows, dtype = array.shape[0], array.dtype
+    if not rows:
+        return wrap(array), wrap(array), wrap(array)
+    steps = panels.lu_panels(array)
+    order, *later = panels.orders(steps, rows)
+    lower = panels.lower_factor(steps, later, array.chunks, dtype)
+    upper = rechunked(panels.upper_factor(steps, rows, dtype), array.chunks)
+    return wrap(panels.permutation(order, array.chunks, dtype)), wrap(lower), wrap(upper)
 
 
 def cholesky(a: Any, lower: bool = False, *, upper: bool | None = None) -> Any:
@@ -190,13 +198,12 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 
 
 def _solution(array: ArrayExpr, right: ArrayExpr, is_positive: bool) -> ArrayExpr:
-    if is_positive:
-        lower = blocked.cholesky_factor(array)
-        upper = adjoint(lower)
-    else:
-        order, lower, upper = blocked.lu_factors(array)
-        right = blocked.in_order(right, order)
-    return blocked.triangular_solution(upper, blocked.triangular_solution(lower, right, True), False)
+    dtype = np.result_type(array.dtype, right.dtype)
+    array, right = cast(array, dtype), cast(right, dtype)
+    if not is_positive:
+        return rechunked(panels.lu_solution(array, right), right.chunks)
+    lower = blocked.cholesky_factor(array)
+    return blocked.triangular_solution(adjoint(lower), blocked.triangular_solution(lower, right, True), False)
 
 
 def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") -> Any:
@@ -223,7 +230,7 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     ValueError
         Shapes that do not fit; the message names both.
     numpy.linalg.LinAlgError
-        When computed: a singular matrix; or, other than NumPy, a singular diagonal block, since :func:`lu` pivots inside these only.
+        When computed: a singular matrix.
 
     Examples
     --------
@@ -254,7 +261,7 @@ def _solved_each(a: Any, b: Any) -> Any:
 
 
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
+    """The inverse of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
 
     Examples
     --------
@@ -274,9 +281,8 @@ def inv(a: Any) -> Any:
 
 def _triangle(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr]:
     """U's diagonal, and the sign of the rows' order."""
-    order, _, upper = blocked.lu_factors(array)
-    signs = mapped(kernels.parity, order, chunks=one_by_one(order.grid[0]), dtype=np.float64)
-    return diagonal(wrap(upper)).expr, prod(wrap(signs)).expr
+    diagonal, signs = panels.pivots_and_signs(array)
+    return diagonal, prod(wrap(signs)).expr
 
 
 def _is_one_task(array: ArrayExpr) -> bool:
@@ -284,7 +290,7 @@ def _is_one_task(array: ArrayExpr) -> bool:
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
+    """The determinant of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
 
     Examples
     --------
