@@ -117,7 +117,7 @@ def masked_equal(a: Any, value: Any) -> Any:
     return _compared(np.ma.masked_equal, a, value)
 
 
-def masked_not_equal(a: Any, value: Any) -> Any:
+def masked_not_equal(x: Any, value: Any, copy: bool = True) -> Any:
     """An array that is masked where it does not equal a value.
 
     Examples
@@ -126,7 +126,7 @@ def masked_not_equal(a: Any, value: Any) -> Any:
     >>> ka.ma.getmaskarray(ka.ma.masked_not_equal(ka.arange(3), 1)).compute()
     array([ True, False,  True])
     """
-    return _compared(np.ma.masked_not_equal, a, value)
+    return _compared(np.ma.masked_not_equal, x, value)
 
 
 def masked_greater(x: Any, value: Any, copy: bool = True) -> Any:

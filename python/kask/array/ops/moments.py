@@ -30,6 +30,10 @@ def _ready(a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, .
     return array, tuple(others), axes
 
 
+def _is_masked(array: ArrayExpr) -> bool:
+    return isinstance(array.meta, np.ma.MaskedArray)
+
+
 def _mean(
     name: str, a: Any, axis: Any, dtype: Any, keepdims: Any, split_every: Any, out: Any, where: Any, passes_nan: bool
 ) -> Any:
@@ -48,7 +52,7 @@ def _mean(
         array,
         MeanPart(inner, passes_nan),
         SumsCombine(axes),
-        MeanFinish(result, name),
+        MeanFinish(result, name, _is_masked(array)),
         axes,
         result,
         keepdims=_flag(keepdims),
@@ -120,7 +124,7 @@ def _moment(
         array,
         axes,
         order,
-        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan")),
+        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan"), _is_masked(array)),
         result,
         inner=inner,
         passes_nan=name.startswith("nan"),
