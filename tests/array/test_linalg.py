@@ -11,6 +11,7 @@ from against_numpy import assert_same, check, check_function, chunkings, nothing
 import kask
 import kask.array as ka
 from kask import config
+from kask.array.core import PerformanceWarning
 from kask.expr import walk
 
 RNG = np.random.default_rng(5)
@@ -440,6 +441,47 @@ class TestOthers:
                 values, vectors = lazily(lambda x=x: ka.linalg.eigh(x))
                 assert_same(values, np.linalg.eigvalsh(array), **CLOSE)
                 assert_same(array @ vectors.compute(), (vectors * values[..., None, :]).compute(), **CLOSE)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128, np.int64])
+    def test_eigenvalues_of_any_matrix(self, dtype):
+        for array in (matrix((5, 5), dtype), np.stack([matrix((3, 3), dtype), np.diag([3, 2, 1]).astype(dtype)])):
+            kind = np.result_type(np.linalg.eigvals(array).dtype, np.complex64)
+            for x in cut(array):
+                found = lazily(lambda x=x: ka.linalg.eigvals(x))
+                assert found.dtype == kind
+                assert_same(found, np.linalg.eigvals(array).astype(kind), **tolerance(dtype))
+                values, vectors = kask.compute(*lazily(lambda x=x: ka.linalg.eig(x)))
+                assert values.dtype == vectors.dtype == kind
+                assert_same(array @ vectors, vectors * values[..., None, :], dtype=False, **tolerance(dtype))
+        with pytest.raises(ValueError, match="square"):
+            ka.linalg.eig(ka.ones((2, 3)))
+
+    def test_values_and_vectors_are_made_together(self):
+        x = ka.from_array(positive(4), chunks=2)
+        for values, vectors in (ka.linalg.eigh(x), ka.linalg.eig(x)):
+            (shared,) = values.expr.operands
+            assert shared.token == vectors.expr.operands[0].token
+
+    def test_large_matrices_in_one_task_are_warned_of(self):
+        x = ka.from_array(positive(30), chunks=5)
+        calls = [getattr(ka.linalg, name) for name in ("eig", "eigh", "eigvals", "eigvalsh", "svd", "svdvals")]
+        for call in calls:
+            with config.set({"array.chunk_size_bytes": 800}), pytest.warns(PerformanceWarning, match=r"\(30, 30\)"):
+                call(x)
+
+    def test_systems_of_several_axes(self):
+        array, right = matrix((3, 4, 2, 6)), matrix((3, 4))
+        check_function("linalg.tensorsolve", array, right, **CLOSE)
+        turned = np.moveaxis(array, 2, 0)
+        check_function("linalg.tensorsolve", turned, right, options={"axes": (0,)}, **CLOSE)
+        check_function("linalg.tensorinv", matrix((4, 6, 8, 3)), **CLOSE)
+        check_function("linalg.tensorinv", matrix((6, 2, 3)), options={"ind": 1}, **CLOSE)
+        with pytest.raises(ValueError, match=r"\(3, 4, 2, 6\).*\(4, 3\)"):
+            ka.linalg.tensorsolve(ka.ones((3, 4, 2, 6)), ka.ones((4, 3)))
+        with pytest.raises(ValueError, match="ind"):
+            ka.linalg.tensorinv(ka.ones((2, 2)), 0)
+        with pytest.raises(ValueError, match="as many elements"):
+            ka.linalg.tensorinv(ka.ones((2, 3)), 1)
 
     def test_names_that_are_elsewhere_too(self):
         array = matrix((2, 3, 3))

@@ -38,6 +38,7 @@ from kask.array.ops.moments import *
 from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
+from kask.array.ops.places_along import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
 from kask.array.ops.push import *

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from kask.array.ops.axes import matrix_transpose
+from kask.array.ops.linalg_eigen import eig, eigh, eigvals, eigvalsh
 from kask.array.ops.linalg_factors import qr, sfqr, tsqr
 from kask.array.ops.linalg_norms import (
     cond,
-    eigh,
-    eigvalsh,
     matrix_norm,
     matrix_power,
     matrix_rank,
@@ -24,6 +23,7 @@ from kask.array.ops.linalg_norms import (
 )
 from kask.array.ops.linalg_solving import cholesky, det, inv, lstsq, lu, slogdet, solve, solve_triangular
 from kask.array.ops.linalg_svd import svd, svd_compressed, svdvals
+from kask.array.ops.linalg_tensors import tensorinv, tensorsolve
 from kask.array.ops.matrices import diagonal as _diagonal
 from kask.array.ops.matrices import trace as _trace
 from kask.array.ops.products import cross as _cross
@@ -36,7 +36,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "inv",
     "lstsq",
@@ -59,6 +61,8 @@ __all__ = [
     "svd_compressed",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "tsqr",
     "vecdot",

@@ -104,15 +104,17 @@ def less_product(blocks: list[Any], lists: list[Any], solved: Any) -> Any:
 
 
 class Stacked:
-    """A function of ``numpy.linalg`` on blocks that hold whole matrices."""
+    """A function of ``numpy.linalg`` on blocks that hold whole matrices; its results are of these types."""
 
-    def __init__(self, func: Any, options: dict[str, Any], place: int | None = None) -> None:
-        self.func, self.options, self.place = func, options, place
+    def __init__(self, func: Any, options: dict[str, Any], dtypes: tuple[Any, ...]) -> None:
+        self.func, self.options, self.dtypes = func, options, dtypes
         self.__name__ = func.__name__
 
     def __call__(self, *blocks: Any) -> Any:
-        result = self.func(*blocks, **self.options)
-        return np.asarray(result if self.place is None else result[self.place])
+        found = self.func(*blocks, **self.options)
+        several = found if isinstance(found, tuple) else (found,)
+        made = tuple([np.asarray(one, dtype) for one, dtype in zip(several, self.dtypes)])
+        return made if isinstance(found, tuple) else made[0]
 
     def __kask_tokenize__(self) -> Any:
-        return "stacked", self.func, self.options, self.place
+        return "stacked", self.func, self.options, self.dtypes

@@ -19,6 +19,7 @@ from kask.array.ops.indexing_parse import in_bounds
 from kask.array.ops.masks import selected
 from kask.array.ops.pieces import joined, raveled, spread
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
+from kask.array.ops.ufunc_calls import replace
 from kask.engine import Chunks
 
 __all__ = ["append", "compress", "delete", "extract", "insert", "shuffle", "take"]
@@ -54,7 +55,8 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
     indices : array_like of int
         Places; negative ones count from the end. Those of Kask are brought here when the result is computed.
     axis : int or None, optional
-        The axis; None takes from all elements in a row. The default is the first axis, as in Dask, where ``numpy.take`` has None.
+        The axis; None takes from all elements in a row. The default is the first axis, as in Dask, where ``numpy.take``, called with an
+        array of Kask too, has None.
     mode : {"raise", "wrap", "clip"}
         What to do about places beyond the end.
 
@@ -91,6 +93,15 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
         else:
             indices = kernels.of_mode(indices, length, mode)
     return wrap(getitem(array, (*(slice(None),) * axis, indices)))
+
+
+def _numpy_take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    result = take(a, indices, axis, mode)
+    return result if out is None else replace(out, result)
+
+
+# What ``numpy.take(x, indices)`` calls.
+vars(take)["as_in_numpy"] = _numpy_take
 
 
 def compress(condition: Any, a: Any, axis: int | None = None) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask import config
-from kask.array.base import as_array, wrap
+from kask.array.base import PerformanceWarning, as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunk_runs import mapped_sizes
@@ -54,6 +55,21 @@ def in_lapack_type(array: ArrayExpr, name: str) -> ArrayExpr:
 def whole(array: ArrayExpr) -> ArrayExpr:
     """The array in one block."""
     return rechunked(array, Chunks.whole(list(array.shape)))
+
+
+#: A matrix in one task of more bytes than so many blocks is worth a warning.
+_LARGE = 8
+
+
+def warn_of_one_task(array: ArrayExpr, name: str, instead: str = "") -> None:
+    """A warning that whole matrices (of the last two axes) will be in one task, where they are large."""
+    needed = math.prod(array.shape[-2:]) * array.dtype.itemsize
+    if needed > _LARGE * int(config.get("array.chunk_size_bytes")):
+        warnings.warn(
+            f"{name}: one task will hold a matrix of shape {array.shape[-2:]}, {needed / 2**30:.1f} GiB, several times{instead}",
+            PerformanceWarning,
+            stacklevel=4,
+        )
 
 
 def one_task(func: Any, *arrays: ArrayExpr, shape: tuple[int, ...], dtype: Any, label: str = "") -> ArrayExpr:
@@ -152,6 +168,7 @@ def tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExpr
     q, r = tall_qr(array)
     assert q is not None, "it was wanted"
     rank, columns = r.shape
+    warn_of_one_task(r, "svd", "; svd_compressed() makes the largest singular values of blocks")
     every = one_task(kernels.CoercedSvd(coerce_signs), r, shape=r.shape, dtype=r.dtype, label="svd")
     u = nth_of(every, 0, (rank, rank), r.dtype, "svd-u")
     s = nth_of(every, 1, (rank,), real_of(r.dtype), "svd-s")

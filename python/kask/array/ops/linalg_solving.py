@@ -23,6 +23,7 @@ from kask.array.ops.linalg_factors import (
     one_task,
     product,
     tall_qr,
+    warn_of_one_task,
 )
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.matrices import eye
@@ -41,19 +42,36 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
-def stacked(
-    func: Any, array: ArrayExpr, options: dict[str, Any], dropped: int, dtype: Any, place: Any = None
-) -> ArrayExpr:
-    """A function of each matrix of a stack; the result is without so many of the last axes."""
+def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **options: Any) -> list[ArrayExpr]:
+    """What a function of ``numpy.linalg`` makes of each matrix of a stack: for each result, how many of the last axes it is without, and
+    its type."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise ValueError(f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}")
+    warn_of_one_task(array, func.__name__)
     ready = cut_whole(array, (array.ndim - 2, array.ndim - 1))
-    kept = list(range(array.ndim - dropped))
-    reads = ((*range(array.ndim - dropped), *[("fixed", 0)] * dropped),)
-    chunks = ready.chunks.axes(kept)
-    return mapped(
-        kernels.Stacked(func, options, place), ready, reads=reads, chunks=chunks, dtype=dtype, label=func.__name__
+    dtypes = tuple([np.dtype(dtype) for _, dtype in results])
+    is_one = len(results) == 1
+    # Several results are a tuple, of which others take theirs.
+    made = (
+        ready
+        if is_one
+        else mapped(kernels.Stacked(func, options, dtypes), ready, chunks=ready.chunks, dtype=array.dtype)
     )
+    found: list[ArrayExpr] = []
+    for place, (dropped, dtype) in enumerate(results):
+        kept = array.ndim - dropped
+        found.append(
+            mapped(
+                kernels.Stacked(func, options, dtypes) if is_one else kernels.nth,
+                made,
+                reads=((*range(kept), *[("fixed", 0)] * dropped),),
+                chunks=ready.chunks.axes(list(range(kept))),
+                dtype=dtype,
+                constants=() if is_one else (place,),
+                label=func.__name__,
+            )
+        )
+    return found
 
 
 def lu(a: Any) -> tuple[Any, Any, Any]:
@@ -140,7 +158,7 @@ def cholesky(a: Any, lower: bool = False, *, upper: bool | None = None) -> Any:
     array = as_array(a).expr
     if array.ndim > 2:
         array = in_lapack_type(array, "cholesky")
-        return wrap(stacked(np.linalg.cholesky, array, {"upper": not lower}, 0, array.dtype))
+        return wrap(stacked(np.linalg.cholesky, array, [(0, array.dtype)], upper=not lower)[0])
     factor = blocked.cholesky_factor(blocked.square_cuts(matrix_of(a, "cholesky"), "cholesky"))
     return wrap(factor if lower else adjoint(factor))
 
@@ -273,7 +291,7 @@ def inv(a: Any) -> Any:
     array = as_array(a).expr
     if array.ndim > 2 or (array.ndim == 2 and array.chunks.is_single):
         array = in_lapack_type(array, "inv")
-        return wrap(stacked(np.linalg.inv, array, {}, 0, array.dtype))
+        return wrap(stacked(np.linalg.inv, array, [(0, array.dtype)])[0])
     array = blocked.square_cuts(matrix_of(a, "inv"), "inv")
     one = eye(array.shape[0], dtype=array.dtype).expr
     return wrap(_solution(array, rechunked(one, array.chunks), False))
@@ -300,7 +318,7 @@ def det(a: Any) -> Any:
     """
     array = in_lapack_type(as_array(a).expr, "det")
     if _is_one_task(array):
-        return wrap(stacked(np.linalg.det, array, {}, 2, array.dtype))
+        return wrap(stacked(np.linalg.det, array, [(2, array.dtype)])[0])
     along, sign = _triangle(blocked.square_cuts(array, "det"))
     return wrap(elementwise(_times_sign, prod(wrap(along)).expr, sign, dtype=array.dtype))
 
@@ -322,10 +340,7 @@ def slogdet(a: Any) -> Any:
     array = in_lapack_type(as_array(a).expr, "slogdet")
     real = np.dtype(array.dtype.char.lower())
     if _is_one_task(array):
-        kinds = (array.dtype, real)
-        return SlogdetResult(
-            *[wrap(stacked(np.linalg.slogdet, array, {}, 2, kind, place)) for place, kind in enumerate(kinds)]
-        )
+        return SlogdetResult(*map(wrap, stacked(np.linalg.slogdet, array, [(2, array.dtype), (2, real)])))
     along, sign = _triangle(blocked.square_cuts(array, "slogdet"))
     signs = prod(wrap(elementwise(np.sign, along))).expr
     size = wrap(elementwise(_log_abs, along, dtype=real)).sum()

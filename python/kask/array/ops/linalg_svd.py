@@ -8,7 +8,16 @@ from kask.array.base import wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.filling import cast
-from kask.array.ops.linalg_factors import adjoint, matrix_of, one_task, product, real_of, tall_qr, tall_svd
+from kask.array.ops.linalg_factors import (
+    adjoint,
+    matrix_of,
+    one_task,
+    product,
+    real_of,
+    tall_qr,
+    tall_svd,
+    warn_of_one_task,
+)
 from kask.array.ops.slicing import sliced, transposed
 
 __all__ = ["svd", "svd_compressed", "svdvals"]
@@ -53,8 +62,9 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     Notes
     -----
     Exact, by :func:`qr` of the matrix or its transpose. One task decomposes the small factor R ``(k, k)``; so a matrix that is about
-    square is in one task's memory, several times. See :func:`svd_compressed` for the largest singular values of large square ones. In
-    contrast to NumPy, ``full_matrices`` is False by default.
+    square is in one task's memory, several times; from 1 GiB on (8 times ``array.chunk_size_bytes``; 11585 columns of float64) there is
+    a PerformanceWarning. See :func:`svd_compressed` for the largest singular values of large square ones. In contrast to NumPy,
+    ``full_matrices`` is False by default.
 
     Examples
     --------
@@ -79,6 +89,7 @@ def values_of(array: ArrayExpr) -> ArrayExpr:
     if array.shape[0] < array.shape[1]:
         array = transposed(array, (1, 0))
     r = tall_qr(array, wants_q=False)[1]
+    warn_of_one_task(r, "svdvals", "; svd_compressed() makes the largest singular values of blocks")
     return one_task(kernels.singular_values, r, shape=(r.shape[0],), dtype=real_of(r.dtype), label="svdvals")
 
 

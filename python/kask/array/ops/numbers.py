@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import as_array, wrap
+from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import ufuncs as kernels
 from kask.array.ops.ufunc_calls import mapped, replace, ufunc_reduce
 
@@ -129,7 +129,8 @@ def clip(
     out : Array, optional
         What becomes the result.
     **kwargs
-        ``dtype`` and ``casting``, as of ufuncs.
+        ``dtype`` and ``casting``, as of ufuncs, and ``where``: elements for which it does not hold are those of ``out``, or of ``a`` (which
+        NumPy leaves open).
 
     Examples
     --------
@@ -143,9 +144,14 @@ def clip(
     unknown = kwargs.keys() - {"dtype", "casting", "where"}
     if unknown:
         raise TypeError(f"clip() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    if "where" in kwargs:
-        raise TypeError("clip() of Kask has no where=; use ka.where(condition, ka.clip(x, low, high), x)")
-    return _into(out, wrap(mapped(np.clip, a, low, high, **kwargs) if kwargs else mapped(np.clip, a, low, high)))
+    mask = kwargs.pop("where", True)
+    result = wrap(mapped(np.clip, a, low, high, **kwargs))
+    if mask is not True:
+        mask = mask if isinstance(mask, ArrayBase) else np.asarray(mask)
+        if mask.dtype != np.bool_:
+            raise TypeError(f"where= must be an array of bool, got {mask.dtype}")
+        result = wrap(mapped(np.where, mask, result, a if out is None else out))
+    return _into(out, result)
 
 
 def isclose(arr1: Any, arr2: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
