@@ -434,8 +434,4 @@ def _fitting(weights: Any, a: Any, axis: Any) -> Any:
         raise ValueError(
             f"weights have the shape {weights.shape}; along axis {axis} the array has {a.shape[axis]} elements"
         )
-    from kask.array.ops.along import with_axis
-
-    for _ in range(a.ndim - 1 - axis % a.ndim):
-        weights = with_axis(weights, weights.ndim)
-    return weights
+    return weights[(slice(None), *(None,) * (a.ndim - 1 - axis % a.ndim))]

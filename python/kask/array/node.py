@@ -82,4 +82,7 @@ def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
     shape = (0,) * ndim
     if like is None or type(like) is np.ndarray:
         return np.zeros(shape, dtype)
+    if isinstance(like, np.ma.MaskedArray) and like.dtype != dtype:
+        # What fills masked places is of the other type.
+        return np.ma.zeros(shape, dtype)
     return np.zeros_like(like, dtype=dtype, shape=shape)

@@ -12,6 +12,7 @@ from kask.array.kernels.blockwise import Along
 from kask.array.node import empty_meta
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.slicing import expanded
 from kask.engine import Chunks
 
 __all__ = ["apply_along_axis", "apply_over_axes"]
@@ -98,20 +99,10 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
         axis = int(axis) % ndim
         result = as_array(func(x, axis))
         if result.ndim == ndim - 1:
-            result = with_axis(result, axis)
+            result = wrap(expanded(result.expr, (axis,)))
         if result.ndim != ndim:
             raise ValueError(
                 f"func gave an array of {result.ndim} axes for one of {ndim} axes; it may drop the axis or keep it"
             )
         x = result
     return x
-
-
-def with_axis(x: Any, axis: int) -> Any:
-    """An array with one more axis, of one element."""
-    expr = x.expr
-    parts = [expr.chunks.axis(a) for a in range(expr.ndim)]
-    chunks = Chunks.join([*parts[:axis], Chunks.whole([1]), *parts[axis:]])
-    reads = tuple([a if a < axis else a + 1 for a in range(expr.ndim)])
-    meta = np.empty_like(expr.meta, shape=(0,) * chunks.ndim)
-    return wrap(Blocks(np.expand_dims, (expr, axis), (reads, None), chunks, meta, "expand_dims"))

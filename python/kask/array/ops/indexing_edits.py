@@ -17,7 +17,8 @@ from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
 from kask.array.ops.masks import selected
-from kask.array.ops.pieces import joined, raveled, spread
+from kask.array.ops.pieces import joined, spread
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.array.ops.ufunc_calls import replace
 from kask.engine import Chunks

@@ -85,7 +85,8 @@ def lu(a: Any) -> tuple[Any, Any, Any]:
     Returns
     -------
     (Array, Array, Array)
-        A permutation, L with ones on the diagonal and nothing larger below it, and U. Both axes of all are cut alike.
+        A permutation, L with ones on the diagonal and nothing larger below it (of complex numbers nothing larger than the root of 2, since
+        LAPACK compares ``abs(real) + abs(imag)``), and U. Both axes of all are cut alike.
 
     Raises
     ------

@@ -327,7 +327,7 @@ def diag(v: Any, k: int = 0) -> Any:
            [0, 2]])
     """
     from kask.array.ops.joining import concatenated
-    from kask.array.ops.reshaping import expanded
+    from kask.array.ops.slicing import expanded
 
     expr = as_array(v).expr
     if expr.ndim == 2:
@@ -405,8 +405,8 @@ def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy", copy: bool = 
     >>> [x.shape for x in ka.meshgrid(ka.arange(2), ka.arange(3))]
     [(3, 2), (3, 2)]
     """
-    from kask.array.ops.reshaping import broadcast_arrays, expanded
-    from kask.array.ops.slicing import transposed
+    from kask.array.ops.reshaping import broadcast_arrays
+    from kask.array.ops.slicing import expanded, transposed
 
     if indexing not in ("xy", "ij"):
         raise ValueError(f"indexing={indexing!r}, but it must be 'xy' or 'ij'")
@@ -435,7 +435,7 @@ def indices(dimensions: Any, dtype: Any = int, chunks: Any = "auto", *, sparse: 
     cut = normalized(chunks, shape, dtype)
     if sparse:
         along = [cast(indexed(_itself, (), cut.axis(axis), np.intp, "indices"), dtype) for axis in range(len(shape))]
-        from kask.array.ops.reshaping import expanded
+        from kask.array.ops.slicing import expanded
 
         places = range(len(shape))
         return tuple([wrap(expanded(e, tuple(p for p in places if p != axis))) for axis, e in enumerate(along)])

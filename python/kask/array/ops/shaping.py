@@ -18,8 +18,8 @@ from kask.array.ops.axes import transpose
 from kask.array.ops.chunks import normalized
 from kask.array.ops.joining import concatenated
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reshaping import expanded, ravel
-from kask.array.ops.slicing import sliced
+from kask.array.ops.reshaping import ravel
+from kask.array.ops.slicing import expanded, sliced
 from kask.engine import Chunks, Interval
 from kask.expr.lower import AT, BlockCall, Read
 

@@ -13,8 +13,9 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.sorting import Along, lexsort_blocks
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
-from kask.array.ops.mapped import cut_whole, flattened, mapped
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.sample_sort import sample_sorted
 from kask.engine import Chunks
 
@@ -24,7 +25,7 @@ __all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "s
 def _ready(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
     array = as_array(a).expr
     if axis is None:
-        return flattened(array), 0
+        return raveled(array), 0
     return array, normalize_axis_index(operator.index(axis), array.ndim)
 
 
