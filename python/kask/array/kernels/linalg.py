@@ -37,6 +37,11 @@ def nth(several: Any, place: int) -> Any:
     return several[place]
 
 
+def squares(block: Any) -> Any:
+    """The square of the absolute value of each element."""
+    return (block.conj() * block).real if block.dtype.kind == "c" else block * block
+
+
 class CoercedSvd:
     """The singular value decomposition of a block, where the sum of each row of the right factor is not negative if wanted."""
 

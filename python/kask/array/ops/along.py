@@ -11,7 +11,7 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.blockwise import Along
 from kask.array.node import empty_meta
 from kask.array.ops.blocks import Blocks
-from kask.array.ops.rechunk import rechunked
+from kask.array.ops.mapped import cut_whole
 from kask.array.ops.slicing import expanded
 from kask.engine import Chunks
 
@@ -23,7 +23,7 @@ def apply_along_axis(
 ) -> Any:
     """A function of arrays of one axis, applied to all along an axis.
 
-    The axis is made one block, since the function needs all of it.
+    The axis is made one block, since the function needs all of it; the others are cut finer where blocks would get too large.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def apply_along_axis(
         shape = sample.shape if shape is None else shape
     shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
     dtype = np.dtype(dtype)
-    whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([expr.shape[axis]])))
-    before = [expr.chunks.axis(a) for a in range(axis)]
-    after = [expr.chunks.axis(a) for a in range(axis + 1, expr.ndim)]
+    whole = cut_whole(expr, (axis,))
+    before = [whole.chunks.axis(a) for a in range(axis)]
+    after = [whole.chunks.axis(a) for a in range(axis + 1, expr.ndim)]
     chunks = Chunks.join([*before, Chunks.whole(list(shape)), *after])
     skipped = len(shape) - 1
     reads = tuple([a if a < axis else ("fixed", 0) if a == axis else a + skipped for a in range(expr.ndim)])

@@ -12,6 +12,7 @@ from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.scans import Gradient
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
@@ -137,11 +138,7 @@ def _beside(end: Any, name: str, dtype: Any) -> ArrayExpr | None:
     expr = raveled(as_array(end).expr)
     if not np.can_cast(expr.dtype, dtype, "same_kind"):
         raise TypeError(f"{name}= has the type {expr.dtype}, which cannot be cast to that of the array, {dtype}")
-    return elementwise(_as_type, expr, np.dtype(dtype), dtype=dtype)
-
-
-def _as_type(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype, copy=False)
+    return cast(expr, dtype)
 
 
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -26,24 +25,10 @@ from kask.engine import Chunks
 __all__ = ["append", "compress", "delete", "extract", "insert", "shuffle", "take"]
 
 
-def axis_of(axis: Any, ndim: int) -> int:
-    """An axis, not negative.
-
-    Raises
-    ------
-    AxisError
-        There is no such axis.
-    """
-    axis = operator.index(axis)
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(axis, ndim)
-    return axis % ndim
-
-
 def _along(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
     """An array and one of its axes; all elements in a row for None."""
     array = as_array(a).expr
-    return (raveled(array), 0) if axis is None else (array, axis_of(axis, array.ndim))
+    return (raveled(array), 0) if axis is None else (array, np.lib.array_utils.normalize_axis_index(axis, array.ndim))
 
 
 def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any:
@@ -401,7 +386,7 @@ def shuffle(x: Any, indexer: list[list[int]], axis: int, chunks: str = "auto") -
     if chunks != "auto":
         raise ValueError(f"chunks= can only be 'auto', not {chunks!r}")
     array = as_array(x).expr
-    axis = axis_of(axis, array.ndim)
+    axis = np.lib.array_utils.normalize_axis_index(axis, array.ndim)
     if not isinstance(indexer, list | tuple) or not all(
         isinstance(group, list | tuple | np.ndarray) for group in indexer
     ):

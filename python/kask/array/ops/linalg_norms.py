@@ -96,12 +96,8 @@ def _inexact(array: ArrayExpr) -> ArrayExpr:
 
 
 def _square_root_of_squares(array: ArrayExpr, axes: Any, keepdims: bool) -> Any:
-    squares = wrap(elementwise(_squares, array)).sum(axis=axes, keepdims=keepdims)
+    squares = wrap(elementwise(kernels.squares, array)).sum(axis=axes, keepdims=keepdims)
     return wrap(elementwise(np.sqrt, squares.expr))
-
-
-def _squares(block: Any) -> Any:
-    return (block.conj() * block).real if block.dtype.kind == "c" else block * block
 
 
 def _vector(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -405,12 +405,8 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     x = x if rows >= columns else product(q, x)
     rank, values = nth_of(every, 1, (), np.int32, "lstsq-rank"), nth_of(every, 2, (small,), real, "lstsq-s")
     if rows <= columns:
-        residuals = rechunked(wrap(elementwise(_squares, x, dtype=real))[:0, 0].expr, Chunks.whole([0]))
+        residuals = rechunked(wrap(elementwise(kernels.squares, x, dtype=real))[:0, 0].expr, Chunks.whole([0]))
     else:
         rest = wrap(elementwise(np.subtract, right, product(array, x)))
-        residuals = wrap(elementwise(_squares, rest.expr, dtype=real)).sum(axis=0).expr
+        residuals = wrap(elementwise(kernels.squares, rest.expr, dtype=real)).sum(axis=0).expr
     return _as_given(x, is_vector), wrap(residuals), wrap(rank), wrap(values)
-
-
-def _squares(block: Any) -> Any:
-    return (block * block.conj()).real

@@ -1,8 +1,7 @@
-"""A node that many families share: one call per block with chunks that the caller knows."""
+"""What many families begin with: arrays made by one call per block, and axes in one block."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,50 +10,32 @@ import numpy as np
 
 from kask import config
 from kask.array.node import ArrayExpr
+from kask.array.ops.blocks import Blocks
 from kask.array.ops.rechunk import rechunked
 from kask.engine import Chunks
-from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["Mapped", "cut_whole", "mapped", "one_by_one"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Mapped(ArrayExpr):
-    """``func`` of blocks of some arrays, each read as ``reads`` says, and of constants; with the block's position first if wanted."""
-
-    func: Callable[..., Any]
-    arrays: tuple[Any, ...]
-    reads: tuple[tuple[Any, ...], ...]
-    constants: tuple[Any, ...]
-    chunks: Chunks
-    meta: Any
-    wants_position: bool = False
-    label_: str = ""
-
-    @property
-    def label(self) -> str:
-        return self.label_ or getattr(self.func, "__name__", type(self.func).__name__).strip("_<>").lower()
-
-    def block_call(self) -> BlockCall:
-        reads = [Read(array, axes) for array, axes in zip(self.arrays, self.reads)]
-        return BlockCall(self.func, (*([AT] if self.wants_position else []), *reads, *self.constants))
+__all__ = ["cut_whole", "mapped", "one_by_one"]
 
 
 def mapped(
     func: Callable[..., Any],
     *arrays: ArrayExpr,
     chunks: Chunks,
-    dtype: Any,
+    dtype: Any = None,
+    meta: Any = None,
     reads: tuple[tuple[Any, ...], ...] | None = None,
     constants: tuple[Any, ...] = (),
     wants_position: bool = False,
     label: str = "",
-) -> Mapped:
-    """The array whose blocks ``func`` makes, by default of the blocks at the same place."""
+) -> Blocks:
+    """The array whose blocks ``func`` makes of blocks of some arrays, by default those at the same place, and of constants; with the
+    block's position first if wanted. Its blocks are like ``meta``, or NumPy's of this type."""
     if reads is None:
         reads = tuple([tuple(range(array.ndim)) for array in arrays])
-    meta = np.empty((0,) * chunks.ndim, dtype)
-    return Mapped(func, arrays, reads, constants, chunks, meta, wants_position, label)
+    if meta is None:
+        meta = np.empty((0,) * chunks.ndim, dtype)
+    label = label or getattr(func, "__name__", type(func).__name__).strip("_<>").lower()
+    return Blocks(func, (*arrays, *constants), (*reads, *[None] * len(constants)), chunks, meta, label, wants_position)
 
 
 def one_by_one(blocks: int) -> Chunks:

@@ -16,6 +16,7 @@ from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import Filled, indexed
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast, shape_of
+from kask.array.ops.mapped import mapped
 from kask.array.ops.reductions import reduced
 from kask.engine import Chunks, Interval
 from kask.expr.lower import AT, BlockCall, Read
@@ -484,26 +485,6 @@ def fromfunction(
     return wrap(indexed(kernels.from_indices, args, cut, np.asarray(sample).dtype, "fromfunction"))
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Vander(ArrayExpr):
-    """Powers of the elements of one axis, as rows."""
-
-    array: Any
-    columns: int
-    increasing: bool
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        return Chunks.join([self.array.chunks, Chunks.whole([self.columns])])
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return np.empty((0, 0), np.vander(np.ones(1, self.array.dtype), self.columns, self.increasing).dtype)
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(kernels.vander, (Read(self.array, (0,)), self.columns, self.increasing))
-
-
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The Vandermonde matrix: a row of powers of each element.
 
@@ -517,4 +498,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     expr = as_array(x).expr
     if expr.ndim != 1:
         raise ValueError(f"vander() takes an array of one axis, this has {expr.ndim}")
-    return wrap(Vander(expr, expr.shape[0] if N is None else int(N), bool(increasing)))
+    columns, increasing = expr.shape[0] if N is None else int(N), bool(increasing)
+    chunks = Chunks.join([expr.chunks, Chunks.whole([columns])])
+    dtype = np.vander(np.ones(1, expr.dtype), columns, increasing).dtype
+    constants = (columns, increasing)
+    return wrap(mapped(kernels.vander, expr, reads=((0,),), constants=constants, chunks=chunks, dtype=dtype))

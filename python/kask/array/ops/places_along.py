@@ -9,7 +9,7 @@ import numpy as np
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import edits as kernels
 from kask.array.node import ArrayExpr
-from kask.array.ops.mapped import Mapped, cut_whole
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import reshaped
 from kask.engine import Chunks
@@ -69,9 +69,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     ]
     chunks = Chunks.join(out)
     reads = tuple([_stretched(one, chunks, axis if one is array else None) for one in (array, places)])
-    return wrap(
-        Mapped(np.take_along_axis, (array, places), reads, (axis,), chunks, array.meta, False, "take_along_axis")
-    )
+    found = mapped(np.take_along_axis, array, places, reads=reads, constants=(axis,), chunks=chunks, meta=array.meta)
+    return wrap(found)
 
 
 def _checked(array: ArrayExpr, places: ArrayExpr, axis: Any) -> int:
@@ -148,7 +147,9 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
         raise ValueError(f"values of shape {new.shape} do not broadcast to the places' shape {tuple(shape)}")
     others = [_lines(one, array, axis) for one in (places, new)]
     reads = tuple([_stretched(one, array.chunks, axis) for one in (array, *others)])
-    put = Mapped(kernels.put_along_axis, (array, *others), reads, (axis,), array.chunks, array.meta)
+    put = mapped(
+        kernels.put_along_axis, array, *others, reads=reads, constants=(axis,), chunks=array.chunks, meta=array.meta
+    )
     arr.expr = rechunked(put if array.shape == given.shape else reshaped(put, given.shape), given.chunks)
 
 

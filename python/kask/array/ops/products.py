@@ -12,6 +12,7 @@ from kask.array.kernels.products import Tensordot, conjugated_dot
 from kask.array.node import ArrayExpr
 from kask.array.ops.contraction import contracted
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.reductions import into
 from kask.array.ops.reshaping import raveled, reshaped
@@ -76,13 +77,9 @@ def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
             f"matmul: shapes {left.shape} and {right.shape}: arrays without axes cannot be multiplied so; use *"
         )
     if dtype is not None:
-        left, right = [elementwise(_cast, array, np.dtype(dtype), dtype=dtype) for array in (left, right)]
+        left, right = [cast(array, dtype) for array in (left, right)]
     ours, theirs = ("ik" if left.ndim > 1 else "k"), ("kj" if right.ndim > 1 else "k")
     return into(out, _batch(np.matmul, left, right, ours, theirs, (ours + theirs).replace("k", "")))
-
-
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
 
 
 def matvec(x1: Any, x2: Any) -> Any:

@@ -17,6 +17,7 @@ from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.axes import transpose
 from kask.array.ops.chunks import normalized
 from kask.array.ops.joining import concatenated
+from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import ravel
 from kask.array.ops.slicing import expanded, sliced
@@ -321,32 +322,11 @@ def tile(A: Any, reps: Any) -> Any:
 
 def _tiled(array: ArrayExpr, axis: int, time: int) -> ArrayExpr:
     """So many views of each block, which is read where it is wanted."""
-    shape = list(array.shape)
-    shape[axis] *= time
-    along = array.chunks.axis(axis)
-    return Tiled(array, axis, time, array.chunks.replace(axis, Chunks.concat([along] * time)))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Tiled(ArrayExpr):
-    """The blocks of an array so many times along an axis."""
-
-    family = "tile"
-
-    array: Any
-    axis: int
-    times: int
-    chunks: Chunks
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return self.array.meta
-
-    def block_call(self) -> BlockCall:
-        count = self.array.grid[self.axis]
-        listed = ("listed", self.axis, tuple(range(count)) * self.times, tuple(range(1, count * self.times + 1)))
-        axes = tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])
-        return BlockCall(_first, (Read(self.array, axes),))
+    blocks = array.grid[axis]
+    listed = ("listed", axis, tuple(range(blocks)) * time, tuple(range(1, blocks * time + 1)))
+    reads = (tuple([listed if at == axis else at for at in range(array.ndim)]),)
+    chunks = array.chunks.replace(axis, Chunks.concat([array.chunks.axis(axis)] * time))
+    return mapped(_first, array, reads=reads, chunks=chunks, meta=array.meta, label="tile")
 
 
 def _first(blocks: list[Any]) -> Any:
@@ -475,22 +455,7 @@ def coarsened(array: ArrayExpr, func: Coarsen) -> ArrayExpr:
     ready = rechunked(array, Chunks.join(fine))
     with np.errstate(all="ignore"):
         sample = func(np.ones_like(array.meta, shape=func.groups))
-    return Coarsened(ready, func, chunks, empty_meta(sample.dtype, array.ndim, array.meta))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Coarsened(ArrayExpr):
-    """A function of groups of neighbours within each block."""
-
-    family = "coarsen"
-
-    array: Any
-    func: Coarsen
-    chunks: Chunks
-    meta: Any
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))),))
+    return mapped(func, ready, chunks=chunks, meta=empty_meta(sample.dtype, array.ndim, array.meta))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

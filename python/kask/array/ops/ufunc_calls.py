@@ -14,7 +14,7 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.creation import Filled
 from kask.array.ops.elementwise import Elementwise, elementwise, unified
-from kask.array.ops.rechunk import rechunked
+from kask.array.ops.mapped import cut_whole
 from kask.array.ops.reductions import reduced
 from kask.engine import Chunks
 
@@ -296,8 +296,7 @@ def _on_one_block(
     func: Any, method: str, expr: ArrayExpr, axes: tuple[int, ...], keepdims: bool, dtype: Any, options: dict[str, Any]
 ) -> Any:
     """A method of a ufunc on an array whose ``axes`` are made one block."""
-    whole = [Chunks.whole([expr.shape[a]]) if a in axes else expr.chunks.axis(a) for a in range(expr.ndim)]
-    expr = rechunked(expr, Chunks.join(whole))
+    expr = cut_whole(expr, axes)
     kept = [axis for axis in range(expr.ndim) if axis not in axes or keepdims]
     ones = [Chunks.whole([1]) if axis in axes else expr.chunks.axis(axis) for axis in kept]
     reads = tuple([kept.index(a) if a in kept and a not in axes else ("fixed", 0) for a in range(expr.ndim)])
@@ -319,7 +318,7 @@ def ufunc_accumulate(func: Any, array: Any, axis: int = 0, dtype: Any = None, ou
         result = scan(x, axis=axis, dtype=dtype)
     else:
         expr = x.expr
-        whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([x.shape[axis]])))
+        whole = cut_whole(expr, (axis,))
         kernel = kernels.OneBlock(func, "accumulate", {"axis": axis, "dtype": dtype})
         with np.errstate(all="ignore"):
             meta = kernel(np.ones_like(stand_in(expr), shape=(1,) * x.ndim))[(slice(0, 0),) * x.ndim]
@@ -342,10 +341,10 @@ def ufunc_reduceat(func: Any, array: Any, indices: Any, axis: int = 0, dtype: An
     length = expr.shape[axis]
     if places.size and not 0 <= places.min() <= places.max() < length:
         raise IndexError(f"indices of reduceat() must be from 0 to {length - 1}, got {places.min()} to {places.max()}")
-    whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([length])))
+    whole = cut_whole(expr, (axis,))
     kernel = kernels.OneBlock(func, "reduceat", {"indices": places, "axis": axis, "dtype": dtype})
     sample = func.reduceat(np.ones_like(stand_in(expr), shape=(1,) * expr.ndim), [0], axis=axis, dtype=dtype)
-    chunks = expr.chunks.replace(axis, Chunks.whole([places.size]))
+    chunks = whole.chunks.replace(axis, Chunks.whole([places.size]))
     meta = _sized(np.empty_like(expr.meta, dtype=sample.dtype), expr.ndim)
     result = wrap(Blocks(kernel, (whole,), (tuple(range(expr.ndim)),), chunks, meta, kernel.__name__))
     return result if out is None else replace(out, result)
