@@ -183,12 +183,24 @@ class Lowering:
             list(root.grid),
             reads,
             wants_position=wants_position,
-            options=self.options(root),
+            options=self.options(root, _made_bytes(calls)),
         )
 
-    def options(self, expr: Any) -> engine.Options | None:
-        """How the tasks of an expression's layer are run."""
-        return overriding_options() or sized_options(0, expr.block_bytes)
+    def options(self, expr: Any, made_bytes: int = 0) -> engine.Options | None:
+        """How the tasks of an expression's layer are run; ``made_bytes`` are needed at least, on the way to the result."""
+        return overriding_options() or sized_options(
+            made_bytes if made_bytes > expr.block_bytes else 0, expr.block_bytes
+        )
+
+
+def _made_bytes(calls: list[tuple[Any, BlockCall, tuple[int, ...]]]) -> int:
+    """The bytes of the largest block that a group's members make of nothing, or of several smaller ones: it is there while the task runs
+    beside the task's inputs, and nobody else knows of it."""
+    return max([expr.block_bytes for expr, call, _ in calls if not expr.is_cheap and _is_made(expr, call)], default=0)
+
+
+def _is_made(expr: Any, call: BlockCall) -> bool:
+    return all(not arg.is_one and arg.expr.block_bytes < expr.block_bytes for arg in call.args if isinstance(arg, Read))
 
 
 def _through(axis: Any, axes: tuple[int, ...]) -> int:

@@ -463,6 +463,8 @@ class Windowed(ArrayExpr):
     """All windows of an array; those that begin in a block are a block."""
 
     family = "sliding_window_view"
+    # The windows are views: as much as they seem to be is never there.
+    is_cheap = True
 
     array: Any
     window: tuple[int, ...]
