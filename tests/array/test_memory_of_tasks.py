@@ -7,6 +7,7 @@ import pytest
 
 import kask.array as ka
 from kask import config
+from kask.expr import walk
 
 SIDE = 400
 BLOCK = SIDE * 40 * 8
@@ -53,3 +54,39 @@ def test_views_are_not_taken_for_what_they_look_like():
     x = ka.random.default_rng(1).normal(size=(SIDE, SIDE), chunks=100)
     found = ka.lib.stride_tricks.sliding_window_view(x, 50, axis=0).mean(axis=-1).explain()
     assert found.largest is not None and found.largest.own_bytes <= 2 * 100 * 100 * 8
+
+
+class TestLongLines:
+    """Lines that are longer than a block, in arrays of few of them."""
+
+    LINES = np.random.default_rng(3).integers(0, 50, (90, 2, 3))
+    HOLED = np.where(LINES == 7, np.nan, LINES)
+
+    @pytest.mark.parametrize("name", ["sort", "argsort", "median", "nanmedian", "quantile", "nanpercentile"])
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_equal_numpy(self, name, axis):
+        args = {"quantile": (np.array([[0.1, 0.5]]),), "nanpercentile": (33,)}.get(name, ())
+        for array in (self.LINES, self.HOLED):
+            turned = np.moveaxis(array, 0, axis)
+            options = {"stable": True} if "sort" in name else {}
+            expected = getattr(np, name)(turned, *args, axis=axis, **options)
+            for chunks in ((30, 2, 3), (17, 1, 2)):
+                x = ka.from_array(
+                    turned, chunks=tuple(np.roll(chunks, axis)) if axis != 1 else (chunks[1], chunks[0], 3)
+                )
+                with config.set({"array.chunk_size_bytes": 240}):
+                    found = getattr(ka, name)(x, *args, axis=axis)
+                assert found.shape == expected.shape and found.dtype == expected.dtype
+                np.testing.assert_array_equal(found.compute(), expected)
+
+    def test_axes_that_are_kept(self):
+        x = ka.from_array(self.LINES, chunks=(20, 2, 3))
+        with config.set({"array.chunk_size_bytes": 240}):
+            found = ka.quantile(x, [0.25, 0.5], axis=0, keepdims=True)
+        np.testing.assert_array_equal(found.compute(), np.quantile(self.LINES, [0.25, 0.5], axis=0, keepdims=True))
+
+    def test_no_task_holds_a_line(self):
+        x = ka.random.default_rng(1).normal(size=(4000, 3), chunks=(100, 3))
+        with config.set({"array.chunk_size_bytes": 100 * 3 * 8}):
+            for y in (ka.sort(x, axis=0), ka.median(x, axis=0), ka.quantile(x, 0.9, axis=0)):
+                assert max(part.block_bytes for part in walk([y.expr])) <= max(100 * 3 * 8, 1 << 14)
