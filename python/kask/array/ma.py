@@ -12,7 +12,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import masked as kernels
-from kask.array.ops.ufunc_calls import call_ufunc, mapped, ufunc_reduce
+from kask.array.ops.ufunc_calls import call_ufunc, elementwise_of, ufunc_reduce
 
 __all__ = [
     "average",
@@ -82,7 +82,7 @@ def masked_array(data: Any, mask: Any = np.False_, fill_value: Any = None, **kwa
     data, mask = as_array(data), as_array(mask)
     if mask.ndim and mask.shape != data.shape:
         raise ValueError(f"mask has the shape {mask.shape}, data has {data.shape}: they must be equal")
-    return wrap(mapped(kernels.masked_array, data, mask, _number(fill_value, "fill_value"), kwargs))
+    return wrap(elementwise_of(kernels.masked_array, data, mask, _number(fill_value, "fill_value"), kwargs))
 
 
 def masked_where(condition: Any, a: Any) -> Any:
@@ -98,11 +98,11 @@ def masked_where(condition: Any, a: Any) -> Any:
     condition, a = as_array(condition), as_array(a)
     if condition.ndim and condition.shape != a.shape:
         raise IndexError(f"condition has the shape {condition.shape}, the array has {a.shape}: they must be equal")
-    return wrap(mapped(np.ma.masked_where, condition, a))
+    return wrap(elementwise_of(np.ma.masked_where, condition, a))
 
 
 def _compared(func: Callable[..., Any], x: Any, *values: Any) -> Any:
-    return wrap(mapped(kernels.Masked(func), x, *[_number(value, "value") for value in values]))
+    return wrap(elementwise_of(kernels.Masked(func), x, *[_number(value, "value") for value in values]))
 
 
 def masked_equal(a: Any, value: Any) -> Any:
@@ -222,7 +222,7 @@ def masked_values(x: Any, value: Any, rtol: float = 1e-05, atol: float = 1e-08, 
     >>> ka.ma.getmaskarray(ka.ma.masked_values(ka.from_array([1.0, 1.5]), 1.5)).compute()
     array([False,  True])
     """
-    return wrap(mapped(kernels.Masked(np.ma.masked_values), x, _number(value, "value"), rtol, atol))
+    return wrap(elementwise_of(kernels.Masked(np.ma.masked_values), x, _number(value, "value"), rtol, atol))
 
 
 def filled(a: Any, fill_value: Any = None) -> Any:
@@ -234,7 +234,7 @@ def filled(a: Any, fill_value: Any = None) -> Any:
     >>> ka.ma.filled(ka.ma.masked_equal(ka.arange(3), 1), 9).compute()
     array([0, 9, 2])
     """
-    return wrap(mapped(np.ma.filled, a, fill_value))
+    return wrap(elementwise_of(np.ma.filled, a, fill_value))
 
 
 def fix_invalid(a: Any, fill_value: Any = None) -> Any:
@@ -246,7 +246,7 @@ def fix_invalid(a: Any, fill_value: Any = None) -> Any:
     >>> ka.ma.getdata(ka.ma.fix_invalid(ka.from_array([1.0, ka.nan]), fill_value=0.0)).compute()
     array([1., 0.])
     """
-    return wrap(mapped(kernels.fix_invalid, as_array(a), _number(fill_value, "fill_value")))
+    return wrap(elementwise_of(kernels.fix_invalid, as_array(a), _number(fill_value, "fill_value")))
 
 
 def getdata(a: Any) -> Any:
@@ -258,7 +258,7 @@ def getdata(a: Any) -> Any:
     >>> ka.ma.getdata(ka.ma.masked_equal(ka.arange(3), 1)).compute()
     array([0, 1, 2])
     """
-    return wrap(mapped(np.ma.getdata, as_array(a)))
+    return wrap(elementwise_of(np.ma.getdata, as_array(a)))
 
 
 def getmaskarray(a: Any) -> Any:
@@ -270,7 +270,7 @@ def getmaskarray(a: Any) -> Any:
     >>> ka.ma.getmaskarray(ka.arange(2)).compute()
     array([False, False])
     """
-    return wrap(mapped(np.ma.getmaskarray, as_array(a)))
+    return wrap(elementwise_of(np.ma.getmaskarray, as_array(a)))
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -287,7 +287,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return nonzero(condition)
     if x is None or y is None:
         raise ValueError("where() takes both x and y, or none of them")
-    return wrap(mapped(np.ma.where, condition, x, y))
+    return wrap(elementwise_of(np.ma.where, condition, x, y))
 
 
 def nonzero(a: Any) -> Any:
@@ -302,7 +302,7 @@ def nonzero(a: Any) -> Any:
     """
     import kask.array as ka
 
-    return ka.nonzero(wrap(mapped(kernels.is_set, as_array(a))))
+    return ka.nonzero(wrap(elementwise_of(kernels.is_set, as_array(a))))
 
 
 def set_fill_value(a: Any, fill_value: Any) -> None:
@@ -318,7 +318,7 @@ def set_fill_value(a: Any, fill_value: Any) -> None:
     """
     if not isinstance(a, ArrayBase):
         raise TypeError(f"set_fill_value() changes a Kask array, got {type(a).__name__}")
-    a.expr = mapped(kernels.with_fill_value, a, _number(fill_value, "fill_value"))
+    a.expr = elementwise_of(kernels.with_fill_value, a, _number(fill_value, "fill_value"))
 
 
 def _like(func: Callable[..., Any], a: Any, kwargs: dict[str, Any]) -> Any:
@@ -326,7 +326,7 @@ def _like(func: Callable[..., Any], a: Any, kwargs: dict[str, Any]) -> Any:
     if unknown:
         raise TypeError(f"{func.__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     dtype = kwargs.get("dtype")
-    return wrap(mapped(kernels.Like(func.__name__, None if dtype is None else np.dtype(dtype)), as_array(a)))
+    return wrap(elementwise_of(kernels.Like(func.__name__, None if dtype is None else np.dtype(dtype)), as_array(a)))
 
 
 def empty_like(a: Any, **kwargs: Any) -> Any:
@@ -414,13 +414,13 @@ def average(
         w = _fitting(as_array(weights), a, axis)
     is_exact = a.dtype.kind in "biu"
     dtype = np.result_type(a.dtype, w.dtype, np.float64) if is_exact else np.result_type(a.dtype, w.dtype)
-    weight = wrap(mapped(np.where, mask, np.zeros((), w.dtype)[()], w))
+    weight = wrap(elementwise_of(np.where, mask, np.zeros((), w.dtype)[()], w))
     options: dict[str, Any] = {"axis": axis, "dtype": dtype, "keepdims": keepdims}
     scale = ufunc_reduce(np.add, weight, **options)
     total = ufunc_reduce(np.add, call_ufunc(np.multiply, data, weight, dtype=dtype), **options)
     is_there = call_ufunc(np.logical_not, mask)
     number = ufunc_reduce(np.logical_or, is_there, axis=axis, keepdims=keepdims)
-    result = wrap(mapped(kernels.mean_of, total, scale, number))
+    result = wrap(elementwise_of(kernels.mean_of, total, scale, number))
     return (result, scale) if returned else result
 
 

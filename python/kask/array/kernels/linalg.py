@@ -32,11 +32,6 @@ def r_block(block: Any) -> Any:
     return np.linalg.qr(block, mode="r")
 
 
-def nth(several: Any, place: int) -> Any:
-    """One of the results of a task."""
-    return several[place]
-
-
 def squares(block: Any) -> Any:
     """The square of the absolute value of each element."""
     return (block.conj() * block).real if block.dtype.kind == "c" else block * block

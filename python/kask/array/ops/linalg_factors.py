@@ -11,6 +11,7 @@ import numpy as np
 from kask import config
 from kask.array.base import PerformanceWarning, as_array, wrap
 from kask.array.kernels import linalg as kernels
+from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunk_runs import mapped_sizes
 from kask.array.ops.contraction import contracted
@@ -82,7 +83,7 @@ def nth_of(several: ArrayExpr, place: int, shape: tuple[int, ...], dtype: Any, l
     """One of the results of a task that makes several."""
     reads = ((("fixed", 0),) * several.ndim,)
     chunks = Chunks.whole(list(shape))
-    return mapped(kernels.nth, several, reads=reads, chunks=chunks, dtype=dtype, constants=(place,), label=label)
+    return mapped(pick, several, reads=reads, chunks=chunks, dtype=dtype, constants=(place,), label=label)
 
 
 def adjoint(array: ArrayExpr) -> ArrayExpr:
@@ -132,7 +133,7 @@ def tall_qr(array: ArrayExpr, wants_q: bool = True) -> tuple[ArrayExpr | None, A
     chunks = Chunks.join([along, Chunks.whole([columns])])
     if wants_q:
         both = mapped(kernels.qr_block, array, chunks=array.chunks, dtype=dtype, label="qr")
-        stack = mapped(kernels.nth, both, chunks=chunks, dtype=dtype, constants=(1,), label="qr-r")
+        stack = mapped(pick, both, chunks=chunks, dtype=dtype, constants=(1,), label="qr-r")
     else:
         stack = mapped(kernels.r_block, array, chunks=chunks, dtype=dtype, label="qr-r")
     limit = int(config.get("array.chunk_size_bytes"))

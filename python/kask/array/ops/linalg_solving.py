@@ -9,6 +9,7 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
+from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops import linalg_blocked as blocked
 from kask.array.ops import linalg_panels as panels
@@ -62,7 +63,7 @@ def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **optio
         kept = array.ndim - dropped
         found.append(
             mapped(
-                kernels.Stacked(func, options, dtypes) if is_one else kernels.nth,
+                kernels.Stacked(func, options, dtypes) if is_one else pick,
                 made,
                 reads=((*range(kept), *[("fixed", 0)] * dropped),),
                 chunks=ready.chunks.axes(list(range(kept))),

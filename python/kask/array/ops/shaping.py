@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.shaping import Coarsen, repeat_block, windows
+from kask.array.kernels.shaping import Coarsen, only, repeat_block, windows
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.axes import transpose
 from kask.array.ops.chunks import normalized
@@ -326,11 +326,7 @@ def _tiled(array: ArrayExpr, axis: int, time: int) -> ArrayExpr:
     listed = ("listed", axis, tuple(range(blocks)) * time, tuple(range(1, blocks * time + 1)))
     reads = (tuple([listed if at == axis else at for at in range(array.ndim)]),)
     chunks = array.chunks.replace(axis, Chunks.concat([array.chunks.axis(axis)] * time))
-    return mapped(_first, array, reads=reads, chunks=chunks, meta=array.meta, label="tile")
-
-
-def _first(blocks: list[Any]) -> Any:
-    return blocks[0]
+    return mapped(only, array, reads=reads, chunks=chunks, meta=array.meta, label="tile")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

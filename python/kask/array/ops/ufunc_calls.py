@@ -21,8 +21,8 @@ from kask.engine import Chunks
 __all__ = [
     "as_operand",
     "call_ufunc",
+    "elementwise_of",
     "is_lazy",
-    "mapped",
     "mapped_to_several",
     "replace",
     "stand_in",
@@ -74,7 +74,7 @@ def as_operand(x: Any) -> Any:
     return x
 
 
-def mapped(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
+def elementwise_of(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
     """:func:`~kask.array.ops.elementwise.elementwise` of what users give; at least one argument is made an array.
     ``made`` is the type of the result, where it is known."""
     exprs, chunks = _operands(args)
@@ -153,7 +153,7 @@ def call_ufunc(func: Any, *inputs: Any, out: Any = None, where: Any = True, **kw
 
 
 def _all_mapped(func: Any, *args: Any, **kwargs: Any) -> list[Elementwise]:
-    return [mapped(func, *args, **kwargs)] if func.nout == 1 else mapped_to_several(func, *args, **kwargs)
+    return [elementwise_of(func, *args, **kwargs)] if func.nout == 1 else mapped_to_several(func, *args, **kwargs)
 
 
 def _checked(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -222,9 +222,9 @@ def replace(target: Any, result: Any, casting: Any = "same_kind") -> Any:
         if not fits:
             raise ValueError(f"out= has the shape {target.shape}, the result has {result.shape}")
         wider = Filled(False, target.expr.chunks, np.zeros((0,) * target.ndim, bool))
-        expr = mapped(kernels.stretched, wrap(expr), wrap(wider))
+        expr = elementwise_of(kernels.stretched, wrap(expr), wrap(wider))
     if expr.dtype != target.dtype:
-        expr = mapped(kernels.cast, wrap(expr), target.dtype, "unsafe", made=target.dtype)
+        expr = elementwise_of(kernels.cast, wrap(expr), target.dtype, "unsafe", made=target.dtype)
     target.expr = expr
     return target
 
@@ -263,7 +263,7 @@ def ufunc_reduce(
         identity = func.identity if func.identity is not None else initial if has_initial else None
         if identity is None:
             raise ValueError(f"{func.__name__} has no identity: where= needs initial=")
-        expr = mapped(np.where, where, wrap(expr), identity)
+        expr = elementwise_of(np.where, where, wrap(expr), identity)
     is_empty = any(expr.shape[axis] == 0 for axis in axes)
     if is_empty and not has_initial:
         if func.identity is None:
