@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from kask.array.ops.axes import matrix_transpose
+from kask.array.ops.diagonals import diagonal as _diagonal
+from kask.array.ops.diagonals import trace as _trace
 from kask.array.ops.linalg_eigen import eig, eigh, eigvals, eigvalsh
 from kask.array.ops.linalg_factors import qr, sfqr, tsqr
 from kask.array.ops.linalg_norms import (
@@ -24,8 +26,6 @@ from kask.array.ops.linalg_norms import (
 from kask.array.ops.linalg_solving import cholesky, det, inv, lstsq, lu, slogdet, solve, solve_triangular
 from kask.array.ops.linalg_svd import svd, svd_compressed, svdvals
 from kask.array.ops.linalg_tensors import tensorinv, tensorsolve
-from kask.array.ops.matrices import diagonal as _diagonal
-from kask.array.ops.matrices import trace as _trace
 from kask.array.ops.products import cross as _cross
 from kask.array.ops.products import matmul, tensordot, vecdot
 from kask.array.ops.products import outer as _outer

@@ -110,7 +110,7 @@ def _whole(
 
 
 def _weights_for(array: ArrayExpr, weights: Any, axes: tuple[int, ...]) -> ArrayExpr:
-    from kask.array.ops.moments import _weights_for as lined_up
+    from kask.array.ops.averages import _weights_for as lined_up
 
     return lined_up(array, as_array(weights).expr, axes)
 
