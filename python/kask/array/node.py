@@ -27,6 +27,11 @@ class ArrayExpr(Expr):
     is_cheap: ClassVar[bool] = False
 
     @property
+    def is_light(self) -> bool:
+        """Whether making a block anew for each block that needs it costs less than a task and keeping it."""
+        return self.is_cheap
+
+    @property
     def is_unknown(self) -> bool:
         """Whether its chunks are not known yet: see ``kask.array.ops.staged``."""
         return False

@@ -2,7 +2,7 @@
 
 An expression whose blocks are each made by one call says so with a :class:`BlockCall`; such expressions are *fused* as far as
 that saves tasks and memory: an expression joins the group of those who read it when all of them are in one group, and each block of
-the group needs one block of it, always the same. A group becomes one layer that runs a :class:`~kask.expr.program.Program`. Every
+the group needs one block of it, always the same; where several need the same one, it has to be *light*, since it is made for each of them. A group becomes one layer that runs a :class:`~kask.expr.program.Program`. Every
 other expression makes its layers itself, in a method ``lower(lowering)``.
 
 Positions inside a group are those of its root. What a member's axis is there is a number: an axis of the root, or ``~i`` for
@@ -132,6 +132,8 @@ class Lowering:
                 known = found.setdefault(id(group), (group, ours))
                 if known[1] != ours:
                     return ()
+                if not expr.is_light and _is_repeated(group.root.grid, ours):
+                    return ()
         if len(found) > 1 and not expr.is_cheap:
             return ()
         for _, axes in found.values():
@@ -201,6 +203,11 @@ def _made_bytes(calls: list[tuple[Any, BlockCall, tuple[int, ...]]]) -> int:
 
 def _is_made(expr: Any, call: BlockCall) -> bool:
     return all(not arg.is_one and arg.expr.block_bytes < expr.block_bytes for arg in call.args if isinstance(arg, Read))
+
+
+def _is_repeated(grid: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether several blocks of a grid need the same block of what has these axes there."""
+    return any(blocks > 1 and axis not in axes for axis, blocks in enumerate(grid))
 
 
 def _through(axis: Any, axes: tuple[int, ...]) -> int:

@@ -91,6 +91,10 @@ class Viewed(ArrayExpr):
     array: Any
     chunks: Chunks
 
+    @property
+    def is_light(self) -> bool:
+        return True
+
     @functools.cached_property
     def meta(self) -> Any:
         return empty_meta(self.array.dtype, self.chunks.ndim, self.array.meta)
