@@ -172,3 +172,49 @@ def test_changing_single_elements_by_ufuncs_is_refused():
     array = np.zeros(3)
     ka.add.at(array, [0, 0], 1)
     assert array.tolist() == [2, 0, 0]
+
+
+class TestChangesOfArraysOfUnknownSize:
+    """Functions that change an array do so too where sizes are found later, and change nothing else meanwhile."""
+
+    ARRAY = np.arange(12.0).reshape(3, 4)
+
+    @pytest.mark.parametrize("home", [ka, np])
+    @pytest.mark.parametrize("is_flat", [False, True])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda home, t: home.put(t, [0, 1], -1.0),
+            lambda home, t: home.put_along_axis(t, np.ones((2,) * t.ndim, int)[:1], -1.0, 0),
+            lambda home, t: home.copyto(t, 7.0),
+            lambda home, t: home.copyto(t, 7.0, where=t > 5),
+            lambda home, t: home.putmask(t, t > 5, [1.0, 2.0]),
+            lambda home, t: home.place(t, t > 5, [1.0, 2.0]),
+            lambda home, t: home.fill_diagonal(t, 9.0) if t.ndim > 1 else None,
+        ],
+    )
+    def test_of_the_target(self, home, is_flat, change):
+        expected = (self.ARRAY[self.ARRAY > 3] if is_flat else self.ARRAY[[False, True, True]]).copy()
+        source = ka.from_array(self.ARRAY, chunks=2)
+        target = source[source > 3] if is_flat else source[source.sum(axis=1) > 10]
+        if not is_flat:
+            target, expected = target[:, :2], expected[:, :2]
+        other = target + 0
+        before = expected.copy()
+        change(np, expected)
+        assert change(home, target) is None
+        assert_same(target + 1, expected + 1)
+        assert target.shape == expected.shape
+        assert_same(target, expected)
+        assert_same(other, before)
+        assert_same(source, self.ARRAY)
+
+    def test_of_other_arguments(self):
+        source = ka.arange(12.0, chunks=5)
+        target = ka.zeros(8, chunks=3)
+        ka.copyto(dst=target, src=source[source > 3])
+        assert_same(target, np.arange(4.0, 12.0))
+        places = ka.arange(3, chunks=1)
+        table = ka.zeros((2, 4), chunks=1)
+        ka.put_along_axis(table, places[places > 0][:, None], 5.0, 1)
+        assert_same(table, np.array([[0, 5.0, 0, 0], [0, 0, 5.0, 0]]))
