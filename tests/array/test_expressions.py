@@ -53,6 +53,31 @@ def grid():
 
 
 class TestFusion:
+    def test_what_several_blocks_need_is_made_once(self, grid):
+        calls = []
+
+        def heavy(block):
+            calls.append(1)
+            return block + 1
+
+        x = ka.from_array(grid, chunks=(2, 5))
+        for small in (ka.ones((1, 1)), ka.ones(10, chunks=5), ka.ones((6, 1), chunks=(2, 1))):
+            y = x * small.map_blocks(heavy, dtype=float)
+            calls.clear()
+            np.testing.assert_array_equal(y.compute(scheduler="sync"), grid * 2)
+            assert len(calls) == small.npartitions
+        u, s, _ = ka.linalg.svd(ka.from_array(np.arange(40.0).reshape(20, 2), chunks=(5, 2)))
+        assert ("svd-u", 1) in families(u) and ("svd-s", 1) in families(s)
+
+    def test_what_is_light_is_made_for_each_block(self, grid):
+        x = ka.from_array(grid, chunks=(2, 5))
+        for y in (
+            x + np.sqrt(ka.ones(10, chunks=5)),
+            x * ka.arange(10, chunks=5),
+            x - ka.full((6, 1), 2.0, chunks=2).T.T,
+        ):
+            assert [tasks for _, tasks in families(y)] == [6]
+
     def test_a_chain_is_one_task_for_each_block(self, grid):
         x = in_memory(grid, (3, 5))
         y = elementwise(np.multiply, elementwise(np.add, x, 1), elementwise(np.sqrt, x))

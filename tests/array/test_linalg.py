@@ -10,6 +10,9 @@ from against_numpy import assert_same, check, check_function, chunkings, nothing
 
 import kask
 import kask.array as ka
+from kask import config
+from kask.array.core import PerformanceWarning
+from kask.expr import walk
 
 RNG = np.random.default_rng(5)
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}
@@ -79,8 +82,6 @@ class TestQR:
 
     def test_many_levels(self):
         array = matrix((600, 2))
-        from kask import config
-
         with config.set({"array.chunk_size_bytes": 256}):
             q, r = ka.linalg.tsqr(ka.from_array(array, chunks=(4, 2)))
         assert_same(q @ r, array, **CLOSE)
@@ -98,7 +99,41 @@ class TestQR:
         with pytest.raises(TypeError, match="float16"):
             ka.linalg.qr(ka.ones((3, 3), dtype=np.float16))
         with pytest.raises(ValueError, match="mode"):
-            ka.linalg.qr(ka.ones((3, 3)), mode="complete")
+            ka.linalg.qr(ka.ones((3, 3)), mode="raw")
+
+    @pytest.mark.parametrize("shape", [(9, 3), (5, 5), (3, 9), (4, 1), (3, 0), (0, 3)])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+    def test_complete(self, shape, dtype):
+        array = matrix(shape, dtype)
+        for x in cut(array):
+            q, r = lazily(lambda x=x: ka.linalg.qr(x, mode="complete"))
+            assert (q.shape, r.shape) == ((shape[0], shape[0]), shape)
+            assert_same(q @ r, array, **tolerance(dtype))
+            assert_same(q.conj().T @ q, np.eye(shape[0], dtype=dtype), **tolerance(dtype))
+            assert_same(r, np.triu(r.compute()))
+
+    @pytest.mark.parametrize("shape", [(100, 100), (150, 90), (70, 120)])
+    @pytest.mark.parametrize("dtype", INVERSES[:4])
+    def test_by_block_columns(self, shape, dtype):
+        """Too large for one task, and not tall: LAPACK's factors, in blocks of the size that was asked for."""
+        array = matrix(shape, dtype)
+        most = shape[0] * 32 * array.itemsize
+        for chunks in (30, (17, 100)):
+            with config.set({"array.chunk_size_bytes": 2000}):
+                q, r = lazily(lambda chunks=chunks: ka.linalg.qr(ka.from_array(array, chunks=chunks)))
+                alone = ka.linalg.qr(ka.from_array(array, chunks=chunks), mode="r")
+                parts = [part.expr for part in (q, r)]
+                assert max(part.block_bytes for part in walk(parts) if "qr" in part.label) <= most
+                q, r, alone = kask.compute(q, r, alone)
+            assert_same(q @ r, array, **tolerance(dtype))
+            assert_same(alone, r)
+            if shape[0] >= shape[1]:
+                assert_same([q, r], list(np.linalg.qr(array)), **tolerance(dtype))
+
+    def test_complete_by_block_columns(self):
+        array = matrix((120, 70))
+        q, r = ka.linalg.qr(ka.from_array(array, chunks=40), mode="complete")
+        assert_same([q, r], list(np.linalg.qr(array, mode="complete")), **CLOSE)
 
 
 class TestSVD:
@@ -166,11 +201,31 @@ class TestBlocked:
             assert_same(np.diag(lower), np.ones(7, lower.dtype))
             assert_same(p @ p.T, np.eye(7, dtype=p.dtype))
 
-    def test_lu_changes_rows_inside_blocks(self):
-        array = np.array([[0, 1, 2.0, 3], [4, 0, 1, 1], [1, 0, 0, 9], [2, 2, 8, 0]])
-        p, lower, upper = ka.linalg.lu(ka.from_array(array, chunks=2))
-        assert_same(p @ lower @ upper, array, **CLOSE)
-        assert_same(p[0], np.array([0, 1.0, 0, 0]))
+    @pytest.mark.parametrize("dtype", INVERSES)
+    def test_pivots_are_the_best_of_their_columns(self, dtype):
+        scipy_linalg = pytest.importorskip("scipy.linalg")
+        array = matrix((9, 9), dtype)
+        expected = scipy_linalg.lu(array.astype(np.result_type(array, np.float32)))
+        for x in cut(array):
+            found = kask.compute(*lazily(lambda x=x: ka.linalg.lu(x)))
+            assert_same(found, expected, dtype=False, **tolerance(dtype))
+            # LAPACK compares |real| + |imaginary|.
+            assert np.abs(found[1]).max() <= (1 if found[1].dtype.kind == "f" else np.sqrt(2))
+
+    def test_block_columns_are_no_larger_than_blocks(self):
+        x = ka.from_array(matrix((40, 40)), chunks=(8, 40))
+        with config.set({"array.chunk_size_bytes": 3200}):
+            factors = lazily(lambda: ka.linalg.lu(x))
+            steps = [part for part in walk([part.expr for part in factors]) if part.label in ("lu-panel", "lu-update")]
+            assert steps and max(part.block_bytes for part in steps) <= 3200
+            p, lower, upper = kask.compute(*factors)
+        assert_same(p @ lower @ upper, x.compute(), **CLOSE)
+
+    def test_lu_of_a_singular_matrix(self):
+        array = np.arange(16.0).reshape(4, 4)
+        for x in cut(array):
+            p, lower, upper = kask.compute(*ka.linalg.lu(x))
+            assert_same(p @ lower @ upper, array, **CLOSE)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
     def test_cholesky(self, dtype):
@@ -235,12 +290,26 @@ class TestBlocked:
                 list(ka.linalg.slogdet(ka.from_array(odd, chunks=chunks))), list(np.linalg.slogdet(odd)), **CLOSE
             )
 
-    def test_singular_diagonal_blocks_are_refused(self):
-        array = np.array([[0.0, 1], [1, 0]])
-        assert_same(ka.linalg.solve(ka.from_array(array, chunks=2), np.ones(2)), np.ones(2))
-        for name in ("inv", "det"):
-            with pytest.raises(np.linalg.LinAlgError):
-                getattr(ka.linalg, name)(ka.from_array(array, chunks=1)).compute()
+    def test_diagonal_blocks_may_be_singular(self):
+        array = np.fliplr(np.diag([1.0, 2, 3, 4])) + np.diag([1e-14, 0, 0, 0])
+        check_function("linalg.solve", array, np.arange(4.0), **CLOSE)
+        for name in ("inv", "det", "slogdet"):
+            check_function(f"linalg.{name}", array, **CLOSE)
+
+    def test_singular_matrices(self):
+        array = np.zeros((4, 4))
+        array[:2] = np.eye(4)[2:]
+        for x in cut(array):
+            assert_same(ka.linalg.det(x), 0.0)
+            assert_same(list(ka.linalg.slogdet(x)), [0.0, -np.inf])
+            for call in (ka.linalg.inv, lambda x: ka.linalg.solve(x, np.ones(4))):
+                with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+                    call(x).compute()
+
+    def test_types_of_systems(self):
+        for a, b in ((np.float32, np.float64), (np.float64, np.complex64), (np.float32, np.int64)):
+            check_function("linalg.solve", regular(4, a), matrix((4, 2), b), **ROUGH)
+        check_function("linalg.solve", regular(4), np.zeros((4, 0)))
 
     def test_solve_stacks(self):
         array = np.stack([regular(3), -regular(3)])
@@ -259,8 +328,6 @@ class TestBlocked:
             ka.linalg.solve(ka.ones((3, 3)), ka.ones(3), assume_a="best")
 
     def test_steps_are_as_many_as_diagonal_blocks(self):
-        from kask.expr import walk
-
         few, many = [len(walk([ka.linalg.lu(ka.ones((n, n), chunks=1))[1].expr])) for n in (8, 16)]
         assert many < 2.5 * few
 
@@ -375,6 +442,47 @@ class TestOthers:
                 values, vectors = lazily(lambda x=x: ka.linalg.eigh(x))
                 assert_same(values, np.linalg.eigvalsh(array), **CLOSE)
                 assert_same(array @ vectors.compute(), (vectors * values[..., None, :]).compute(), **CLOSE)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128, np.int64])
+    def test_eigenvalues_of_any_matrix(self, dtype):
+        for array in (matrix((5, 5), dtype), np.stack([matrix((3, 3), dtype), np.diag([3, 2, 1]).astype(dtype)])):
+            kind = np.result_type(np.linalg.eigvals(array).dtype, np.complex64)
+            for x in cut(array):
+                found = lazily(lambda x=x: ka.linalg.eigvals(x))
+                assert found.dtype == kind
+                assert_same(found, np.linalg.eigvals(array).astype(kind), **tolerance(dtype))
+                values, vectors = kask.compute(*lazily(lambda x=x: ka.linalg.eig(x)))
+                assert values.dtype == vectors.dtype == kind
+                assert_same(array @ vectors, vectors * values[..., None, :], dtype=False, **tolerance(dtype))
+        with pytest.raises(ValueError, match="square"):
+            ka.linalg.eig(ka.ones((2, 3)))
+
+    def test_values_and_vectors_are_made_together(self):
+        x = ka.from_array(positive(4), chunks=2)
+        for values, vectors in (ka.linalg.eigh(x), ka.linalg.eig(x)):
+            (shared,) = values.expr.operands
+            assert shared.token == vectors.expr.operands[0].token
+
+    def test_large_matrices_in_one_task_are_warned_of(self):
+        x = ka.from_array(positive(30), chunks=5)
+        calls = [getattr(ka.linalg, name) for name in ("eig", "eigh", "eigvals", "eigvalsh", "svd", "svdvals")]
+        for call in calls:
+            with config.set({"array.chunk_size_bytes": 800}), pytest.warns(PerformanceWarning, match=r"\(30, 30\)"):
+                call(x)
+
+    def test_systems_of_several_axes(self):
+        array, right = matrix((3, 4, 2, 6)), matrix((3, 4))
+        check_function("linalg.tensorsolve", array, right, **CLOSE)
+        turned = np.moveaxis(array, 2, 0)
+        check_function("linalg.tensorsolve", turned, right, options={"axes": (0,)}, **CLOSE)
+        check_function("linalg.tensorinv", matrix((4, 6, 8, 3)), **CLOSE)
+        check_function("linalg.tensorinv", matrix((6, 2, 3)), options={"ind": 1}, **CLOSE)
+        with pytest.raises(ValueError, match=r"\(3, 4, 2, 6\).*\(4, 3\)"):
+            ka.linalg.tensorsolve(ka.ones((3, 4, 2, 6)), ka.ones((4, 3)))
+        with pytest.raises(ValueError, match="ind"):
+            ka.linalg.tensorinv(ka.ones((2, 2)), 0)
+        with pytest.raises(ValueError, match="as many elements"):
+            ka.linalg.tensorinv(ka.ones((2, 3)), 1)
 
     def test_names_that_are_elsewhere_too(self):
         array = matrix((2, 3, 3))

@@ -47,6 +47,10 @@ class TestMasking:
     def test_by_comparison(self, name, array):
         every(array, lambda ma, x: getattr(ma, name)(x, 3))
 
+    @pytest.mark.parametrize("name", ["masked_not_equal", "masked_greater", "masked_less_equal"])
+    def test_parameters(self, name):
+        every(INTS, lambda ma, x: getattr(ma, name)(x=x, value=3, copy=True))
+
     @pytest.mark.parametrize("name", ["masked_inside", "masked_outside"])
     def test_by_interval(self, name):
         every(INTS, lambda ma, x: getattr(ma, name)(x, 2, 3))
@@ -145,3 +149,48 @@ class TestWithMasks:
             ka.ma.average(x, weights=[1, 2, 3])
         with pytest.raises(ValueError, match="along axis 1 the array has 4"):
             ka.ma.average(x, axis=1, weights=[1, 2, 3])
+
+
+class TestReductions:
+    """Of masked arrays as of ``numpy.ma``: what is masked takes no part, and the result is masked where nothing does."""
+
+    SOME = np.ma.masked_array(np.arange(24).reshape(4, 6), mask=np.arange(24).reshape(4, 6) % 3 == 0)
+    LINES = np.ma.masked_array(np.arange(24).reshape(4, 6), mask=np.zeros((4, 6), bool))
+    LINES[1] = np.ma.masked
+    LINES[:, 2] = np.ma.masked
+
+    @pytest.mark.parametrize("axis", [None, 0, 1, (0, 1)])
+    @pytest.mark.parametrize("array", [SOME, LINES, LINES[1:2]])
+    @pytest.mark.parametrize("name", ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all"])
+    def test_of_blocks(self, name, array, axis):
+        for values in (array, array.astype(float), array.astype(complex)):
+            expected = getattr(values, name)(axis=axis)
+            for chunks in chunkings(values.shape):
+                with nothing_runs():
+                    found = getattr(ka.from_array(values, chunks=chunks), name)(axis=axis)
+                value = found.compute()
+                assert np.ma.is_masked(expected) or value.dtype == found.dtype == np.asarray(expected).dtype
+                np.testing.assert_array_equal(np.ma.getmaskarray(value), np.ma.getmaskarray(expected))
+                np.testing.assert_allclose(np.ma.filled(value, 7), np.ma.filled(expected, 7))
+
+    @pytest.mark.parametrize("name", ["argmin", "argmax", "ptp"])
+    def test_extremes(self, name):
+        for axis in (None, 1):
+            expected = getattr(np.ma.MaskedArray, name)(self.SOME, axis=axis)
+            for chunks in chunkings(self.SOME.shape):
+                found = getattr(ka, name)(ka.from_array(self.SOME, chunks=chunks), axis=axis)
+                np.testing.assert_array_equal(found.compute(), expected)
+
+    def test_degrees_of_freedom(self):
+        array = np.ma.masked_array([[1.0, 2, 3], [4, 5, 6]], mask=[[True, True, False], [False, False, False]])
+        for chunks in chunkings(array.shape):
+            found = ka.from_array(array, chunks=chunks).var(axis=1, ddof=1).compute()
+            expected = array.var(axis=1, ddof=1)
+            assert found.mask.tolist() == expected.mask.tolist() == [True, False]
+            np.testing.assert_allclose(found.filled(0), expected.filled(0))
+
+    def test_nan_is_passed_over_and_what_is_masked_does_not_matter(self):
+        array = np.ma.masked_array([[1.0, np.nan, np.inf], [4.0, 5.0, 6.0]], mask=[[False, False, True], [False] * 3])
+        x = ka.from_array(array, chunks=2)
+        np.testing.assert_array_equal(ka.nanmean(x, axis=1).compute(), [1.0, 5.0])
+        np.testing.assert_array_equal(x.mean(axis=0).compute().filled(0), [2.5, np.nan, 6.0])

@@ -16,6 +16,7 @@ from kask.array import utils as utils
 from kask.array.collection import Array as Array
 from kask.array.ops.along import *
 from kask.array.ops.assignment_functions import *
+from kask.array.ops.averages import *
 from kask.array.ops.axes import *
 from kask.array.ops.blockwise import *
 from kask.array.ops.casts import *
@@ -25,19 +26,25 @@ from kask.array.ops.constants import *
 from kask.array.ops.convolution import *
 from kask.array.ops.correlation import *
 from kask.array.ops.deferring import make_deferrable as _make_deferrable
+from kask.array.ops.diagonals import *
 from kask.array.ops.differences import *
 from kask.array.ops.filling import *
+from kask.array.ops.from_delayed import *
+from kask.array.ops.grids import *
 from kask.array.ops.gufuncs import *
 from kask.array.ops.histograms import *
 from kask.array.ops.indexing_edits import *
 from kask.array.ops.indexing_places import *
 from kask.array.ops.joining import *
+from kask.array.ops.map_blocks import *
 from kask.array.ops.map_overlap import *
 from kask.array.ops.matrices import *
 from kask.array.ops.moments import *
+from kask.array.ops.npy_stacks import *
 from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
+from kask.array.ops.places_along import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
 from kask.array.ops.push import *
@@ -46,6 +53,7 @@ from kask.array.ops.ranges import *
 from kask.array.ops.reductions_arg import *
 from kask.array.ops.reductions_basic import *
 from kask.array.ops.reductions_general import *
+from kask.array.ops.reductions_nan import *
 from kask.array.ops.reshaping import *
 from kask.array.ops.scans import *
 from kask.array.ops.shaping import *
@@ -53,9 +61,11 @@ from kask.array.ops.sorting import *
 from kask.array.ops.statistics import *
 from kask.array.ops.storage import *
 from kask.array.ops.stores import *
+from kask.array.ops.tiledb import *
 from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
 from kask.array.ops.unique import *
+from kask.array.ops.windows import *
 from kask.array.protocols import register_chunk_type as register_chunk_type
 
 _make_deferrable(globals())

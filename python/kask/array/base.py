@@ -21,7 +21,11 @@ from kask.base import Methods
 from kask.engine import Chunks, Future, GraphBuilder
 from kask.expr import Lowering, rewrite
 
-__all__ = ["ArrayBase", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
+__all__ = ["ArrayBase", "PerformanceWarning", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
+
+
+class PerformanceWarning(Warning):
+    """Something was asked for that takes much more memory or time than it seems to."""
 
 
 class ArrayBase(Methods):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from kask.array.base import PerformanceWarning
 from kask.array.collection import Array
-from kask.array.ops.blockwise import blockwise, map_blocks, unify_chunks
+from kask.array.ops.blockwise import blockwise, unify_chunks
 from kask.array.ops.chunks import normalize_chunks
+from kask.array.ops.map_blocks import map_blocks
 from kask.array.ops.storage import from_array
 
 __all__ = ["Array", "PerformanceWarning", "blockwise", "from_array", "map_blocks", "normalize_chunks", "unify_chunks"]
-
-
-class PerformanceWarning(Warning):
-    """Something was asked for that takes much more memory or time than it seems to."""

@@ -1,6 +1,7 @@
 """Linear algebra: ``numpy.linalg``, and what else there is for matrices of many blocks.
 
-Products are in ``ops/products``, the blocked algorithms in ``ops/linalg_blocked``, those by TSQR in ``ops/linalg_factors``.
+Products are in ``ops/products``, LU and QR by block columns in ``ops/linalg_panels``, other blocked algorithms in ``ops/linalg_blocked``,
+TSQR in ``ops/linalg_factors``.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from kask.array.ops.axes import matrix_transpose
-from kask.array.ops.linalg_factors import qr, sfqr, svd, svd_compressed, svdvals, tsqr
+from kask.array.ops.diagonals import diagonal as _diagonal
+from kask.array.ops.diagonals import trace as _trace
+from kask.array.ops.linalg_eigen import eig, eigh, eigvals, eigvalsh
+from kask.array.ops.linalg_factors import qr, sfqr, tsqr
 from kask.array.ops.linalg_norms import (
     cond,
-    eigh,
-    eigvalsh,
     matrix_norm,
     matrix_power,
     matrix_rank,
@@ -22,8 +24,8 @@ from kask.array.ops.linalg_norms import (
     vector_norm,
 )
 from kask.array.ops.linalg_solving import cholesky, det, inv, lstsq, lu, slogdet, solve, solve_triangular
-from kask.array.ops.matrices import diagonal as _diagonal
-from kask.array.ops.matrices import trace as _trace
+from kask.array.ops.linalg_svd import svd, svd_compressed, svdvals
+from kask.array.ops.linalg_tensors import tensorinv, tensorsolve
 from kask.array.ops.products import cross as _cross
 from kask.array.ops.products import matmul, tensordot, vecdot
 from kask.array.ops.products import outer as _outer
@@ -34,7 +36,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "inv",
     "lstsq",
@@ -57,6 +61,8 @@ __all__ = [
     "svd_compressed",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "tsqr",
     "vecdot",

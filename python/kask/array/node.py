@@ -27,6 +27,11 @@ class ArrayExpr(Expr):
     is_cheap: ClassVar[bool] = False
 
     @property
+    def is_light(self) -> bool:
+        """Whether making a block anew for each block that needs it costs less than a task and keeping it."""
+        return self.is_cheap
+
+    @property
     def is_unknown(self) -> bool:
         """Whether its chunks are not known yet: see ``kask.array.ops.staged``."""
         return False
@@ -82,4 +87,7 @@ def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
     shape = (0,) * ndim
     if like is None or type(like) is np.ndarray:
         return np.zeros(shape, dtype)
+    if isinstance(like, np.ma.MaskedArray) and like.dtype != dtype:
+        # What fills masked places is of the other type.
+        return np.ma.zeros(shape, dtype)
     return np.zeros_like(like, dtype=dtype, shape=shape)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, in_memory, wrap
-from kask.array.ops.random import chosen, drawn, gathered, permuted_index
+from kask.array.ops.indexing_fancy import listed
+from kask.array.ops.random import chosen, drawn, permuted_index
 
 #: Parameters of the distributions, as NumPy has them.
 _DISTRIBUTIONS = {
@@ -150,7 +151,7 @@ class Generator:
             return wrap(in_memory(permuted_index(key, int(x)), chunks))
         expr = as_array(x).expr
         axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
-        return wrap(gathered(expr, permuted_index(key, expr.shape[axis]), axis))
+        return wrap(listed(expr, axis, permuted_index(key, expr.shape[axis])))
 
     def shuffle(self, x: Any, axis: int = 0) -> None:
         """Makes of a lazy array, in place, its :meth:`permutation`."""

@@ -1,23 +1,19 @@
-"""Statistics and tests: ``kask.array.stats``, after ``scipy.stats``, which is needed for the probabilities."""
+"""Statistical tests, and with the moments all of ``kask.array.stats``, after ``scipy.stats``, which is needed for the probabilities."""
 
 from __future__ import annotations
 
-import math
-import operator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import stats as formulas
-from kask.array.kernels.moments import FromMoments
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.moments import mean as mean_of
-from kask.array.ops.moments import moments_of
 from kask.array.ops.moments import var as variance_of
-from kask.array.ops.reductions import normal_axes
 from kask.array.ops.reductions_basic import sum as sum_of
+from kask.array.ops.stats_moments import _count, _passes_nan, kurtosis, moment, skew
 
 __all__ = [
     "chisquare",
@@ -40,146 +36,6 @@ class Result(NamedTuple):
 
     statistic: Any
     pvalue: Any
-
-
-def _passes_nan(nan_policy: str, can_omit: bool = False) -> bool:
-    if nan_policy not in ("propagate", "omit", "raise"):
-        raise ValueError(f"nan_policy must be one of {{'propagate', 'raise', 'omit'}}, not {nan_policy!r}")
-    if nan_policy == "raise" or (nan_policy == "omit" and not can_omit):
-        raise NotImplementedError(f"nan_policy={nan_policy!r} is not supported")
-    return nan_policy == "omit"
-
-
-def _axes(array: ArrayExpr, axis: Any) -> tuple[int, ...]:
-    return normal_axes(axis if axis is None else operator.index(axis), array.ndim)
-
-
-def _count(array: ArrayExpr, axis: Any) -> int:
-    return math.prod([array.shape[one] for one in _axes(array, axis)])
-
-
-def _floating(dtype: np.dtype) -> np.dtype:
-    return dtype if dtype.kind in "fc" else np.dtype(np.float64)
-
-
-def _of_moments(a: Any, axis: Any, order: int, func: Any, nan_policy: str, args: tuple[Any, ...]) -> Any:
-    array = as_array(a).expr
-    kind = _floating(array.dtype)
-    inner = np.dtype(np.float32) if kind == np.float16 else kind
-    finish = FromMoments(_First(func, args))
-    passes_nan = _passes_nan(nan_policy, True)
-    return wrap(
-        moments_of(
-            array, _axes(array, axis), order, finish, kind, inner=inner, passes_nan=passes_nan, is_absolute=False
-        )
-    )
-
-
-class _First:
-    """A function with its first arguments."""
-
-    def __init__(self, func: Any, args: tuple[Any, ...]) -> None:
-        self.func, self.args = func, args
-        self.__name__ = func.__name__
-
-    def __call__(self, *rest: Any) -> Any:
-        return self.func(*self.args, *rest)
-
-    def __kask_tokenize__(self) -> Any:
-        return "first", self.func, self.args
-
-
-def moment(a: Any, moment: int = 1, axis: Any = 0, nan_policy: str = "propagate") -> Any:
-    """A central moment.
-
-    Parameters
-    ----------
-    a : array_like
-        The array.
-    moment : int, optional
-        The power of the deviations from the mean.
-    axis : int, optional
-        The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
-
-    Returns
-    -------
-    Array
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> from kask.array import stats
-    >>> stats.moment(ka.from_array([1.0, 2.0, 3.0, 6.0], chunks=2), 3).compute()
-    np.float64(4.5)
-    """
-    order = operator.index(moment)
-    if order < 0:
-        raise ValueError(f"moment= must not be negative, but it is {order}")
-    return _of_moments(a, axis, max(2, order), formulas.moment_of, nan_policy, (order,))
-
-
-def skew(a: Any, axis: Any = 0, bias: bool = True, nan_policy: str = "propagate") -> Any:
-    """Skewness: Fisher and Pearson's coefficient.
-
-    Parameters
-    ----------
-    a : array_like
-        The array.
-    axis : int, optional
-        The axis to reduce; all of them if it is None.
-    bias : bool, optional
-        False: corrected for the number of elements.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
-
-    Returns
-    -------
-    Array
-        NaN where nothing varies.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> from kask.array import stats
-    >>> stats.skew(ka.from_array([1.0, 2.0, 3.0], chunks=2)).compute()
-    np.float64(0.0)
-    """
-    kind = _floating(as_array(a).dtype)
-    return _of_moments(a, axis, 3, formulas.skew_of, nan_policy, (bool(bias), kind))
-
-
-def kurtosis(a: Any, axis: Any = 0, fisher: bool = True, bias: bool = True, nan_policy: str = "propagate") -> Any:
-    """Kurtosis: the fourth moment by the square of the second.
-
-    Parameters
-    ----------
-    a : array_like
-        The array.
-    axis : int, optional
-        The axis to reduce; all of them if it is None.
-    fisher : bool, optional
-        Whether 3 is subtracted, so that the normal distribution has 0.
-    bias : bool, optional
-        False: corrected for the number of elements.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
-
-    Returns
-    -------
-    Array
-        NaN where nothing varies.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> from kask.array import stats
-    >>> stats.kurtosis(ka.from_array([1.0, 3.0, 1.0, 3.0], chunks=2)).compute()
-    np.float64(-2.0)
-    """
-    kind = _floating(as_array(a).dtype)
-    return _of_moments(a, axis, 4, formulas.kurtosis_of, nan_policy, (bool(fisher), bool(bias), kind))
 
 
 def _each(func: Any, *args: Any, **options: Any) -> Any:

@@ -2,7 +2,7 @@
 
 An expression whose blocks are each made by one call says so with a :class:`BlockCall`; such expressions are *fused* as far as
 that saves tasks and memory: an expression joins the group of those who read it when all of them are in one group, and each block of
-the group needs one block of it, always the same. A group becomes one layer that runs a :class:`~kask.expr.program.Program`. Every
+the group needs one block of it, always the same; where several need the same one, it has to be *light*, since it is made for each of them. A group becomes one layer that runs a :class:`~kask.expr.program.Program`. Every
 other expression makes its layers itself, in a method ``lower(lowering)``.
 
 Positions inside a group are those of its root. What a member's axis is there is a number: an axis of the root, or ``~i`` for
@@ -132,6 +132,8 @@ class Lowering:
                 known = found.setdefault(id(group), (group, ours))
                 if known[1] != ours:
                     return ()
+                if not expr.is_light and _is_repeated(group.root.grid, ours):
+                    return ()
         if len(found) > 1 and not expr.is_cheap:
             return ()
         for _, axes in found.values():
@@ -183,12 +185,29 @@ class Lowering:
             list(root.grid),
             reads,
             wants_position=wants_position,
-            options=self.options(root),
+            options=self.options(root, _made_bytes(calls)),
         )
 
-    def options(self, expr: Any) -> engine.Options | None:
-        """How the tasks of an expression's layer are run."""
-        return overriding_options() or sized_options(0, expr.block_bytes)
+    def options(self, expr: Any, made_bytes: int = 0) -> engine.Options | None:
+        """How the tasks of an expression's layer are run; ``made_bytes`` are needed at least, on the way to the result."""
+        return overriding_options() or sized_options(
+            made_bytes if made_bytes > expr.block_bytes else 0, expr.block_bytes
+        )
+
+
+def _made_bytes(calls: list[tuple[Any, BlockCall, tuple[int, ...]]]) -> int:
+    """The bytes of the largest block that a group's members make of nothing, or of several smaller ones: it is there while the task runs
+    beside the task's inputs, and nobody else knows of it."""
+    return max([expr.block_bytes for expr, call, _ in calls if not expr.is_cheap and _is_made(expr, call)], default=0)
+
+
+def _is_made(expr: Any, call: BlockCall) -> bool:
+    return all(not arg.is_one and arg.expr.block_bytes < expr.block_bytes for arg in call.args if isinstance(arg, Read))
+
+
+def _is_repeated(grid: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether several blocks of a grid need the same block of what has these axes there."""
+    return any(blocks > 1 and axis not in axes for axis, blocks in enumerate(grid))
 
 
 def _through(axis: Any, axes: tuple[int, ...]) -> int:

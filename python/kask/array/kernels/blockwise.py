@@ -9,7 +9,7 @@ import numpy as np
 
 from kask.engine import Chunks
 
-__all__ = ["Along", "Argument", "GufuncCall", "UserCall", "ViewAs", "joined", "nested"]
+__all__ = ["Along", "Argument", "GufuncCall", "UserCall", "ViewAs", "concatenated", "joined", "nested"]
 
 
 class ViewAs:
@@ -158,11 +158,12 @@ def nested(blocks: list[Any], counts: list[int]) -> Any:
 def joined(blocks: list[Any], counts: list[int], axes: list[int]) -> Any:
     """Blocks in C order, in a grid of these counts along these axes, as one array."""
     for count, axis in zip(reversed(counts), reversed(axes)):
-        blocks = [_concatenated(blocks[start : start + count], axis) for start in range(0, len(blocks), count)]
+        blocks = [concatenated(blocks[start : start + count], axis) for start in range(0, len(blocks), count)]
     return blocks[0]
 
 
-def _concatenated(blocks: list[Any], axis: int) -> Any:
+def concatenated(blocks: list[Any], axis: int) -> Any:
+    """Blocks one after another, with their masks if they have some."""
     if len(blocks) == 1:
         return blocks[0]
     if any(isinstance(block, np.ma.MaskedArray) for block in blocks):

@@ -9,7 +9,18 @@ import numpy as np
 
 from kask.array.kernels.indexing import first_block
 
-__all__ = ["cycled", "flat_index", "flattened", "joined", "of_mode", "spread", "truth", "unraveled", "view_of_one"]
+__all__ = [
+    "cycled",
+    "flat_index",
+    "flattened",
+    "joined",
+    "of_mode",
+    "put_along_axis",
+    "spread",
+    "truth",
+    "unraveled",
+    "view_of_one",
+]
 
 
 def joined(*blocks: Any, dtype: np.dtype) -> Any:
@@ -60,3 +71,10 @@ def flat_index(dims: tuple[int, ...], mode: Any, order: Any, *coordinates: Any) 
 def of_mode(indices: Any, length: int, mode: str) -> Any:
     """Numbers of elements, those beyond the end brought back."""
     return np.clip(indices, 0, length - 1) if mode == "clip" else np.mod(indices, length)
+
+
+def put_along_axis(block: Any, places: Any, values: Any, axis: int) -> Any:
+    """A copy of a block with values at places along an axis."""
+    block = block.copy()
+    np.put_along_axis(block, places, values, axis)
+    return block

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.panels import triangular_solution
+
 # Read as a module: these are many small steps.
 __all__: list[str] = []
 
@@ -19,14 +21,20 @@ def qr_block(block: Any) -> tuple[Any, Any]:
     return q, r
 
 
+def complete_qr_block(block: Any) -> tuple[Any, Any]:
+    """All columns of Q and rows of R of a block."""
+    q, r = np.linalg.qr(block, mode="complete")
+    return q, r
+
+
 def r_block(block: Any) -> Any:
     """R of a block."""
     return np.linalg.qr(block, mode="r")
 
 
-def nth(several: Any, place: int) -> Any:
-    """One of the results of a task."""
-    return several[place]
+def squares(block: Any) -> Any:
+    """The square of the absolute value of each element."""
+    return (block.conj() * block).real if block.dtype.kind == "c" else block * block
 
 
 class CoercedSvd:
@@ -59,85 +67,20 @@ def lstsq_block(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any]:
     return x, np.asarray(rank), s
 
 
-# -- steps of LU and Cholesky. Blocks on the right of and below the diagonal block are read by intervals.
-
-
-def lu_block(block: Any) -> tuple[Any, Any, Any]:
-    """The rows in the order that pivoting puts them in, L, and U."""
-    from scipy.linalg import lu
-
-    if not len(block):
-        return np.zeros(0, np.intp), block, block
-    places, lower, upper = lu(block, p_indices=True, check_finite=False)
-    # SciPy tells for each row of the block which row of L U it is; what is wanted is the block's row for each of L U.
-    return np.argsort(places), lower, upper
-
-
-def right_of(factors: tuple[Any, Any, Any], blocks: list[Any]) -> Any:
-    """A block of U: L⁻¹ times the permuted rows."""
-    order, lower, _ = factors
-    return _triangular(lower, blocks[0][order], lower=True, unit=True)
-
-
-def below(blocks: list[Any], factors: tuple[Any, Any, Any]) -> Any:
-    """A block of L: the block times U⁻¹."""
-    return _triangular(factors[2].T, blocks[0].T, lower=True).T
-
-
-def updated(blocks: list[Any], left: Any, right: Any) -> Any:
-    """What is left of a block when the product is taken away."""
-    return blocks[0] - left @ right
+# -- steps of Cholesky. Blocks below the diagonal block are read by intervals.
 
 
 def below_cholesky(blocks: list[Any], diagonal: Any) -> Any:
     """A block of Cholesky's L: the block times L⁻ᴴ."""
-    return _triangular(diagonal, blocks[0].conj().T, lower=True).conj().T
+    return triangular_solution(diagonal, blocks[0].conj().T, lower=True).conj().T
 
 
 def updated_hermitian(position: tuple[int, ...], blocks: list[Any], left: Any, right: Any) -> Any:
-    """The same with the conjugate transpose of the right one; above the diagonal nobody looks."""
+    """What is left of a block when the product with the conjugate transpose is taken away; above the diagonal nobody looks."""
     return blocks[0] if position[1] > position[0] else blocks[0] - left @ right.conj().T
 
 
-def permuted_rows(position: tuple[int, ...], block: Any, order: Any) -> Any:
-    """Rows of a block of L in the order that later pivoting puts them in."""
-    return block[order] if position[0] > position[1] else block
-
-
-def rows_in_order(block: Any, order: Any) -> Any:
-    """Rows of a block of the right-hand side in the order that pivoting puts them in."""
-    return block[order]
-
-
-def diagonal_identity(position: tuple[int, ...], order: Any, shape: Any, dtype: Any) -> Any:
-    """A block of P, which permutes inside the diagonal blocks only."""
-    out = np.zeros(shape.block_shape(position), dtype)
-    if position[0] == position[1]:
-        out[order, np.arange(len(order))] = 1
-    return out
-
-
-def parity(order: Any) -> Any:
-    """1 or -1, as the order is even or odd, as a vector of one element."""
-    seen, sign = np.zeros(len(order), bool), 1.0
-    for first in range(len(order)):
-        length, at = 0, first
-        while not seen[at]:
-            seen[at], at, length = True, order[at], length + 1
-        if length and length % 2 == 0:
-            sign = -sign
-    return np.array([sign])
-
-
 # -- steps of triangular solves
-
-
-def _triangular(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
-    from scipy.linalg import solve_triangular
-
-    if not a.size or not b.size:
-        return np.zeros(b.shape, np.result_type(a, b))
-    return solve_triangular(a, b, lower=lower, unit_diagonal=unit, check_finite=False)
 
 
 class Solve:
@@ -149,7 +92,7 @@ class Solve:
         self.lower = lower
 
     def __call__(self, a: Any, blocks: Any) -> Any:
-        return _triangular(a, blocks[0] if type(blocks) is list else blocks, self.lower)
+        return triangular_solution(a, blocks[0] if type(blocks) is list else blocks, self.lower)
 
     def __kask_tokenize__(self) -> Any:
         return "solve_triangular", self.lower
@@ -161,15 +104,17 @@ def less_product(blocks: list[Any], lists: list[Any], solved: Any) -> Any:
 
 
 class Stacked:
-    """A function of ``numpy.linalg`` on blocks that hold whole matrices."""
+    """A function of ``numpy.linalg`` on blocks that hold whole matrices; its results are of these types."""
 
-    def __init__(self, func: Any, options: dict[str, Any], place: int | None = None) -> None:
-        self.func, self.options, self.place = func, options, place
+    def __init__(self, func: Any, options: dict[str, Any], dtypes: tuple[Any, ...]) -> None:
+        self.func, self.options, self.dtypes = func, options, dtypes
         self.__name__ = func.__name__
 
     def __call__(self, *blocks: Any) -> Any:
-        result = self.func(*blocks, **self.options)
-        return np.asarray(result if self.place is None else result[self.place])
+        found = self.func(*blocks, **self.options)
+        several = found if isinstance(found, tuple) else (found,)
+        made = tuple([np.asarray(one, dtype) for one, dtype in zip(several, self.dtypes)])
+        return made if isinstance(found, tuple) else made[0]
 
     def __kask_tokenize__(self) -> Any:
-        return "stacked", self.func, self.options, self.place
+        return "stacked", self.func, self.options, self.dtypes

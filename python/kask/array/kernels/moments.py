@@ -25,6 +25,14 @@ def _counted(block: Any, axes: tuple[int, ...], where: Any) -> Any:
     return np.sum(np.broadcast_to(where, block.shape), axis=axes, keepdims=True, dtype=np.intp)
 
 
+def _unmasked(block: Any, where: Any) -> tuple[Any, Any]:
+    """The data of a block, and which elements count: those that are not masked."""
+    if not isinstance(block, np.ma.MaskedArray):
+        return block, where
+    is_there = np.logical_not(np.ma.getmaskarray(block))
+    return np.ma.getdata(block), is_there if where is None else is_there & where
+
+
 def _not_nan(block: Any, where: Any) -> Any:
     if block.dtype.kind in "biuSU":
         return where
@@ -51,6 +59,7 @@ class MeanPart:
         self.__name__ = "nanmean" if passes_nan else "mean"
 
     def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, Any]:
+        block, where = _unmasked(block, where)
         if self.passes_nan:
             where = _not_nan(block, where)
         return _sum(block, axes, where, self.dtype), _counted(block, axes, where)
@@ -78,21 +87,23 @@ class SumsCombine:
 
 
 class MeanFinish:
-    """Sum by count."""
+    """Sum by count; of masked arrays it is masked where nothing counts."""
 
-    def __init__(self, dtype: Any, label: str) -> None:
-        self.dtype, self.__name__ = dtype, label
+    def __init__(self, dtype: Any, label: str, is_masked: bool = False) -> None:
+        self.dtype, self.__name__, self.is_masked = dtype, label, is_masked
 
     def __call__(self, partial: tuple[Any, Any]) -> Any:
         total, count = partial
-        if not np.all(count):
+        if not self.is_masked and not np.all(count):
             warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=1)
         with np.errstate(all="ignore"):
             mean = np.true_divide(total, count)
+        if self.is_masked:
+            return np.ma.masked_array(mean, mask=np.equal(count, 0), dtype=self.dtype)
         return mean.astype(self.dtype, copy=False) if isinstance(mean, np.ndarray) else self.dtype.type(mean)
 
     def __kask_tokenize__(self) -> Any:
-        return "meanfinish", self.dtype, self.__name__
+        return "meanfinish", self.dtype, self.__name__, self.is_masked
 
 
 class MomentsPart:
@@ -103,6 +114,7 @@ class MomentsPart:
         self.__name__ = "moments"
 
     def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, ...]:
+        block, where = _unmasked(block, where)
         if self.passes_nan:
             where = _not_nan(block, where)
         block = np.asanyarray(block).astype(self.dtype, copy=False)
@@ -161,12 +173,20 @@ class MomentsCombine:
 
 
 class MomentFinish:
-    """A moment by its count less ``ddof``; its root for a standard deviation."""
+    """A moment by its count less ``ddof``; its root for a standard deviation. Of masked arrays it is masked where too few count."""
 
     def __init__(
-        self, order: int, ddof: float, dtype: Any, label: str, is_root: bool = False, passes_nan: bool = False
+        self,
+        order: int,
+        ddof: float,
+        dtype: Any,
+        label: str,
+        is_root: bool = False,
+        passes_nan: bool = False,
+        is_masked: bool = False,
     ) -> None:
         self.order, self.ddof, self.dtype, self.is_root, self.passes_nan = order, ddof, dtype, is_root, passes_nan
+        self.is_masked = is_masked
         self.__name__ = label
 
     def __call__(self, partial: tuple[Any, ...]) -> Any:
@@ -175,19 +195,22 @@ class MomentFinish:
             return np.full(count.shape, 1 - self.order, self.dtype)
         free = count - self.ddof
         is_short = free <= 0
-        if is_short.any():
+        if is_short.any() and not self.is_masked:
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=1)
         with np.errstate(all="ignore"):
             moment = np.asanyarray(partial[self.order] / np.maximum(free, 0))
             if self.is_root:
                 moment = np.sqrt(moment)
         moment = moment.astype(self.dtype, copy=False)
+        if self.is_masked:
+            return np.ma.masked_array(moment, mask=is_short)
         if self.passes_nan and is_short.any():
             moment[is_short] = np.nan
         return moment
 
     def __kask_tokenize__(self) -> Any:
-        return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, self.is_root, self.passes_nan
+        how = self.is_root, self.passes_nan, self.is_masked
+        return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, how
 
 
 class FromMoments:

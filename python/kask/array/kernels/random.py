@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Constant", "Draw", "draw_block", "draw_with", "gather_listed", "index_of", "take_from", "tile_sides"]
+__all__ = ["Constant", "Draw", "draw_block", "draw_with", "index_of", "take_from", "tile_sides"]
 
 #: Elements of a tile. Larger ones waste more at the ends of blocks, smaller ones cost more to begin (7 microseconds each).
 _TILE = 1 << 14
@@ -163,22 +163,3 @@ def index_of(uniform: Any, cumulative: Constant) -> Any:
 def take_from(index: Any, population: Constant) -> Any:
     """Elements of what is chosen from."""
     return np.take(population.array, index)
-
-
-def gather_listed(
-    blocks: list[Any], position: tuple[int, ...], index: np.ndarray, axis: int, chunks: Any, theirs: Any, meta: Any
-) -> Any:
-    """A block of elements that come from several blocks along an axis."""
-    shape = chunks.block_shape(position)
-    out = np.empty_like(meta, shape=shape)
-    if not blocks:
-        return out
-    (start,) = chunks.axis(axis).block_start((position[axis],))
-    wanted = index[start : start + shape[axis]]
-    bounds = np.cumsum(theirs.tuples()[0])
-    found = np.searchsorted(bounds, wanted, side="right")
-    for block, number in zip(blocks, np.unique(found).tolist()):
-        here = np.flatnonzero(found == number)
-        inside = wanted[here] - (bounds[number] - block.shape[axis])
-        out[(slice(None),) * axis + (here,)] = np.take(block, inside, axis)
-    return out

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.blockwise import concatenated
+
 __all__ = [
     "ArgCombine",
     "ArgFinish",
@@ -32,7 +34,7 @@ def length_along(block: Any, axes: tuple[int, ...]) -> int:
 
 def joined(parts: list[Any], axes: tuple[int, ...]) -> Any:
     """Partial results side by side along one reduced axis."""
-    return np.concatenate(parts, axis=axes[0]) if len(parts) > 1 else parts[0]
+    return concatenated(parts, axes[0]) if len(parts) > 1 else parts[0]
 
 
 def nan_min(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:

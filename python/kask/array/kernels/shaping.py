@@ -10,17 +10,7 @@ import numpy as np
 
 from kask.array.kernels.regions import gather_region
 
-__all__ = ["Coarsen", "only", "repeat_block", "stretch", "view_block", "windows", "with_axes", "without_axes"]
-
-
-def with_axes(block: Any, axes: tuple[int, ...]) -> Any:
-    """The block with axes of one element put in."""
-    return np.expand_dims(block, axes)
-
-
-def without_axes(block: Any, axes: tuple[int, ...]) -> Any:
-    """The block without some axes of one element."""
-    return np.squeeze(block, axes)
+__all__ = ["Coarsen", "only", "repeat_block", "stretch", "view_block", "windows"]
 
 
 def stretch(block: Any, position: tuple[int, ...], chunks: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.ops.shaping import windowed
+from kask.array.ops.windows import windowed
 
 __all__ = ["sliding_window_view"]
 

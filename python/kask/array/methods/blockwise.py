@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kask.array.base import ArrayBase
-from kask.array.ops import blockwise
+from kask.array.ops import map_blocks
 
 
 class BlockwiseMethods(ArrayBase):
@@ -29,7 +29,7 @@ class BlockwiseMethods(ArrayBase):
         **kwargs: Any,
     ) -> Any:
         """A function of each block. See :func:`kask.array.map_blocks`."""
-        return blockwise.map_blocks(
+        return map_blocks.map_blocks(
             func,
             self,
             *args,

@@ -21,7 +21,7 @@ class StorageMethods(ArrayBase):
         >>> ka.arange(4, chunks=2).to_delayed()[1].compute()
         array([2, 3])
         """
-        from kask.array.ops.storage import to_delayed
+        from kask.array.ops.from_delayed import to_delayed
 
         return to_delayed(self, optimize_graph)
 
@@ -55,7 +55,7 @@ class StorageMethods(ArrayBase):
 
     def to_tiledb(self, uri: Any, *args: Any, **kwargs: Any) -> Any:
         """See :func:`kask.array.to_tiledb`."""
-        from kask.array.ops.stores import to_tiledb
+        from kask.array.ops.tiledb import to_tiledb
 
         return to_tiledb(self, uri, *args, **kwargs)
 

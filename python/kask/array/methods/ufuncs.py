@@ -11,7 +11,7 @@ from kask.array import protocols
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops import casts, numbers
 from kask.array.ops import choices as choosing
-from kask.array.ops.ufunc_calls import call_ufunc, mapped, replace
+from kask.array.ops.ufunc_calls import call_ufunc, elementwise_of, replace
 
 
 class UfuncsMethods(ArrayBase):
@@ -62,7 +62,7 @@ class UfuncsMethods(ArrayBase):
             return self._binary(func, self, other)
         except TypeError:
             # The operators of NumPy's arrays compare records and types that have nothing in common as well, which its ufuncs refuse.
-            return wrap(mapped(compare, self, other))
+            return wrap(elementwise_of(compare, self, other))
 
     def _in_place(self, func: np.ufunc, other: Any) -> Any:
         if protocols.delegates(other):

@@ -11,7 +11,8 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.blockwise import Along
 from kask.array.node import empty_meta
 from kask.array.ops.blocks import Blocks
-from kask.array.ops.rechunk import rechunked
+from kask.array.ops.mapped import cut_whole
+from kask.array.ops.slicing import expanded
 from kask.engine import Chunks
 
 __all__ = ["apply_along_axis", "apply_over_axes"]
@@ -22,7 +23,7 @@ def apply_along_axis(
 ) -> Any:
     """A function of arrays of one axis, applied to all along an axis.
 
-    The axis is made one block, since the function needs all of it.
+    The axis is made one block, since the function needs all of it; the others are cut finer where blocks would get too large.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ def apply_along_axis(
         shape = sample.shape if shape is None else shape
     shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
     dtype = np.dtype(dtype)
-    whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([expr.shape[axis]])))
-    before = [expr.chunks.axis(a) for a in range(axis)]
-    after = [expr.chunks.axis(a) for a in range(axis + 1, expr.ndim)]
+    whole = cut_whole(expr, (axis,))
+    before = [whole.chunks.axis(a) for a in range(axis)]
+    after = [whole.chunks.axis(a) for a in range(axis + 1, expr.ndim)]
     chunks = Chunks.join([*before, Chunks.whole(list(shape)), *after])
     skipped = len(shape) - 1
     reads = tuple([a if a < axis else ("fixed", 0) if a == axis else a + skipped for a in range(expr.ndim)])
@@ -98,20 +99,10 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
         axis = int(axis) % ndim
         result = as_array(func(x, axis))
         if result.ndim == ndim - 1:
-            result = with_axis(result, axis)
+            result = wrap(expanded(result.expr, (axis,)))
         if result.ndim != ndim:
             raise ValueError(
                 f"func gave an array of {result.ndim} axes for one of {ndim} axes; it may drop the axis or keep it"
             )
         x = result
     return x
-
-
-def with_axis(x: Any, axis: int) -> Any:
-    """An array with one more axis, of one element."""
-    expr = x.expr
-    parts = [expr.chunks.axis(a) for a in range(expr.ndim)]
-    chunks = Chunks.join([*parts[:axis], Chunks.whole([1]), *parts[axis:]])
-    reads = tuple([a if a < axis else a + 1 for a in range(expr.ndim)])
-    meta = np.empty_like(expr.meta, shape=(0,) * chunks.ndim)
-    return wrap(Blocks(np.expand_dims, (expr, axis), (reads, None), chunks, meta, "expand_dims"))

@@ -18,7 +18,7 @@ from kask.array.ops.deferring import called
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_edits import take
-from kask.array.ops.pieces import raveled
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import ByValue
 from kask.engine import Chunks
 

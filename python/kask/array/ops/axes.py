@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.ops.reshaping import expanded
-from kask.array.ops.slicing import transposed
+from kask.array.ops.slicing import expanded, transposed
 
 __all__ = [
     "atleast_1d",

@@ -7,7 +7,7 @@ from typing import Any
 
 from kask.array.base import wrap
 from kask.array.kernels.backends import to_cupy, to_numpy
-from kask.array.ops.mapped import Mapped
+from kask.array.ops.mapped import mapped
 
 __all__ = ["to_backend"]
 
@@ -27,4 +27,4 @@ def to_backend(x: Any, backend: str | None = None, **kwargs: Any) -> Any:
     except ImportError:
         raise ImportError(f"backend={name!r} needs the package {name}, which is not installed") from None
     move = to_cupy if name == "cupy" else to_numpy
-    return wrap(Mapped(move, (expr,), (tuple(range(expr.ndim)),), (), expr.chunks, move(expr.meta)))
+    return wrap(mapped(move, expr, chunks=expr.chunks, meta=move(expr.meta)))

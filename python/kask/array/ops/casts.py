@@ -15,7 +15,7 @@ from kask.array.ops.blocks import Blocks
 from kask.array.ops.chunk_runs import chunks_of_runs, runs_of
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import transposed
-from kask.array.ops.ufunc_calls import mapped
+from kask.array.ops.ufunc_calls import elementwise_of
 from kask.engine import Chunks
 
 __all__ = ["astype", "can_cast", "copy", "iscomplexobj", "isrealobj", "ndim", "result_type", "shape", "size"]
@@ -64,7 +64,7 @@ def astype(
         raise TypeError(f"cannot cast an array from {x.dtype} to {dtype} with casting {casting!r}")
     if dtype.itemsize == 0 and dtype.kind in "SU":
         dtype = _long_enough(x, dtype)
-    return wrap(mapped(kernels.cast, x, dtype, casting))
+    return wrap(elementwise_of(kernels.cast, x, dtype, casting))
 
 
 def _long_enough(x: Any, dtype: np.dtype) -> np.dtype:
@@ -88,7 +88,7 @@ def view_of(x: Any, dtype: Any = None, order: str = "C") -> Any:
     old, new = x.dtype.itemsize, dtype.itemsize
     expr: ArrayExpr = x.expr
     if old == new:
-        return wrap(mapped(ViewAs(dtype), x, made=dtype))
+        return wrap(elementwise_of(ViewAs(dtype), x, made=dtype))
     if x.ndim == 0:
         raise ValueError(f"an array without axes cannot be seen as {dtype}, which has another size than {x.dtype}")
     last = x.ndim - 1

@@ -9,7 +9,7 @@ import numpy as np
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import ufuncs as kernels
 from kask.array.ops.blocks import Blocks
-from kask.array.ops.ufunc_calls import mapped, replace, ufunc_reduce
+from kask.array.ops.ufunc_calls import elementwise_of, replace, ufunc_reduce
 from kask.engine import Chunks
 
 __all__ = ["choose", "isin", "piecewise", "select", "where"]
@@ -41,7 +41,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return ka.nonzero(condition)
     if x is None or y is None:
         raise ValueError("where() takes both x and y, or none of them")
-    return wrap(mapped(np.where, condition, x, y))
+    return wrap(elementwise_of(np.where, condition, x, y))
 
 
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
@@ -85,7 +85,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
             [*choices, default],
             np.zeros((), default.dtype)[()],
         )
-    return wrap(mapped(kernels.select, len(conditions), default, *conditions, *choices))
+    return wrap(elementwise_of(kernels.select, len(conditions), default, *conditions, *choices))
 
 
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
@@ -112,7 +112,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         raise ValueError(f"mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     places: Any = choices
     several = [places[at] for at in range(len(choices))] if isinstance(choices, ArrayBase) else list(choices)
-    result = wrap(mapped(kernels.choose, mode, as_array(a), *several))
+    result = wrap(elementwise_of(kernels.choose, mode, as_array(a), *several))
     return result if out is None else replace(out, result)
 
 
@@ -147,7 +147,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         raise ValueError(
             f"funclist has {len(functions)} functions for {len(conditions)} conditions: as many, or one more, are expected"
         )
-    return wrap(mapped(kernels.Piecewise(tuple(functions), args, dict(kw)), x, *conditions, made=x.dtype))
+    return wrap(elementwise_of(kernels.Piecewise(tuple(functions), args, dict(kw)), x, *conditions, made=x.dtype))
 
 
 def isin(
@@ -183,4 +183,4 @@ def isin(
     reads = (tuple(range(left.ndim)), tuple(range(left.ndim, ndim)), None)
     pairs = Blocks(kernels.within, (left, right, options), reads, chunks, np.zeros((0,) * ndim, bool), "isin")
     found = ufunc_reduce(np.logical_or, wrap(pairs), axis=tuple(range(left.ndim, ndim)))
-    return wrap(mapped(np.logical_not, found)) if invert else found
+    return wrap(elementwise_of(np.logical_not, found)) if invert else found

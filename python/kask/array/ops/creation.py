@@ -52,6 +52,10 @@ class Made(ArrayExpr):
     label_: str = "make"
 
     @property
+    def is_light(self) -> bool:
+        return True
+
+    @property
     def label(self) -> str:
         return self.label_
 

@@ -29,6 +29,10 @@ _LENGTHS = (1, 12)
 _WRITING = frozenset({"store", "to_hdf5", "to_npy_stack", "to_tiledb", "to_zarr"})
 
 
+#: Functions that change their first argument.
+_CHANGING = frozenset({"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"})
+
+
 class _Place:
     """Stands in a call for an array."""
 
@@ -78,12 +82,12 @@ def called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
     return kind([wrap(Deferred(call, exprs, at, *item)) for at, item in enumerate(items)])
 
 
-def called_like(func: Callable[..., Any], like: Any, *args: Any) -> Any:
-    """``func(*args)``, now or later, which gives an array that has the shape and type of ``like``, which is known."""
-    if not _has_unknown(args):
-        return func(*args)
+def called_like(func: Callable[..., Any], like: Any, *args: Any, **kwargs: Any) -> Any:
+    """``func(*args, **kwargs)``, now or later, which gives an array that has the shape and type of ``like``, which is known."""
+    if not (_has_unknown(args) or _has_unknown(kwargs.values())):
+        return func(*args, **kwargs)
     arrays: list[Any] = []
-    call = Call(func, *map_leaves((args, {}), lambda leaf: _taken(leaf, arrays)))
+    call = Call(func, *map_leaves((args, kwargs), lambda leaf: _taken(leaf, arrays)))
     exprs = tuple([array.expr for array in arrays])
     return wrap(Deferred(call, exprs, None, like.expr.shape, like.expr.meta, like.expr.chunks))
 
@@ -179,6 +183,42 @@ def deferrable(func: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+class _Changed:
+    """What a function makes of its first argument, which it would change; that one stays as it is."""
+
+    def __init__(self, func: Callable[..., None]) -> None:
+        self.func, self.__name__ = func, func.__name__
+
+    def __call__(self, target: Any, *args: Any, **kwargs: Any) -> Any:
+        changed = wrap(target.expr)
+        self.func(changed, *args, **kwargs)
+        return changed
+
+    def __kask_tokenize__(self) -> Any:
+        return "changed", self.func
+
+
+def changing(func: Callable[..., None]) -> Callable[..., None]:
+    """A function that changes its first argument, made so that with arrays of unknown size that one becomes what is made of it later."""
+    first = func.__code__.co_varnames[0]
+
+    @functools.wraps(func)
+    def call(*args: Any, **kwargs: Any) -> None:
+        if first in kwargs:
+            args = (kwargs.pop(first), *args)
+        target = args[0] if args else None
+        if not isinstance(target, ArrayBase) or not (_has_unknown(args) or _has_unknown(kwargs.values())):
+            return func(*args, **kwargs)
+        if isinstance(target, ArrayBase.unknown):
+            result = called(_Changed(func), args, kwargs)
+        else:
+            result = called_like(_Changed(func), target, *args, **kwargs)
+        # It may have a known size now.
+        target.expr, target.__class__ = result.expr, type(result)
+
+    return call
+
+
 def make_deferrable(namespace: dict[str, Any]) -> None:
     """Replace the functions of ``kask.array.ops`` in a namespace, and where they are defined, by deferrable ones."""
     named: list[tuple[str, Any]] = list(namespace.items())
@@ -188,7 +228,7 @@ def make_deferrable(namespace: dict[str, Any]) -> None:
         home = vars(sys.modules[value.__module__])
         own = value.__name__
         if not hasattr(value, "__wrapped__") and own in home and home[own] is value:
-            namespace[name] = home[own] = deferrable(value)
+            namespace[name] = home[own] = changing(value) if own in _CHANGING else deferrable(value)
 
 
 #: Methods that need to know everything at once.
@@ -264,6 +304,8 @@ def _array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
 
 
 def _array_function(self: Any, func: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
+    if func.__name__ in _CHANGING:
+        return ArrayBase.full.__array_function__(self, func, kinds, args, kwargs)  # type: ignore[attr-defined]
     return called(func, tuple(args), dict(kwargs))
 
 

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from kask.array.base import ArrayBase, as_array, as_expr, in_memory, wrap
+from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.scans import Gradient
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.mapped import extended, flattened, mapped
+from kask.array.ops.filling import cast
+from kask.array.ops.joining import concatenate
+from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import normal_axes
+from kask.array.ops.reshaping import broadcast, raveled
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks, Interval
 
@@ -44,19 +47,20 @@ def _end(end: Any, array: ArrayExpr, axis: int) -> ArrayExpr | None:
     """What is put before or after the array."""
     if end is None or end is np._NoValue:
         return None
-    end = as_expr(end)
-    shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])
-    if not isinstance(end, ArrayExpr):
-        return in_memory(np.broadcast_to(np.asarray(end), shape))
+    end = as_array(end).expr
     if end.ndim == 0:
-        return mapped(
-            np.broadcast_to, end, reads=((),), constants=(shape,), chunks=Chunks.whole(list(shape)), dtype=end.dtype
-        )
+        shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])
+        return broadcast(end, shape, array.chunks.replace(axis, [1]))
     if end.ndim != array.ndim or any(a != b for one, (a, b) in enumerate(zip(end.shape, array.shape)) if one != axis):
         raise ValueError(
             f"an array of shape {end.shape} does not fit before or after one of shape {array.shape} along axis {axis}"
         )
     return end
+
+
+def _with_ends(array: ArrayExpr, axis: int, before: ArrayExpr | None, after: ArrayExpr | None) -> ArrayExpr:
+    parts = [wrap(part) for part in (before, array, after) if part is not None]
+    return concatenate(parts, axis).expr
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
@@ -93,7 +97,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if array.ndim == 0:
         raise ValueError("diff requires input that is at least one dimensional")
     axis = normalize_axis_index(axis, array.ndim)
-    array = extended(array, axis, _end(prepend, array, axis), _end(append, array, axis))
+    array = _with_ends(array, axis, _end(prepend, array, axis), _end(append, array, axis))
     for _ in range(n):
         array = _difference(array, axis)
     return wrap(array)
@@ -120,25 +124,21 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     >>> ka.ediff1d(ka.from_array([1, 4, 9], chunks=2), to_end=[0, 0]).compute()
     array([3, 5, 0, 0])
     """
-    array = flattened(as_array(ary).expr)
+    array = raveled(as_array(ary).expr)
     later, earlier = _neighbours(array, 0)
     one = np.ones(1, array.dtype)
     result = elementwise(np.subtract, later, earlier, dtype=np.subtract(one, one).dtype)
     ends = [_beside(end, name, array.dtype) for end, name in ((to_begin, "to_begin"), (to_end, "to_end"))]
-    return wrap(extended(result, 0, *ends))
+    return wrap(_with_ends(result, 0, *ends))
 
 
 def _beside(end: Any, name: str, dtype: Any) -> ArrayExpr | None:
     if end is None:
         return None
-    expr = flattened(as_array(end).expr)
+    expr = raveled(as_array(end).expr)
     if not np.can_cast(expr.dtype, dtype, "same_kind"):
         raise TypeError(f"{name}= has the type {expr.dtype}, which cannot be cast to that of the array, {dtype}")
-    return elementwise(_as_type, expr, np.dtype(dtype), dtype=dtype)
-
-
-def _as_type(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype, copy=False)
+    return cast(expr, dtype)
 
 
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:

@@ -30,6 +30,10 @@ class Elementwise(ArrayExpr):
     def label(self) -> str:
         return getattr(self.func, "__name__", "elementwise").strip("_<>")
 
+    @property
+    def is_light(self) -> bool:
+        return isinstance(self.func, np.ufunc)
+
     def block_call(self) -> BlockCall:
         return BlockCall(self.func, tuple([_read(arg, self.ndim) for arg in self.args]), dict(self.kwargs))
 

@@ -411,7 +411,7 @@ def array(
         found = asarray(x, dtype=dtype, order=order, chunks=chunks)
     missing = (ndmin or 0) - found.ndim
     if missing > 0:
-        from kask.array.ops.reshaping import expanded
+        from kask.array.ops.slicing import expanded
 
         found = wrap(expanded(found.expr, tuple(range(missing))))
     return found

@@ -17,8 +17,9 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.elementwise import broadcast_shapes
 from kask.array.ops.inference import as_meta, ones_like_meta
+from kask.array.ops.mapped import cut_whole
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import transposed
+from kask.array.ops.slicing import expanded, transposed
 from kask.engine import Chunks
 
 __all__ = ["apply_gufunc"]
@@ -183,11 +184,8 @@ class _Places:
         """A result with its core axes where they belong."""
         count = cores
         if self.kept and not cores:
-            count, ndim = self.kept, expr.ndim + self.kept
-            chunks = Chunks.join([expr.chunks, Chunks.whole([1] * self.kept)])
-            meta = np.empty_like(expr.meta, shape=(0,) * ndim)
-            new = tuple(range(expr.ndim, ndim))
-            expr = Blocks(np.expand_dims, (expr, new), (tuple(range(expr.ndim)), None), chunks, meta, "keepdims")
+            count = self.kept
+            expr = expanded(expr, tuple(range(expr.ndim, expr.ndim + count)))
         return _axes_from_last(expr, self.results[number], count)
 
 
@@ -230,8 +228,7 @@ def _whole_core(expr: ArrayExpr, core: Core, number: int, allow_rechunk: bool) -
             f"the core axis {cut[0]!r} of argument {number} has several blocks; rechunk it to one, or give allow_rechunk=True "
             "if the whole axis fits into memory"
         )
-    chunks = [expr.chunks.axis(axis) for axis in range(first)]
-    return rechunked(expr, Chunks.join([*chunks, Chunks.whole(list(expr.shape[first:]))]))
+    return cut_whole(expr, tuple(range(first, expr.ndim)))
 
 
 def _loops_alike(exprs: list[ArrayExpr], inputs: list[Core]) -> tuple[list[ArrayExpr], Chunks]:

@@ -11,8 +11,9 @@ from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.statistics import Histogram, density_of, edges_between
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
-from kask.array.ops.mapped import flattened, mapped, one_by_one
+from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.statistics import rows_added
 from kask.engine import Chunks
 
@@ -186,12 +187,12 @@ def _flat(source: Any, weights: Any) -> tuple[ArrayExpr, Any]:
 
         array = elementwise(_as_bytes, array, dtype=np.uint8)
     if weights is None:
-        return flattened(array), None
+        return raveled(array), None
     heavy = as_array(weights).expr
     if heavy.shape != array.shape:
         raise ValueError("weights should have the same shape as a.")
     array, heavy = unified([array, heavy])[0]
-    return flattened(array), wrap(flattened(heavy))
+    return raveled(array), wrap(raveled(heavy))
 
 
 def _as_bytes(block: Any) -> Any:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -17,31 +16,19 @@ from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
 from kask.array.ops.masks import selected
-from kask.array.ops.pieces import joined, raveled, spread
+from kask.array.ops.pieces import joined, spread
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
+from kask.array.ops.ufunc_calls import replace
 from kask.engine import Chunks
 
 __all__ = ["append", "compress", "delete", "extract", "insert", "shuffle", "take"]
 
 
-def axis_of(axis: Any, ndim: int) -> int:
-    """An axis, not negative.
-
-    Raises
-    ------
-    AxisError
-        There is no such axis.
-    """
-    axis = operator.index(axis)
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(axis, ndim)
-    return axis % ndim
-
-
 def _along(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
     """An array and one of its axes; all elements in a row for None."""
     array = as_array(a).expr
-    return (raveled(array), 0) if axis is None else (array, axis_of(axis, array.ndim))
+    return (raveled(array), 0) if axis is None else (array, np.lib.array_utils.normalize_axis_index(axis, array.ndim))
 
 
 def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any:
@@ -54,7 +41,8 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
     indices : array_like of int
         Places; negative ones count from the end. Those of Kask are brought here when the result is computed.
     axis : int or None, optional
-        The axis; None takes from all elements in a row. The default is the first axis, as in Dask, where ``numpy.take`` has None.
+        The axis; None takes from all elements in a row. The default is the first axis, as in Dask, where ``numpy.take``, called with an
+        array of Kask too, has None.
     mode : {"raise", "wrap", "clip"}
         What to do about places beyond the end.
 
@@ -91,6 +79,15 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
         else:
             indices = kernels.of_mode(indices, length, mode)
     return wrap(getitem(array, (*(slice(None),) * axis, indices)))
+
+
+def _numpy_take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    result = take(a, indices, axis, mode)
+    return result if out is None else replace(out, result)
+
+
+# What ``numpy.take(x, indices)`` calls.
+vars(take)["as_in_numpy"] = _numpy_take
 
 
 def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
@@ -389,7 +386,7 @@ def shuffle(x: Any, indexer: list[list[int]], axis: int, chunks: str = "auto") -
     if chunks != "auto":
         raise ValueError(f"chunks= can only be 'auto', not {chunks!r}")
     array = as_array(x).expr
-    axis = axis_of(axis, array.ndim)
+    axis = np.lib.array_utils.normalize_axis_index(axis, array.ndim)
     if not isinstance(indexer, list | tuple) or not all(
         isinstance(group, list | tuple | np.ndarray) for group in indexer
     ):

@@ -1,6 +1,6 @@
-"""Blocked LU, Cholesky and triangular solves.
+"""Blocked Cholesky and triangular solves.
 
-Right-looking: each step factors a diagonal block, solves for the blocks beside and below it, and takes their product away from what is left.
+Right-looking: each step factors a diagonal block, solves for the blocks below it, and takes their product away from what is left.
 So a task holds three blocks at most. A step is a few expressions, whatever the number of blocks it is for: they read the blocks of
 the step before by intervals, without slices between.
 """
@@ -15,6 +15,7 @@ from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.creation import Filled
 from kask.array.ops.joining import concatenated
+from kask.array.ops.linalg_panels import without_empty
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.engine import Chunks, Interval
@@ -29,12 +30,6 @@ def square_cuts(array: ArrayExpr, name: str) -> ArrayExpr:
         raise ValueError(f"{name}: a square matrix is wanted, but the array has the shape {array.shape}")
     along = without_empty(Chunks.unify([array.chunks.axis(0), array.chunks.axis(1)]))
     return rechunked(array, Chunks.join([along, along]))
-
-
-def without_empty(along: Chunks) -> Chunks:
-    """Chunks of one axis without those that are empty; at least one."""
-    (length,) = along.shape
-    return along.slice([(0, 1, length)]) if length else Chunks.whole([0])
 
 
 def sizes_of(along: Chunks) -> list[int]:
@@ -52,83 +47,6 @@ def _from(array: ArrayExpr, axis: int, start: int, part: Chunks) -> tuple[Any, .
 
 
 _FIRST = ("fixed", 0)
-
-
-def lu_factors(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
-    """The order of rows inside each diagonal block (a vector), L and U; ``array`` is cut by :func:`square_cuts`."""
-    dtype, sizes = array.dtype, sizes_of(array.chunks.axis(0))
-    orders: list[ArrayExpr] = []
-    columns: list[list[ArrayExpr]] = []
-    rows: list[list[ArrayExpr]] = []
-    left, done = array, 0
-    for step, size in enumerate(sizes):
-        one, rest = Chunks.whole([size]), _chunks(sizes[step + 1 :])
-        square = Chunks.join([one, one])
-        factors = mapped(
-            kernels.lu_block, left, reads=((_FIRST, _FIRST),), chunks=square, dtype=dtype, label="lu-diagonal"
-        )
-        orders.append(_nth(factors, 0, one, np.intp))
-        column, row = [_nth(factors, 1, square, dtype)], [_nth(factors, 2, square, dtype)]
-        if step + 1 < len(sizes):
-            reads = (_FIRST, _FIRST)
-            beside = _from(left, 1, size, rest)
-            under = _from(left, 0, size, rest)
-            upper = mapped(
-                kernels.right_of,
-                factors,
-                left,
-                reads=(reads, (_FIRST, beside)),
-                chunks=Chunks.join([one, rest]),
-                dtype=dtype,
-                label="lu-upper",
-            )
-            lower = mapped(
-                kernels.below,
-                left,
-                factors,
-                reads=((under, _FIRST), reads),
-                chunks=Chunks.join([rest, one]),
-                dtype=dtype,
-                label="lu-lower",
-            )
-            left = mapped(
-                kernels.updated,
-                left,
-                lower,
-                upper,
-                reads=((under, beside), (0, _FIRST), (_FIRST, 1)),
-                chunks=Chunks.join([rest, rest]),
-                dtype=dtype,
-                label="lu-update",
-            )
-            column.append(lower)
-            row.append(upper)
-        if done:
-            column.insert(0, _zeros([_chunks(sizes[:step]), one], array))
-            row.insert(0, _zeros([one, _chunks(sizes[:step])], array))
-        columns.append(column)
-        rows.append(row)
-        done += size
-    order = concatenated(orders, 0)
-    all_lower = concatenated([concatenated(column, 0) for column in columns], 1)
-    all_upper = concatenated([concatenated(row, 1) for row in rows], 0)
-    # Pivoting in later diagonal blocks moves rows of the columns before.
-    all_lower = mapped(
-        kernels.permuted_rows,
-        all_lower,
-        order,
-        reads=((0, 1), (0,)),
-        chunks=array.chunks,
-        dtype=dtype,
-        wants_position=True,
-        label="lu-l",
-    )
-    return order, all_lower, all_upper
-
-
-def _nth(factors: ArrayExpr, place: int, chunks: Chunks, dtype: Any) -> ArrayExpr:
-    reads = ((_FIRST, _FIRST),)
-    return mapped(kernels.nth, factors, reads=reads, chunks=chunks, dtype=dtype, constants=(place,), label="lu-part")
 
 
 def _zeros(along: list[Chunks], like: ArrayExpr) -> ArrayExpr:
@@ -221,24 +139,3 @@ def triangular_solution(a: ArrayExpr, b: ArrayExpr, lower: bool) -> ArrayExpr:
             label="solve-update",
         )
     return concatenated(solved if lower else solved[::-1], 0)
-
-
-def in_order(b: ArrayExpr, order: ArrayExpr) -> ArrayExpr:
-    """The rows of a right-hand side in the order that pivoting puts them in."""
-    b = rechunked(b, b.chunks.replace(0, order.chunks))
-    return mapped(kernels.rows_in_order, b, order, reads=((0, 1), (0,)), chunks=b.chunks, dtype=b.dtype)
-
-
-def permutation(order: ArrayExpr, dtype: Any) -> ArrayExpr:
-    """The matrix P of P L U."""
-    chunks = Chunks.join([order.chunks, order.chunks])
-    return mapped(
-        kernels.diagonal_identity,
-        order,
-        reads=((0,),),
-        chunks=chunks,
-        dtype=dtype,
-        constants=(chunks, np.dtype(dtype)),
-        wants_position=True,
-        label="lu-p",
-    )

@@ -1,26 +1,30 @@
-"""QR and singular values: of tall matrices by TSQR, of wide ones through it."""
+"""QR: of tall matrices by TSQR, of large ones that are about square by block columns, of wide ones through these."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask import config
-from kask.array.base import as_array, wrap
+from kask.array.base import PerformanceWarning, as_array, wrap
 from kask.array.kernels import linalg as kernels
+from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunk_runs import mapped_sizes
 from kask.array.ops.contraction import contracted
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.joining import concatenated
+from kask.array.ops.linalg_panels import householder_qr, panel_bytes
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import sliced, transposed
 from kask.engine import Chunks
 
-__all__ = ["qr", "sfqr", "svd", "svd_compressed", "svdvals", "tsqr"]
+__all__ = ["qr", "sfqr", "tsqr"]
 
 
 class QRResult(NamedTuple):
@@ -28,14 +32,6 @@ class QRResult(NamedTuple):
 
     Q: Any
     R: Any
-
-
-class SVDResult(NamedTuple):
-    """What :func:`svd` gives."""
-
-    U: Any
-    S: Any
-    Vh: Any
 
 
 def matrix_of(a: Any, name: str) -> ArrayExpr:
@@ -49,7 +45,7 @@ def matrix_of(a: Any, name: str) -> ArrayExpr:
 def in_lapack_type(array: ArrayExpr, name: str) -> ArrayExpr:
     """The array in the type that ``numpy.linalg`` computes in."""
     if array.dtype.kind in "biu":
-        return elementwise(_cast, array, np.float64, dtype=np.float64)
+        return cast(array, np.float64)
     if array.dtype.char not in "fdFD":
         raise TypeError(
             f"{name}: array type {array.dtype} is unsupported in linalg; use float32 or float64, or complex"
@@ -57,13 +53,24 @@ def in_lapack_type(array: ArrayExpr, name: str) -> ArrayExpr:
     return array
 
 
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
-
-
 def whole(array: ArrayExpr) -> ArrayExpr:
     """The array in one block."""
     return rechunked(array, Chunks.whole(list(array.shape)))
+
+
+#: A matrix in one task of more bytes than so many blocks is worth a warning.
+_LARGE = 8
+
+
+def warn_of_one_task(array: ArrayExpr, name: str, instead: str = "") -> None:
+    """A warning that whole matrices (of the last two axes) will be in one task, where they are large."""
+    needed = math.prod(array.shape[-2:]) * array.dtype.itemsize
+    if needed > _LARGE * int(config.get("array.chunk_size_bytes")):
+        warnings.warn(
+            f"{name}: one task will hold a matrix of shape {array.shape[-2:]}, {needed / 2**30:.1f} GiB, several times{instead}",
+            PerformanceWarning,
+            stacklevel=4,
+        )
 
 
 def one_task(func: Any, *arrays: ArrayExpr, shape: tuple[int, ...], dtype: Any, label: str = "") -> ArrayExpr:
@@ -76,7 +83,7 @@ def nth_of(several: ArrayExpr, place: int, shape: tuple[int, ...], dtype: Any, l
     """One of the results of a task that makes several."""
     reads = ((("fixed", 0),) * several.ndim,)
     chunks = Chunks.whole(list(shape))
-    return mapped(kernels.nth, several, reads=reads, chunks=chunks, dtype=dtype, constants=(place,), label=label)
+    return mapped(pick, several, reads=reads, chunks=chunks, dtype=dtype, constants=(place,), label=label)
 
 
 def adjoint(array: ArrayExpr) -> ArrayExpr:
@@ -102,8 +109,17 @@ def _rows_for_qr(array: ArrayExpr) -> ArrayExpr:
     return rechunked(array, chunks)
 
 
+def _fits_tsqr(array: ArrayExpr) -> bool:
+    """Whether TSQR's blocks, twice as high as wide, have no more than the bytes of a block, or of the columns of the other way."""
+    rows, columns = array.shape
+    needed = min(rows, 2 * columns) * columns * array.dtype.itemsize
+    return needed <= max(int(config.get("array.chunk_size_bytes")), panel_bytes(array))
+
+
 def tall_qr(array: ArrayExpr, wants_q: bool = True) -> tuple[ArrayExpr | None, ArrayExpr]:
-    """Q and R of a matrix by direct TSQR."""
+    """Q and R of a matrix with at least as many rows as columns: by direct TSQR, or by block columns if that needs less memory."""
+    if not _fits_tsqr(array):
+        return householder_qr(array, wants_q)
     array = _rows_for_qr(array)
     rows, columns = array.shape
     dtype, rank = array.dtype, min(array.shape)
@@ -117,7 +133,7 @@ def tall_qr(array: ArrayExpr, wants_q: bool = True) -> tuple[ArrayExpr | None, A
     chunks = Chunks.join([along, Chunks.whole([columns])])
     if wants_q:
         both = mapped(kernels.qr_block, array, chunks=array.chunks, dtype=dtype, label="qr")
-        stack = mapped(kernels.nth, both, chunks=chunks, dtype=dtype, constants=(1,), label="qr-r")
+        stack = mapped(pick, both, chunks=chunks, dtype=dtype, constants=(1,), label="qr-r")
     else:
         stack = mapped(kernels.r_block, array, chunks=chunks, dtype=dtype, label="qr-r")
     limit = int(config.get("array.chunk_size_bytes"))
@@ -141,6 +157,23 @@ def _grouped(stack: ArrayExpr, limit: int) -> ArrayExpr:
 
 def _times(both: Any, part: Any) -> Any:
     return both[0] @ part
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The type of absolute values."""
+    return np.dtype(dtype.char.lower())
+
+
+def tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
+    """U, S and Vh of a matrix with at least as many rows as columns."""
+    q, r = tall_qr(array)
+    assert q is not None, "it was wanted"
+    rank, columns = r.shape
+    warn_of_one_task(r, "svd", "; svd_compressed() makes the largest singular values of blocks")
+    every = one_task(kernels.CoercedSvd(coerce_signs), r, shape=r.shape, dtype=r.dtype, label="svd")
+    u = nth_of(every, 0, (rank, rank), r.dtype, "svd-u")
+    s = nth_of(every, 1, (rank,), real_of(r.dtype), "svd-s")
+    return product(q, u), s, nth_of(every, 2, (rank, columns), r.dtype, "svd-v")
 
 
 def tsqr(data: Any, compute_svd: bool = False, _max_vchunk_size: int | None = None) -> Any:
@@ -177,7 +210,7 @@ def tsqr(data: Any, compute_svd: bool = False, _max_vchunk_size: int | None = No
     if _max_vchunk_size is not None:
         array = rechunked(array, array.chunks.replace(0, Chunks.normalize([array.shape[0]], [_max_vchunk_size], 1, 1)))
     if compute_svd:
-        return tuple([wrap(part) for part in _tall_svd(array, False)])
+        return tuple([wrap(part) for part in tall_svd(array, False)])
     return tuple([wrap(part) for part in tall_qr(array)])  # type: ignore[arg-type]
 
 
@@ -208,7 +241,7 @@ def sfqr(data: Any, name: str | None = None) -> tuple[Any, Any]:
 
     Notes
     -----
-    Q is that of the first ``m`` columns, whose QR one task makes if they are square; the rest of R is its adjoint times the other columns.
+    Q is that of the first ``m`` columns, as :func:`qr` makes it; the rest of R is its adjoint times the other columns.
 
     Examples
     --------
@@ -230,15 +263,23 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     a : array_like
         A matrix ``(m, n)``.
     mode : str, optional
-        "reduced" for Q ``(m, k)`` and R ``(k, n)`` with ``k = min(m, n)``, or "r" for R alone.
+        "reduced" for Q ``(m, k)`` and R ``(k, n)`` with ``k = min(m, n)``, "complete" for Q ``(m, m)`` and R ``(m, n)``, or "r" for R alone.
 
     Returns
     -------
     QRResult or Array
 
+    Raises
+    ------
+    ValueError
+        Not a matrix, or another mode. NumPy's "raw" is not there: it gives LAPACK's reflections, which TSQR has not.
+
     Notes
     -----
-    The factors' signs depend on chunks. A matrix that is about square is in one task.
+    A large matrix that is about square, and "complete" of a tall one, are factored by block columns, with Householder's reflections
+    (Golub, Van Loan, "Matrix computations", section 5.2.3). A task holds all rows of two block columns, cut so narrow that each has the
+    bytes of a block (``array.chunk_size_bytes``), or is 32 columns wide; the factors are LAPACK's. Needs SciPy. By :func:`tsqr` the
+    factors' signs depend on chunks.
 
     Examples
     --------
@@ -247,181 +288,23 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     >>> (q @ r).sum().round(6).compute()
     np.float64(200.0)
     """
-    if mode not in ("reduced", "r"):
-        raise ValueError(f"qr: mode must be 'reduced' or 'r', got {mode!r}")
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"qr: mode must be 'reduced', 'complete' or 'r', got {mode!r}")
     array = matrix_of(a, "qr")
-    is_wide = array.shape[1] > array.shape[0]
-    if mode == "r":
-        return wrap(wide_qr(array)[1] if is_wide else tall_qr(array, wants_q=False)[1])
-    q, r = wide_qr(array) if is_wide else tall_qr(array)
-    return QRResult(wrap(q), wrap(r))  # type: ignore[arg-type]
-
-
-def _real(dtype: np.dtype) -> np.dtype:
-    return np.dtype(dtype.char.lower())
-
-
-def _tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
-    q, r = tall_qr(array)
-    assert q is not None, "it was wanted"
-    rank, columns = r.shape
-    every = one_task(kernels.CoercedSvd(coerce_signs), r, shape=r.shape, dtype=r.dtype, label="svd")
-    u = nth_of(every, 0, (rank, rank), r.dtype, "svd-u")
-    s = nth_of(every, 1, (rank,), _real(r.dtype), "svd-s")
-    return product(q, u), s, nth_of(every, 2, (rank, columns), r.dtype, "svd-v")
-
-
-def svd_of(array: ArrayExpr, coerce_signs: bool = True) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
-    """U, S and Vh of a matrix."""
-    if array.shape[0] >= array.shape[1]:
-        return _tall_svd(array, coerce_signs)
-    v, s, u = _tall_svd(transposed(array, (1, 0)), coerce_signs)
-    return transposed(u, (1, 0)), s, transposed(v, (1, 0))
-
-
-def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_uv: bool = True) -> Any:
-    """The singular value decomposition of a matrix.
-
-    Parameters
-    ----------
-    a : array_like
-        A matrix ``(m, n)``.
-    coerce_signs : bool, optional
-        Whether signs are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each column of U) is not
-        negative.
-    full_matrices : bool, optional
-        Only False, unless the matrix is square: the first ``k = min(m, n)`` vectors are made.
-    compute_uv : bool, optional
-        False for the singular values alone.
-
-    Returns
-    -------
-    SVDResult or Array
-        U ``(m, k)``, S ``(k,)`` and Vh ``(k, n)``; singular values in descending order.
-
-    Notes
-    -----
-    Exact, by :func:`tsqr` of the matrix or its transpose; a matrix that is about square is in one task. See
-    :func:`svd_compressed` for large square ones. In contrast to NumPy, ``full_matrices`` is False by default.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> u, s, v = ka.linalg.svd(ka.ones((100, 1), chunks=(10, 1)))
-    >>> s.round(6).compute()
-    array([10.])
-    """
-    array = matrix_of(a, "svd")
-    if full_matrices and array.shape[0] != array.shape[1]:
-        raise NotImplementedError(
-            f"svd: full_matrices=True is not possible for the shape {array.shape}; with full_matrices=False there are "
-            f"the first {min(array.shape)} singular vectors"
-        )
-    if not compute_uv:
-        return svdvals(a)
-    return SVDResult(*map(wrap, svd_of(array, coerce_signs)))
-
-
-def values_of(array: ArrayExpr) -> ArrayExpr:
-    """Singular values of a matrix."""
-    if array.shape[0] < array.shape[1]:
-        array = transposed(array, (1, 0))
-    r = tall_qr(array, wants_q=False)[1]
-    return one_task(kernels.singular_values, r, shape=(r.shape[0],), dtype=_real(r.dtype), label="svdvals")
-
-
-def svdvals(x: Any) -> Any:
-    """Singular values, in descending order: see :func:`svd`.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.linalg.svdvals(ka.ones((100, 1), chunks=(10, 1))).round(6).compute()
-    array([10.])
-    """
-    return wrap(values_of(matrix_of(x, "svdvals")))
-
-
-def svd_compressed(
-    a: Any,
-    k: int,
-    iterator: str = "power",
-    n_power_iter: int = 0,
-    n_oversamples: int = 10,
-    seed: Any = None,
-    compute: bool = False,
-    coerce_signs: bool = True,
-) -> tuple[Any, Any, Any]:
-    """The largest singular values and their vectors, about.
-
-    Parameters
-    ----------
-    a : array_like
-        A matrix ``(m, n)``.
-    k : int
-        How many.
-    iterator : str, optional
-        "power" multiplies by the matrix and its adjoint in turn; "QR" makes the vectors orthogonal between, which is more
-        accurate, and costs more.
-    n_power_iter : int, optional
-        How often.
-    n_oversamples : int, optional
-        Random directions more than ``k``.
-    seed : optional
-        As for :func:`kask.array.random.default_rng`, or a generator of it.
-    compute : bool, optional
-        Whether the compressed matrix is computed at once, so that the original need not be read again.
-    coerce_signs : bool, optional
-        As for :func:`svd`.
-
-    Returns
-    -------
-    (Array, Array, Array)
-        U ``(m, k)``, S ``(k,)`` and Vh ``(k, n)``.
-
-    Notes
-    -----
-    Halko, Martinsson, Tropp, "Finding structure with randomness" (2011), algorithms 4.3 and 4.4, and 5.1.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> u, s, v = ka.linalg.svd_compressed(ka.ones((20, 20), chunks=5), 1, seed=0)
-    >>> s.round(6).compute()
-    array([20.])
-    """
-    from kask.array.random import Generator, default_rng
-
-    if iterator not in ("power", "QR"):
-        raise ValueError(f"svd_compressed: iterator must be 'power' or 'QR', got {iterator!r}")
-    array = matrix_of(a, "svd_compressed")
     rows, columns = array.shape
-    if not 1 <= k <= min(rows, columns):
-        raise ValueError(f"svd_compressed: k={k} must be from 1 to {min(rows, columns)}, for the shape {array.shape}")
-    size = min(rows, columns, k + n_oversamples)
-    rng = seed if isinstance(seed, Generator) else default_rng(seed)
-    along = array.chunks.axis(1).tuples()[0]
-    omega = rng.standard_normal((columns, size), chunks=(along, size)).expr
-    omega = elementwise(_cast, omega, _real(array.dtype), dtype=_real(array.dtype))
-    sample = product(array, omega)
-    for _ in range(n_power_iter):
-        if iterator == "QR":
-            sample = product(adjoint(array), _orthogonal(sample))
-            sample = product(array, _orthogonal(sample))
-        else:
-            sample = product(array, product(adjoint(array), sample))
-    basis = _orthogonal(sample)
-    if compute:
-        basis = wrap(basis).persist().expr
-    compressed = product(adjoint(basis), array)
-    if compute:
-        compressed = wrap(compressed).persist().expr
-    u, s, v = svd_of(compressed, coerce_signs)
-    u = sliced(u, ((0, 1, size), (0, 1, k)))
-    return wrap(product(basis, u)), wrap(sliced(s, ((0, 1, k),))), wrap(sliced(v, ((0, 1, k), (0, 1, columns))))
+    if mode == "r":
+        return wrap(wide_qr(array)[1] if columns > rows else tall_qr(array, wants_q=False)[1])
+    if mode == "complete" and rows > columns:
+        q, r = _complete_qr(array)
+    else:
+        q, r = wide_qr(array) if columns > rows else tall_qr(array)  # type: ignore[assignment]
+    return QRResult(wrap(q), wrap(r))
 
 
-def _orthogonal(array: ArrayExpr) -> ArrayExpr:
-    q = tall_qr(array)[0]
-    assert q is not None, "it was wanted"
-    return q
+def _complete_qr(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr]:
+    rows, columns = array.shape
+    if columns and not array.chunks.is_single:
+        return householder_qr(array, complete=True)  # type: ignore[return-value]
+    both = one_task(kernels.complete_qr_block, array, shape=(rows, rows), dtype=array.dtype, label="qr")
+    shapes = ((rows, rows), (rows, columns))
+    return tuple([nth_of(both, place, shape, array.dtype, "qr-part") for place, shape in enumerate(shapes)])  # type: ignore[return-value]

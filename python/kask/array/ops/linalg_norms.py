@@ -1,9 +1,9 @@
-"""Norms, ranks, powers, pseudo-inverses, eigenvalues."""
+"""Norms, ranks, powers, pseudo-inverses."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product, svd_of, values_of
-from kask.array.ops.linalg_solving import inv, stacked
+from kask.array.ops.filling import cast
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product
+from kask.array.ops.linalg_solving import inv
+from kask.array.ops.linalg_svd import svd_of, values_of
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.matrices import eye
 from kask.array.ops.products import matmul
@@ -22,8 +24,6 @@ from kask.engine import Chunks
 
 __all__ = [
     "cond",
-    "eigh",
-    "eigvalsh",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
@@ -34,13 +34,6 @@ __all__ = [
 ]
 
 normalize_axis_tuple = np.lib.array_utils.normalize_axis_tuple
-
-
-class EighResult(NamedTuple):
-    """What :func:`eigh` gives."""
-
-    eigenvalues: Any
-    eigenvectors: Any
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -99,20 +92,12 @@ def _inexact(array: ArrayExpr) -> ArrayExpr:
         return array
     if array.dtype.kind not in "biu":
         raise TypeError(f"norm: there are no norms of arrays of type {array.dtype}")
-    return elementwise(_cast, array, np.float64, dtype=np.float64)
-
-
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
+    return cast(array, np.float64)
 
 
 def _square_root_of_squares(array: ArrayExpr, axes: Any, keepdims: bool) -> Any:
-    squares = wrap(elementwise(_squares, array)).sum(axis=axes, keepdims=keepdims)
+    squares = wrap(elementwise(kernels.squares, array)).sum(axis=axes, keepdims=keepdims)
     return wrap(elementwise(np.sqrt, squares.expr))
-
-
-def _squares(block: Any) -> Any:
-    return (block.conj() * block).real if block.dtype.kind == "c" else block * block
 
 
 def _vector(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -320,39 +305,3 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
 def _inverted(values: Any, least: Any) -> Any:
     large = values > least
     return np.divide(1, values, where=large, out=np.zeros_like(values))
-
-
-def _hermitian(a: Any, UPLO: str, name: str) -> ArrayExpr:
-    if UPLO not in ("L", "U"):
-        raise ValueError("UPLO argument must be 'L' or 'U'")
-    return in_lapack_type(as_array(a).expr, name)
-
-
-def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    """Eigenvalues of a Hermitian matrix, in ascending order. The whole matrix is in one task; of a stack each one.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.linalg.eigvalsh(ka.from_array([[2.0, 0.0], [0.0, 4.0]], chunks=1)).compute()
-    array([2., 4.])
-    """
-    array = _hermitian(a, UPLO, "eigvalsh")
-    real = np.dtype(array.dtype.char.lower())
-    return wrap(stacked(np.linalg.eigvalsh, array, {"UPLO": UPLO}, 1, real))
-
-
-def eigh(a: Any, UPLO: str = "L") -> Any:
-    """Eigenvalues, in ascending order, and eigenvectors of a Hermitian matrix. The whole matrix is in one task; of a stack each one.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> values, vectors = ka.linalg.eigh(ka.from_array([[2.0, 0.0], [0.0, 4.0]], chunks=1))
-    >>> values.compute()
-    array([2., 4.])
-    """
-    array = _hermitian(a, UPLO, "eigh")
-    real = np.dtype(array.dtype.char.lower())
-    values = stacked(np.linalg.eigh, array, {"UPLO": UPLO}, 1, real, 0)
-    return EighResult(wrap(values), wrap(stacked(np.linalg.eigh, array, {"UPLO": UPLO}, 0, array.dtype, 1)))

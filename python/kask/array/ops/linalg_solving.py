@@ -9,9 +9,12 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
+from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops import linalg_blocked as blocked
+from kask.array.ops import linalg_panels as panels
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.linalg_factors import (
     adjoint,
@@ -21,9 +24,10 @@ from kask.array.ops.linalg_factors import (
     one_task,
     product,
     tall_qr,
+    warn_of_one_task,
 )
-from kask.array.ops.mapped import cut_whole, mapped, one_by_one
-from kask.array.ops.matrices import diagonal, eye
+from kask.array.ops.mapped import cut_whole, mapped
+from kask.array.ops.matrices import eye
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import prod
 from kask.array.ops.slicing import expanded, squeezed
@@ -39,45 +43,63 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
-def stacked(
-    func: Any, array: ArrayExpr, options: dict[str, Any], dropped: int, dtype: Any, place: Any = None
-) -> ArrayExpr:
-    """A function of each matrix of a stack; the result is without so many of the last axes."""
+def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **options: Any) -> list[ArrayExpr]:
+    """What a function of ``numpy.linalg`` makes of each matrix of a stack: for each result, how many of the last axes it is without, and
+    its type."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise ValueError(f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}")
+    warn_of_one_task(array, func.__name__)
     ready = cut_whole(array, (array.ndim - 2, array.ndim - 1))
-    kept = list(range(array.ndim - dropped))
-    reads = ((*range(array.ndim - dropped), *[("fixed", 0)] * dropped),)
-    chunks = ready.chunks.axes(kept)
-    return mapped(
-        kernels.Stacked(func, options, place), ready, reads=reads, chunks=chunks, dtype=dtype, label=func.__name__
+    dtypes = tuple([np.dtype(dtype) for _, dtype in results])
+    is_one = len(results) == 1
+    # Several results are a tuple, of which others take theirs.
+    made = (
+        ready
+        if is_one
+        else mapped(kernels.Stacked(func, options, dtypes), ready, chunks=ready.chunks, dtype=array.dtype)
     )
+    found: list[ArrayExpr] = []
+    for place, (dropped, dtype) in enumerate(results):
+        kept = array.ndim - dropped
+        found.append(
+            mapped(
+                kernels.Stacked(func, options, dtypes) if is_one else pick,
+                made,
+                reads=((*range(kept), *[("fixed", 0)] * dropped),),
+                chunks=ready.chunks.axes(list(range(kept))),
+                dtype=dtype,
+                constants=() if is_one else (place,),
+                label=func.__name__,
+            )
+        )
+    return found
 
 
 def lu(a: Any) -> tuple[Any, Any, Any]:
-    """The factors P, L, U of a square matrix: ``a = P L U``.
+    """The factors P, L, U of a square matrix: ``a = P L U``, as :func:`scipy.linalg.lu` has them.
 
     Parameters
     ----------
     a : array_like
-        A square matrix ``(n, n)``. Both axes are cut alike first.
+        A square matrix ``(n, n)``.
 
     Returns
     -------
     (Array, Array, Array)
-        A permutation, L with ones on the diagonal, and U.
+        A permutation, L with ones on the diagonal and nothing larger below it (of complex numbers nothing larger than the root of 2, since
+        LAPACK compares ``abs(real) + abs(imag)``), and U. Both axes of all are cut alike.
 
     Raises
     ------
     ValueError
         A matrix that is not square.
-    numpy.linalg.LinAlgError
-        When computed: a diagonal block that is singular, though there are more blocks.
 
     Notes
     -----
-    Blocked, right-looking (Golub, Van Loan, "Matrix computations", section 3.2.11). Rows change places inside the diagonal blocks only, so a
-    matrix whose diagonal blocks are about singular loses accuracy, or is refused; with one block it is LAPACK's. Needs SciPy.
+    Gaussian elimination with partial pivoting over whole columns, right-looking by block columns (Golub, Van Loan, "Matrix computations",
+    section 3.4.1). A task holds all rows of two block columns; where such a column would have more than the bytes of a block
+    (``array.chunk_size_bytes``), it is cut narrower. The pivots do not depend on chunks, but where two candidates are equal but for
+    rounding. A singular matrix has factors as well. Needs SciPy.
 
     Examples
     --------
@@ -88,8 +110,14 @@ def lu(a: Any) -> tuple[Any, Any, Any]:
            [3., 4.]])
     """
     array = blocked.square_cuts(matrix_of(a, "lu"), "lu")
-    order, lower, upper = blocked.lu_factors(array)
-    return wrap(blocked.permutation(order, array.dtype)), wrap(lower), wrap(upper)
+    rows, dtype = array.shape[0], array.dtype
+    if not rows:
+        return wrap(array), wrap(array), wrap(array)
+    steps = panels.lu_panels(array)
+    order, *later = panels.orders(steps, rows)
+    lower = panels.lower_factor(steps, later, array.chunks, dtype)
+    upper = rechunked(panels.upper_factor(steps, rows, dtype), array.chunks)
+    return wrap(panels.permutation(order, array.chunks, dtype)), wrap(lower), wrap(upper)
 
 
 def cholesky(a: Any, lower: bool = False, *, upper: bool | None = None) -> Any:
@@ -132,7 +160,7 @@ def cholesky(a: Any, lower: bool = False, *, upper: bool | None = None) -> Any:
     array = as_array(a).expr
     if array.ndim > 2:
         array = in_lapack_type(array, "cholesky")
-        return wrap(stacked(np.linalg.cholesky, array, {"upper": not lower}, 0, array.dtype))
+        return wrap(stacked(np.linalg.cholesky, array, [(0, array.dtype)], upper=not lower)[0])
     factor = blocked.cholesky_factor(blocked.square_cuts(matrix_of(a, "cholesky"), "cholesky"))
     return wrap(factor if lower else adjoint(factor))
 
@@ -190,13 +218,12 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 
 
 def _solution(array: ArrayExpr, right: ArrayExpr, is_positive: bool) -> ArrayExpr:
-    if is_positive:
-        lower = blocked.cholesky_factor(array)
-        upper = adjoint(lower)
-    else:
-        order, lower, upper = blocked.lu_factors(array)
-        right = blocked.in_order(right, order)
-    return blocked.triangular_solution(upper, blocked.triangular_solution(lower, right, True), False)
+    dtype = np.result_type(array.dtype, right.dtype)
+    array, right = cast(array, dtype), cast(right, dtype)
+    if not is_positive:
+        return rechunked(panels.lu_solution(array, right), right.chunks)
+    lower = blocked.cholesky_factor(array)
+    return blocked.triangular_solution(adjoint(lower), blocked.triangular_solution(lower, right, True), False)
 
 
 def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") -> Any:
@@ -223,7 +250,7 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     ValueError
         Shapes that do not fit; the message names both.
     numpy.linalg.LinAlgError
-        When computed: a singular matrix; or, other than NumPy, a singular diagonal block, since :func:`lu` pivots inside these only.
+        When computed: a singular matrix.
 
     Examples
     --------
@@ -254,7 +281,7 @@ def _solved_each(a: Any, b: Any) -> Any:
 
 
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
+    """The inverse of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
 
     Examples
     --------
@@ -266,7 +293,7 @@ def inv(a: Any) -> Any:
     array = as_array(a).expr
     if array.ndim > 2 or (array.ndim == 2 and array.chunks.is_single):
         array = in_lapack_type(array, "inv")
-        return wrap(stacked(np.linalg.inv, array, {}, 0, array.dtype))
+        return wrap(stacked(np.linalg.inv, array, [(0, array.dtype)])[0])
     array = blocked.square_cuts(matrix_of(a, "inv"), "inv")
     one = eye(array.shape[0], dtype=array.dtype).expr
     return wrap(_solution(array, rechunked(one, array.chunks), False))
@@ -274,9 +301,8 @@ def inv(a: Any) -> Any:
 
 def _triangle(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr]:
     """U's diagonal, and the sign of the rows' order."""
-    order, _, upper = blocked.lu_factors(array)
-    signs = mapped(kernels.parity, order, chunks=one_by_one(order.grid[0]), dtype=np.float64)
-    return diagonal(wrap(upper)).expr, prod(wrap(signs)).expr
+    diagonal, signs = panels.pivots_and_signs(array)
+    return diagonal, prod(wrap(signs)).expr
 
 
 def _is_one_task(array: ArrayExpr) -> bool:
@@ -284,7 +310,7 @@ def _is_one_task(array: ArrayExpr) -> bool:
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix, by :func:`lu`, which refuses singular diagonal blocks; of each matrix of a stack by one task.
+    """The determinant of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
 
     Examples
     --------
@@ -294,7 +320,7 @@ def det(a: Any) -> Any:
     """
     array = in_lapack_type(as_array(a).expr, "det")
     if _is_one_task(array):
-        return wrap(stacked(np.linalg.det, array, {}, 2, array.dtype))
+        return wrap(stacked(np.linalg.det, array, [(2, array.dtype)])[0])
     along, sign = _triangle(blocked.square_cuts(array, "det"))
     return wrap(elementwise(_times_sign, prod(wrap(along)).expr, sign, dtype=array.dtype))
 
@@ -316,10 +342,7 @@ def slogdet(a: Any) -> Any:
     array = in_lapack_type(as_array(a).expr, "slogdet")
     real = np.dtype(array.dtype.char.lower())
     if _is_one_task(array):
-        kinds = (array.dtype, real)
-        return SlogdetResult(
-            *[wrap(stacked(np.linalg.slogdet, array, {}, 2, kind, place)) for place, kind in enumerate(kinds)]
-        )
+        return SlogdetResult(*map(wrap, stacked(np.linalg.slogdet, array, [(2, array.dtype), (2, real)])))
     along, sign = _triangle(blocked.square_cuts(array, "slogdet"))
     signs = prod(wrap(elementwise(np.sign, along))).expr
     size = wrap(elementwise(_log_abs, along, dtype=real)).sum()
@@ -383,12 +406,8 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     x = x if rows >= columns else product(q, x)
     rank, values = nth_of(every, 1, (), np.int32, "lstsq-rank"), nth_of(every, 2, (small,), real, "lstsq-s")
     if rows <= columns:
-        residuals = rechunked(wrap(elementwise(_squares, x, dtype=real))[:0, 0].expr, Chunks.whole([0]))
+        residuals = rechunked(wrap(elementwise(kernels.squares, x, dtype=real))[:0, 0].expr, Chunks.whole([0]))
     else:
         rest = wrap(elementwise(np.subtract, right, product(array, x)))
-        residuals = wrap(elementwise(_squares, rest.expr, dtype=real)).sum(axis=0).expr
+        residuals = wrap(elementwise(kernels.squares, rest.expr, dtype=real)).sum(axis=0).expr
     return _as_given(x, is_vector), wrap(residuals), wrap(rank), wrap(values)
-
-
-def _squares(block: Any) -> Any:
-    return (block * block.conj()).real

@@ -1,4 +1,4 @@
-"""Matrices and coordinates: ``eye``, ``diag``, ``tril``, ``meshgrid``, ``indices``."""
+"""Matrices made of a rule: ``eye``, ``tril``, ``triu``, ``vander``, and indices of triangles."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import creation as kernels
-from kask.array.node import ArrayExpr, empty_meta
+from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
-from kask.array.ops.creation import Filled, indexed
-from kask.array.ops.elementwise import elementwise
-from kask.array.ops.filling import cast, shape_of
-from kask.array.ops.reductions import reduced
-from kask.engine import Chunks, Interval
+from kask.array.ops.creation import indexed
+from kask.array.ops.filling import shape_of
+from kask.array.ops.mapped import mapped
+from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
 __all__ = [
-    "diag",
-    "diagflat",
-    "diagonal",
     "eye",
-    "fromfunction",
     "identity",
-    "indices",
-    "meshgrid",
-    "trace",
     "tri",
     "tril",
     "tril_indices",
@@ -63,54 +55,6 @@ class Placed(ArrayExpr):
 
     def block_call(self) -> BlockCall:
         return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))), AT, self.chunks, *self.args))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Diagonal(ArrayExpr):
-    """A diagonal of two axes, as the last axis. Its chunks end where those of one of the two axes do."""
-
-    array: Any
-    first: tuple[int, int]
-    length: int
-    axis1: int
-    axis2: int
-
-    @functools.cached_property
-    def kept(self) -> tuple[int, ...]:
-        """The other axes."""
-        return tuple([axis for axis in range(self.array.ndim) if axis not in (self.axis1, self.axis2)])
-
-    @functools.cached_property
-    def along(self) -> Chunks:
-        """Chunks along the diagonal."""
-        cuts = [
-            self.array.chunks.axis(axis).slice([(first if self.length else 0, 1, self.length)])
-            for axis, first in zip((self.axis1, self.axis2), self.first)
-        ]
-        return Chunks.unify(cuts)
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        return Chunks.join([self.array.chunks.axes(list(self.kept)), self.along])
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return empty_meta(self.array.dtype, self.array.ndim - 1, self.array.meta)
-
-    def block_call(self) -> BlockCall:
-        last = len(self.kept)
-        theirs = self.array.chunks
-        rows, columns = (
-            Interval(theirs.axis(axis), self.along, first if self.length else 0)
-            for axis, first in zip((self.axis1, self.axis2), self.first)
-        )
-        found: dict[int, Any] = {axis: place for place, axis in enumerate(self.kept)}
-        found[self.axis1], found[self.axis2] = ("interval", last, rows), ("interval", last, columns)
-        axes = tuple([found[axis] for axis in range(self.array.ndim)])
-        return BlockCall(
-            kernels.diagonal_piece,
-            (Read(self.array, axes), AT, rows, columns, self.axis1, self.axis2, self.meta, self.chunks),
-        )
 
 
 def eye(N: int, chunks: Any = "auto", M: int | None = None, k: int = 0, dtype: Any = float, *, order: str = "C") -> Any:
@@ -285,225 +229,6 @@ def triu_indices_from(arr: Any, k: int = 0) -> tuple[Any, Any]:
     return triu_indices(rows, k, columns)
 
 
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """A diagonal of two axes, as the last axis.
-
-    Parameters
-    ----------
-    a : array
-        With two axes at least.
-    offset : int
-        Which diagonal: 0 is the main one, positive ones are above it.
-    axis1, axis2 : int
-        Rows and columns.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.diagonal(ka.arange(9, chunks=2).reshape((3, 3)), 1).compute()
-    array([1, 5])
-    """
-    a = as_array(a)
-    if a.ndim < 2:
-        raise ValueError(f"a diagonal needs two axes, this array has {a.ndim}")
-    axis1 = np.lib.array_utils.normalize_axis_index(axis1, a.ndim)
-    axis2 = np.lib.array_utils.normalize_axis_index(axis2, a.ndim)
-    if axis1 == axis2:
-        raise ValueError(f"axis1={axis1} and axis2={axis2}, but a diagonal is of two different axes")
-    offset = int(offset)
-    first = (max(0, -offset), max(0, offset))
-    length = max(0, min(a.shape[axis1] - first[0], a.shape[axis2] - first[1]))
-    return wrap(Diagonal(a.expr, first, length, axis1, axis2))
-
-
-def diag(v: Any, k: int = 0) -> Any:
-    """A diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.diag(ka.arange(1, 3, chunks=1)).compute()
-    array([[1, 0],
-           [0, 2]])
-    """
-    from kask.array.ops.joining import concatenated
-    from kask.array.ops.reshaping import expanded
-
-    expr = as_array(v).expr
-    if expr.ndim == 2:
-        return diagonal(v, k)
-    if expr.ndim != 1:
-        raise ValueError(f"diag() is of one axis or two, this array has {expr.ndim}")
-    k = int(k)
-    size = expr.shape[0] + abs(k)
-    if k:
-        zero = np.zeros((), expr.dtype)[()]
-        expr = concatenated([expr, Filled(zero, Chunks.whole([abs(k)]), expr.meta)], 0)
-    # Above the main diagonal elements are found by their row, below it by their column.
-    values = expanded(expr, (1,) if k >= 0 else (0,))
-    kept = indexed(kernels.band, (k, np.dtype(bool)), Chunks.join([expr.chunks] * 2), bool, "eye")
-    assert kept.shape == (size, size)
-    return wrap(elementwise(kernels.where_band, kept, values, dtype=expr.dtype))
-
-
-def diagflat(v: Any, k: int = 0) -> Any:
-    """The matrix with all elements of an array on a diagonal.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.diagflat(ka.ones((1, 2), dtype=int), 1).shape
-    (3, 3)
-    """
-    return diag(as_array(v).reshape(-1 if as_array(v).size else 0), k)
-
-
-def _sum_part(block: Any, axes: tuple[int, ...], dtype: np.dtype) -> Any:
-    return np.sum(block, axis=axes, dtype=dtype, keepdims=True)
-
-
-def _sum_parts(parts: list[Any]) -> Any:
-    return functools.reduce(np.add, parts)
-
-
-def _as_it_is(partial: Any) -> Any:
-    return partial
-
-
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    """The sum of a diagonal; parameters as for :func:`diagonal`.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.trace(ka.eye(3, chunks=2)).compute()
-    np.float64(3.0)
-    """
-    line = diagonal(a, offset, axis1, axis2).expr
-    kind = np.empty(0, line.dtype).sum(dtype=dtype).dtype
-    part = functools.partial(_sum_part, dtype=kind)
-    return wrap(reduced(line, part, _sum_parts, _as_it_is, (line.ndim - 1,), kind, label="trace"))
-
-
-def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy", copy: bool = True) -> tuple[Any, ...]:
-    """Coordinates of a grid, from those along its axes.
-
-    Parameters
-    ----------
-    *xi : array
-        Along one axis each.
-    sparse : bool
-        Whether each result has one element along the axes of the others.
-    indexing : {"xy", "ij"}
-        Whether the first two axes are swapped.
-    copy : bool
-        Accepted.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> [x.shape for x in ka.meshgrid(ka.arange(2), ka.arange(3))]
-    [(3, 2), (3, 2)]
-    """
-    from kask.array.ops.reshaping import broadcast_arrays, expanded
-    from kask.array.ops.slicing import transposed
-
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"indexing={indexing!r}, but it must be 'xy' or 'ij'")
-    ndim = len(xi)
-    found = []
-    for axis, x in enumerate(xi):
-        expr = as_array(x).reshape(-1 if as_array(x).size else 0).expr
-        expr = expanded(expr, tuple([place for place in range(ndim) if place != axis]))
-        if indexing == "xy" and ndim > 1:
-            expr = transposed(expr, (1, 0, *range(2, ndim)))
-        found.append(wrap(expr))
-    return tuple(found) if sparse else tuple(broadcast_arrays(*found))
-
-
-def indices(dimensions: Any, dtype: Any = int, chunks: Any = "auto", *, sparse: bool = False) -> Any:
-    """The indices of an array: for each of its axes an array of this shape, all in one, or a tuple of them with ``sparse``.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.indices((2, 2), chunks=1).compute()[1]
-    array([[0, 1],
-           [0, 1]])
-    """
-    shape, dtype = shape_of(tuple(dimensions)), np.dtype(dtype)
-    cut = normalized(chunks, shape, dtype)
-    if sparse:
-        along = [cast(indexed(_itself, (), cut.axis(axis), np.intp, "indices"), dtype) for axis in range(len(shape))]
-        from kask.array.ops.reshaping import expanded
-
-        places = range(len(shape))
-        return tuple([wrap(expanded(e, tuple(p for p in places if p != axis))) for axis, e in enumerate(along)])
-    if not shape:
-        return wrap(Filled(0, Chunks.whole([0]), np.empty(0, dtype)))
-    each = Chunks.normalize([len(shape)], [1], 1, 1)
-    return wrap(indexed(kernels.mesh_axis, (dtype,), Chunks.join([each, cut]), dtype, "indices"))
-
-
-def _itself(index: Any) -> Any:
-    return index
-
-
-def fromfunction(
-    func: Callable[..., Any], chunks: Any = "auto", shape: Any = None, dtype: Any = None, **kwargs: Any
-) -> Any:
-    """What a function makes of the coordinates of each block.
-
-    Parameters
-    ----------
-    func : callable
-        Called with as many arrays as there are axes, of the block's shape.
-    chunks : int, str, tuple or dict
-        How the result is cut.
-    shape : tuple of int
-        The result's shape.
-    dtype : data-type, optional
-        The type of the coordinates, by default float64.
-    **kwargs
-        Passed on to the function.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.fromfunction(lambda i, j: i + j, shape=(2, 2), dtype=int, chunks=1).compute()
-    array([[0, 1],
-           [1, 2]])
-    """
-    if shape is None:
-        raise TypeError("fromfunction() needs shape=")
-    shape, dtype = shape_of(shape), np.dtype(float if dtype is None else dtype)
-    cut = normalized(chunks, shape, dtype)
-    args = (func, dtype, kwargs)
-    with np.errstate(all="ignore"):
-        sample = kernels.from_indices(*[np.zeros((1,) * len(shape), np.intp)] * len(shape), *args)
-    return wrap(indexed(kernels.from_indices, args, cut, np.asarray(sample).dtype, "fromfunction"))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Vander(ArrayExpr):
-    """Powers of the elements of one axis, as rows."""
-
-    array: Any
-    columns: int
-    increasing: bool
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        return Chunks.join([self.array.chunks, Chunks.whole([self.columns])])
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return np.empty((0, 0), np.vander(np.ones(1, self.array.dtype), self.columns, self.increasing).dtype)
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(kernels.vander, (Read(self.array, (0,)), self.columns, self.increasing))
-
-
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The Vandermonde matrix: a row of powers of each element.
 
@@ -517,4 +242,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     expr = as_array(x).expr
     if expr.ndim != 1:
         raise ValueError(f"vander() takes an array of one axis, this has {expr.ndim}")
-    return wrap(Vander(expr, expr.shape[0] if N is None else int(N), bool(increasing)))
+    columns, increasing = expr.shape[0] if N is None else int(N), bool(increasing)
+    chunks = Chunks.join([expr.chunks, Chunks.whole([columns])])
+    dtype = np.vander(np.ones(1, expr.dtype), columns, increasing).dtype
+    constants = (columns, increasing)
+    return wrap(mapped(kernels.vander, expr, reads=((0,),), constants=constants, chunks=chunks, dtype=dtype))

@@ -1,4 +1,4 @@
-"""Means, variances, and higher moments; averages.
+"""Means, variances, and higher moments.
 
 Variances and higher moments of blocks are put together by the formulas of Chan, Golub and LeVeque (Updating formulae and a pairwise
 algorithm for computing sample variances, 1979) and, for higher orders, of Pebay (Formulas for robust, one-pass parallel computation of
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import as_array, wrap
+from kask.array.base import as_array
 from kask.array.kernels.moments import MeanFinish, MeanPart, MomentFinish, MomentsCombine, MomentsPart, SumsCombine
 from kask.array.node import ArrayExpr
-from kask.array.ops.elementwise import elementwise
 from kask.array.ops.reductions import aligned, into, normal_axes, reduced
 from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
 
-__all__ = ["average", "mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
+__all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
 
 
 def _ready(a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
@@ -28,6 +27,10 @@ def _ready(a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, .
         return array, (), axes
     array, *others = aligned(array, _where_expr(where))
     return array, tuple(others), axes
+
+
+def _is_masked(array: ArrayExpr) -> bool:
+    return isinstance(array.meta, np.ma.MaskedArray)
 
 
 def _mean(
@@ -48,7 +51,7 @@ def _mean(
         array,
         MeanPart(inner, passes_nan),
         SumsCombine(axes),
-        MeanFinish(result, name),
+        MeanFinish(result, name, _is_masked(array)),
         axes,
         result,
         keepdims=_flag(keepdims),
@@ -120,7 +123,7 @@ def _moment(
         array,
         axes,
         order,
-        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan")),
+        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan"), _is_masked(array)),
         result,
         inner=inner,
         passes_nan=name.startswith("nan"),
@@ -326,97 +329,3 @@ def moment(
     if order < 0 or order != int(order):
         raise ValueError(f"order= must be a whole number, 0 or more, not {order}")
     return _moment("moment", a, int(order), axis, dtype, keepdims, ddof, split_every, out, _UNSET)
-
-
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = False) -> Any:
-    """Weighted average.
-
-    Parameters
-    ----------
-    a : array_like
-        The array.
-    axis : int or tuple of int, optional
-        The axes to reduce; all of them if nothing is said.
-    weights : array_like, optional
-        Of the shape of ``a``, or of the shape of the reduced axes, in the order in which they are given. Without them the average is the mean.
-    returned : bool, optional
-        Whether the sum of the weights is given back as well.
-    keepdims : bool, optional
-        Whether reduced axes stay, with one element.
-
-    Returns
-    -------
-    Array, or (Array, Array)
-
-    Raises
-    ------
-    ZeroDivisionError
-        When computed: weights whose sum is zero.
-    ValueError, TypeError
-        Weights of another shape.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.average(ka.from_array([1, 2, 6], chunks=2), weights=[2, 1, 1]).compute()
-    np.float64(2.5)
-    """
-    array = as_array(a).expr
-    axes = normal_axes(axis, array.ndim)
-    if weights is None:
-        result = mean(a, axis, keepdims=keepdims)
-        count = np.prod([array.shape[axis] for axis in axes])
-        return (result, wrap(elementwise(np.full_like, result.expr, count, dtype=result.dtype))) if returned else result
-    heavy = as_array(weights).expr
-    kind = np.result_type(array.dtype, heavy.dtype, *(["f8"] if array.dtype.kind in "biu" else []))
-    heavy = _weights_for(array, heavy, axis)
-    product = wrap(
-        elementwise(np.multiply, array, heavy, dtype=kind)
-        if kind == np.result_type(array.dtype, heavy.dtype)
-        else elementwise(_product, array, heavy, kind, dtype=kind)
-    )
-    from kask.array.ops.reductions_basic import sum as total_of
-
-    scale_from = wrap(elementwise(_stretched, array, heavy, kind, dtype=kind))
-    scale = total_of(scale_from, axis, keepdims=keepdims).expr
-    top = total_of(product, axis, keepdims=keepdims).expr
-    result = wrap(elementwise(_divided, top, scale, dtype=kind))
-    return (result, wrap(scale)) if returned else result
-
-
-def _weights_for(array: ArrayExpr, heavy: ArrayExpr, axis: Any) -> ArrayExpr:
-    """The weights, with axes of one element where the array is not reduced."""
-    if heavy.shape == array.shape:
-        return heavy
-    if axis is None:
-        raise TypeError("Axis must be specified when shapes of a and weights differ.")
-    from kask.array.ops.mapped import mapped
-    from kask.array.ops.slicing import transposed
-    from kask.engine import Chunks
-
-    given = np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
-    if heavy.shape != tuple(array.shape[one] for one in given):
-        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
-    order = tuple(int(place) for place in np.argsort(given))
-    heavy, places = transposed(heavy, order), sorted(given)
-    chunks = Chunks.join(
-        [heavy.chunks.axis(places.index(one)) if one in places else Chunks.whole([1]) for one in range(array.ndim)]
-    )
-    inserted = tuple([one for one in range(array.ndim) if one not in places])
-    return mapped(
-        np.expand_dims, heavy, reads=(tuple(places),), constants=(inserted,), chunks=chunks, dtype=heavy.dtype
-    )
-
-
-def _product(block: Any, weights: Any, dtype: Any) -> Any:
-    return np.multiply(block, weights, dtype=dtype)
-
-
-def _stretched(block: Any, weights: Any, dtype: Any) -> Any:
-    return np.broadcast_to(weights, block.shape).astype(dtype)
-
-
-def _divided(top: Any, scale: Any) -> Any:
-    if np.any(scale == 0):
-        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-    return np.divide(top, scale)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import as_array, wrap
+from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import ufuncs as kernels
-from kask.array.ops.ufunc_calls import mapped, replace, ufunc_reduce
+from kask.array.ops.ufunc_calls import elementwise_of, replace, ufunc_reduce
 
 __all__ = [
     "allclose",
@@ -53,7 +53,7 @@ def angle(x: Any, deg: bool = False) -> Any:
     >>> ka.angle(ka.from_array([1, 1j]), deg=True).compute()
     array([ 0., 90.])
     """
-    return wrap(mapped(np.angle, x, bool(deg)))
+    return wrap(elementwise_of(np.angle, x, bool(deg)))
 
 
 def real(val: Any) -> Any:
@@ -65,7 +65,7 @@ def real(val: Any) -> Any:
     >>> ka.real(ka.from_array([1 + 2j, 3])).compute()
     array([1., 3.])
     """
-    return wrap(mapped(np.real, val))
+    return wrap(elementwise_of(np.real, val))
 
 
 def imag(val: Any) -> Any:
@@ -77,7 +77,7 @@ def imag(val: Any) -> Any:
     >>> ka.imag(ka.from_array([1 + 2j, 3])).compute()
     array([2., 0.])
     """
-    return wrap(mapped(np.imag, val))
+    return wrap(elementwise_of(np.imag, val))
 
 
 def fix(x: Any, out: Any = None) -> Any:
@@ -89,7 +89,7 @@ def fix(x: Any, out: Any = None) -> Any:
     >>> ka.fix(ka.from_array([-1.5, 1.5])).compute()
     array([-1.,  1.])
     """
-    return _into(out, wrap(mapped(np.fix, x)))
+    return _into(out, wrap(elementwise_of(np.fix, x)))
 
 
 def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
@@ -101,7 +101,7 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     >>> ka.round(ka.from_array([0.5, 1.5, 2.26]), decimals=0).compute()
     array([0., 2., 2.])
     """
-    return _into(out, wrap(mapped(np.round, a, decimals)))
+    return _into(out, wrap(elementwise_of(np.round, a, decimals)))
 
 
 def around(x: Any, decimals: int = 0, out: Any = None) -> Any:
@@ -129,7 +129,8 @@ def clip(
     out : Array, optional
         What becomes the result.
     **kwargs
-        ``dtype`` and ``casting``, as of ufuncs.
+        ``dtype`` and ``casting``, as of ufuncs, and ``where``: elements for which it does not hold are those of ``out``, or of ``a`` (which
+        NumPy leaves open).
 
     Examples
     --------
@@ -143,9 +144,14 @@ def clip(
     unknown = kwargs.keys() - {"dtype", "casting", "where"}
     if unknown:
         raise TypeError(f"clip() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    if "where" in kwargs:
-        raise TypeError("clip() of Kask has no where=; use ka.where(condition, ka.clip(x, low, high), x)")
-    return _into(out, wrap(mapped(np.clip, a, low, high, **kwargs) if kwargs else mapped(np.clip, a, low, high)))
+    mask = kwargs.pop("where", True)
+    result = wrap(elementwise_of(np.clip, a, low, high, **kwargs))
+    if mask is not True:
+        mask = mask if isinstance(mask, ArrayBase) else np.asarray(mask)
+        if mask.dtype != np.bool_:
+            raise TypeError(f"where= must be an array of bool, got {mask.dtype}")
+        result = wrap(elementwise_of(np.where, mask, result, a if out is None else out))
+    return _into(out, result)
 
 
 def isclose(arr1: Any, arr2: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
@@ -165,7 +171,7 @@ def isclose(arr1: Any, arr2: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_na
     >>> ka.isclose(ka.from_array([1.0, 2.0]), [1.0, 2.1]).compute()
     array([ True, False])
     """
-    return wrap(mapped(np.isclose, arr1, arr2, rtol, atol, bool(equal_nan)))
+    return wrap(elementwise_of(np.isclose, arr1, arr2, rtol, atol, bool(equal_nan)))
 
 
 def allclose(arr1: Any, arr2: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
@@ -200,10 +206,14 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     a1, a2 = as_array(a1), as_array(a2)
     if a1.shape != a2.shape:
         return as_array(np.False_)
-    same = wrap(mapped(np.equal, a1, a2))
+    same = wrap(elementwise_of(np.equal, a1, a2))
     if equal_nan:
-        both = wrap(mapped(np.logical_and, wrap(mapped(np.not_equal, a1, a1)), wrap(mapped(np.not_equal, a2, a2))))
-        same = wrap(mapped(np.logical_or, same, both))
+        both = wrap(
+            elementwise_of(
+                np.logical_and, wrap(elementwise_of(np.not_equal, a1, a1)), wrap(elementwise_of(np.not_equal, a2, a2))
+            )
+        )
+        same = wrap(elementwise_of(np.logical_or, same, both))
     return ufunc_reduce(np.logical_and, same, axis=None)
 
 
@@ -221,7 +231,7 @@ def array_equiv(a1: Any, a2: Any) -> Any:
         np.broadcast_shapes(a1.shape, a2.shape)
     except ValueError:
         return as_array(np.False_)
-    return ufunc_reduce(np.logical_and, wrap(mapped(np.equal, a1, a2)), axis=None)
+    return ufunc_reduce(np.logical_and, wrap(elementwise_of(np.equal, a1, a2)), axis=None)
 
 
 def iscomplex(x: Any) -> Any:
@@ -233,7 +243,7 @@ def iscomplex(x: Any) -> Any:
     >>> ka.iscomplex(ka.from_array([1 + 2j, 3])).compute()
     array([ True, False])
     """
-    return wrap(mapped(np.iscomplex, x))
+    return wrap(elementwise_of(np.iscomplex, x))
 
 
 def isreal(x: Any) -> Any:
@@ -245,7 +255,7 @@ def isreal(x: Any) -> Any:
     >>> ka.isreal(ka.from_array([1 + 2j, 3])).compute()
     array([False,  True])
     """
-    return wrap(mapped(np.isreal, x))
+    return wrap(elementwise_of(np.isreal, x))
 
 
 def isneginf(x: Any, out: Any = None) -> Any:
@@ -257,7 +267,7 @@ def isneginf(x: Any, out: Any = None) -> Any:
     >>> ka.isneginf(ka.from_array([-ka.inf, 0, ka.inf])).compute()
     array([ True, False, False])
     """
-    return _into(out, wrap(mapped(np.isneginf, x)))
+    return _into(out, wrap(elementwise_of(np.isneginf, x)))
 
 
 def isposinf(x: Any, out: Any = None) -> Any:
@@ -269,7 +279,7 @@ def isposinf(x: Any, out: Any = None) -> Any:
     >>> ka.isposinf(ka.from_array([-ka.inf, 0, ka.inf])).compute()
     array([False, False,  True])
     """
-    return _into(out, wrap(mapped(np.isposinf, x)))
+    return _into(out, wrap(elementwise_of(np.isposinf, x)))
 
 
 def isnull(values: Any) -> Any:
@@ -281,7 +291,7 @@ def isnull(values: Any) -> Any:
     >>> ka.isnull(ka.from_array([1.0, ka.nan])).compute()
     array([False,  True])
     """
-    return wrap(mapped(kernels.is_missing, as_array(values), made=bool))
+    return wrap(elementwise_of(kernels.is_missing, as_array(values), made=bool))
 
 
 def notnull(values: Any) -> Any:
@@ -293,7 +303,7 @@ def notnull(values: Any) -> Any:
     >>> ka.notnull(ka.from_array([1.0, ka.nan])).compute()
     array([ True, False])
     """
-    return wrap(mapped(np.logical_not, isnull(values)))
+    return wrap(elementwise_of(np.logical_not, isnull(values)))
 
 
 def i0(x: Any) -> Any:
@@ -305,7 +315,7 @@ def i0(x: Any) -> Any:
     >>> ka.i0(ka.from_array([0.0])).compute()
     array([1.])
     """
-    return wrap(mapped(np.i0, x))
+    return wrap(elementwise_of(np.i0, x))
 
 
 def sinc(x: Any) -> Any:
@@ -317,7 +327,7 @@ def sinc(x: Any) -> Any:
     >>> ka.sinc(ka.from_array([0.0])).compute()
     array([1.])
     """
-    return wrap(mapped(np.sinc, x))
+    return wrap(elementwise_of(np.sinc, x))
 
 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
@@ -337,4 +347,4 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     >>> ka.nan_to_num(ka.from_array([1.0, ka.nan, ka.inf]), posinf=9).compute()
     array([1., 0., 9.])
     """
-    return wrap(mapped(np.nan_to_num, x, True, nan, posinf, neginf))
+    return wrap(elementwise_of(np.nan_to_num, x, True, nan, posinf, neginf))

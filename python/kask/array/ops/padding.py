@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +15,12 @@ from kask.array.ops.creation import Filled, indexed
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.joining import concatenated
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import broadcast
 from kask.array.ops.shaping import part
 from kask.engine import Chunks
-from kask.expr.lower import BlockCall, Read
 
 __all__ = ["pad"]
 
@@ -39,29 +38,6 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "symmetric": ("reflect_type",),
     "wrap": (),
 }
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class AlongWhole(ArrayExpr):
-    """A function of blocks that have an axis as a whole; the axis has then ``length`` elements."""
-
-    array: Any
-    func: Callable[..., Any]
-    axis: int
-    length: int
-    args: tuple[Any, ...]
-    meta: Any
-
-    @property
-    def label(self) -> str:
-        return self.func.__name__
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        return self.array.chunks.replace(self.axis, [self.length])
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))), *self.args))
 
 
 def _as_pairs(value: Any, ndim: int, what: str, *, whole: bool = False) -> list[tuple[Any, Any]]:
@@ -231,9 +207,10 @@ def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:
     """One element of the axis: the maximum, minimum, mean or median of it."""
     dtype = source.dtype
     if mode == "median":
-        whole = rechunked(source, source.chunks.replace(axis, [source.shape[axis]]))
-        kind = np.median(np.ones(1, dtype)).dtype
-        middle = AlongWhole(whole, kernels.median, axis, 1, (axis,), empty_meta(kind, source.ndim, source.meta))
+        whole = cut_whole(source, (axis,))
+        meta = empty_meta(np.median(np.ones(1, dtype)).dtype, source.ndim, source.meta)
+        chunks = whole.chunks.replace(axis, [1])
+        middle = mapped(kernels.median, whole, constants=(axis,), chunks=chunks, meta=meta)
         return elementwise(kernels.as_type, middle, dtype, dtype=dtype)
     if source.shape[axis] == 0:
         return Filled(np.array(np.nan).astype(dtype)[()], source.chunks.replace(axis, [1]), source.meta)
@@ -287,6 +264,6 @@ def _by_function(
     for axis, width in enumerate(widths):
         expr = _padded(expr, axis, width, "empty", (None, None), {}) if any(width) else expr
     for axis, width in enumerate(widths):
-        whole = rechunked(expr, expr.chunks.replace(axis, [expr.shape[axis]]))
-        expr = AlongWhole(whole, kernels.pad_lines, axis, expr.shape[axis], (func, axis, width, kwargs), expr.meta)
+        whole, constants = cut_whole(expr, (axis,)), (func, axis, width, kwargs)
+        expr = mapped(kernels.pad_lines, whole, constants=constants, chunks=whole.chunks, meta=expr.meta)
     return expr

@@ -12,10 +12,10 @@ from kask.array.kernels.products import Tensordot, conjugated_dot
 from kask.array.node import ArrayExpr
 from kask.array.ops.contraction import contracted
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
-from kask.array.ops.mapped import flattened
 from kask.array.ops.reductions import into
-from kask.array.ops.reshaping import reshaped
+from kask.array.ops.reshaping import raveled, reshaped
 from kask.array.ops.slicing import expanded, transposed
 
 __all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
@@ -77,13 +77,9 @@ def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
             f"matmul: shapes {left.shape} and {right.shape}: arrays without axes cannot be multiplied so; use *"
         )
     if dtype is not None:
-        left, right = [elementwise(_cast, array, np.dtype(dtype), dtype=dtype) for array in (left, right)]
+        left, right = [cast(array, dtype) for array in (left, right)]
     ours, theirs = ("ik" if left.ndim > 1 else "k"), ("kj" if right.ndim > 1 else "k")
     return into(out, _batch(np.matmul, left, right, ours, theirs, (ours + theirs).replace("k", "")))
-
-
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
 
 
 def matvec(x1: Any, x2: Any) -> Any:
@@ -262,7 +258,7 @@ def vdot(a: Any, b: Any) -> Any:
     """
     left, right = as_array(a).expr, as_array(b).expr
     if left.shape != right.shape:
-        left, right = flattened(left), flattened(right)
+        left, right = raveled(left), raveled(right)
         if left.shape != right.shape:
             raise ValueError(f"vdot: {left.shape[0]} and {right.shape[0]} elements cannot be matched")
     labels = list(range(left.ndim))
@@ -284,7 +280,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
            [0, 1],
            [0, 2]])
     """
-    left, right = flattened(as_array(a).expr), flattened(as_array(b).expr)
+    left, right = raveled(as_array(a).expr), raveled(as_array(b).expr)
     dtype = np.multiply.resolve_dtypes((left.dtype, right.dtype, None))[-1]
     return into(out, contracted(np.multiply.outer, [left, right], [[0], [1]], [0, 1], dtype))
 

@@ -11,7 +11,7 @@ from kask.array.base import ArrayBase, as_array
 from kask.array.kernels.products import Einsum
 from kask.array.node import ArrayExpr
 from kask.array.ops.contraction import contracted
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.reductions import into
 
 __all__ = ["einsum", "einsum_path"]
@@ -173,15 +173,9 @@ def _path(arrays: list[ArrayExpr], inputs: list[_Labels], result: _Labels, optim
 
 
 def _cast(array: ArrayExpr, dtype: np.dtype, casting: str) -> ArrayExpr:
-    if array.dtype == dtype:
-        return array
     if not np.can_cast(array.dtype, dtype, casting):  # type: ignore[arg-type]
         raise TypeError(f"einsum: {array.dtype} cannot be cast to {dtype} with casting={casting!r}")
-    return elementwise(_as_type, array, dtype, dtype=dtype)
-
-
-def _as_type(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
+    return cast(array, dtype)
 
 
 def einsum_path(*operands: Any, optimize: Any = "greedy") -> tuple[list[Any], str]:

@@ -13,9 +13,11 @@ from kask.array.base import ArrayBase, as_array
 from kask.array.kernels.quantiles import Brackets, SampleBlock, Select, SelectPart, add_samples, add_selections
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
+from kask.array.ops.lines import by_lines, has_long_lines
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import into, normal_axes, reduced
 from kask.array.ops.reductions_basic import _flag
+from kask.array.ops.slicing import expanded, transposed
 from kask.engine import Chunks
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -23,9 +25,10 @@ __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", 
 _NOTES = """
 Notes
 -----
-Exact. Along some axes, each task has these axes whole. Over all elements of an array that is larger than a block is allowed to be, two
-passes are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between
-these are gathered."""
+Exact. Along some axes, each task has these axes whole, and the others are cut finer for that where necessary. Over all elements of an
+array that is larger than a block is allowed to be, and along one axis of which a line is, if there are no more than 64 lines, two passes
+are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between these
+are gathered."""
 
 
 class _Along:
@@ -107,13 +110,24 @@ def _whole(
 
 
 def _weights_for(array: ArrayExpr, weights: Any, axes: tuple[int, ...]) -> ArrayExpr:
-    from kask.array.ops.moments import _weights_for as lined_up
+    from kask.array.ops.averages import _weights_for as lined_up
 
     return lined_up(array, as_array(weights).expr, axes)
 
 
-def _selected(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
-    """Quantiles of all elements of a large array."""
+def _selected(
+    array: ArrayExpr, axes: tuple[int, ...], qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str
+) -> ArrayExpr:
+    """Quantiles of all elements of a large array, or of those of each of its long lines; the axes of q come first."""
+    if len(axes) == array.ndim:
+        return _selected_of_all(array, qs, method, passes_nan, keepdims, label)
+    lines = by_lines(array, axes[0], lambda line: _selected_of_all(line, qs, method, passes_nan, False, label))
+    others = array.ndim - 1
+    found = transposed(lines, (*range(others, lines.ndim), *range(others)))
+    return expanded(found, (qs.ndim + axes[0],)) if keepdims else found
+
+
+def _selected_of_all(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
     axes = tuple(range(array.ndim))
     samples = reduced(
         array,
@@ -176,7 +190,7 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     if _is_large(array, axes) and weights is None and array.dtype.kind in "biufmM":
         kind = array.dtype if isinstance(q, int | float) and array.dtype.kind == "f" else np.dtype(np.float64)
         qs = np.asarray(np.true_divide(np.asarray(q, kind), kind.type(scale)))
-        return into(out, _selected(array, qs, method, name.startswith("nan"), keeps, name))
+        return into(out, _selected(array, axes, qs, method, name.startswith("nan"), keeps, name))
     options = {"q": q, "method": method, "keepdims": keeps}
     if not axes:
         return into(out, _without_axes(array, name, options, q))
@@ -192,7 +206,9 @@ def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) 
 
 
 def _is_large(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
-    """Whether all elements are asked for, and are too many for one block."""
+    """Whether all elements are asked for, and are too many for one block, or those of single lines that are too long."""
+    if len(axes) == 1 < array.ndim:
+        return has_long_lines(array, axes[0])
     if len(axes) < array.ndim or array.chunks.nblocks == 1:
         return False
     return math.prod(array.shape) * array.dtype.itemsize > int(config.get("array.chunk_size_bytes"))
@@ -208,10 +224,8 @@ def _median(name: str, a: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     keeps = _flag(keepdims)
     kind = np.asarray(getattr(np, name)(np.ones(2, array.dtype))).dtype
     if _is_large(array, axes) and array.dtype.kind in "biufm":
-        found = _selected(
-            array, np.asarray(0.5, kind if kind.kind == "f" else float), "linear", name.startswith("nan"), keeps, name
-        )
-        return into(out, found)
+        half = np.asarray(0.5, kind if kind.kind == "f" else float)
+        return into(out, _selected(array, axes, half, "linear", name.startswith("nan"), keeps, name))
     if not axes:
         return into(out, _without_axes(array, name, {}, 0.5))
     return into(out, _whole(array, axes, name, {"keepdims": keeps}, None, keeps, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from kask.array.kernels.random import (
     Key,
     draw_block,
     draw_with,
-    gather_listed,
     index_of,
     take_from,
     tile_sides,
@@ -24,8 +22,10 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.elementwise import broadcast_shapes, elementwise
 from kask.array.ops.filling import shape_of
+from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import broadcast
+from kask.array.ops.slicing import squeezed
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -83,49 +83,6 @@ class DrawnWith(ArrayExpr):
     def block_call(self) -> BlockCall:
         reads = [Read(param, tuple(range(self.ndim))) for param in self.params]
         return BlockCall(draw_with, (AT, self.chunks, self.key, self.draw, self.dtype, *reads))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Gathered(ArrayExpr):
-    """Elements in the order of an index along an axis."""
-
-    family = "take"
-
-    array: Any
-    index: np.ndarray
-    axis: int
-    chunks: Chunks
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return self.array.meta
-
-    def block_call(self) -> BlockCall:
-        ours = np.asarray(self.chunks.axis(self.axis).tuples()[0], np.int64)
-        theirs = self.array.chunks.axis(self.axis)
-        count = theirs.grid[0]
-        found = np.searchsorted(np.cumsum(theirs.tuples()[0]), self.index, side="right")
-        # Which block reads which, each pair once, in the order of the readers.
-        pairs = np.unique(np.repeat(np.arange(ours.size), ours) * count + found)
-        ends = np.searchsorted(pairs, (np.arange(ours.size) + 1) * count)
-        listed = ("listed", self.axis, tuple((pairs % count).tolist()), tuple(ends.tolist()))
-        axes = tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])
-        args = (AT, self.index, self.axis, self.chunks, theirs, self.meta)
-        return BlockCall(gather_listed, (Read(self.array, axes), *args))
-
-
-def gathered(array: ArrayExpr, index: np.ndarray, axis: int, chunks: Any = None) -> ArrayExpr:
-    """Elements in the order of an index along an axis, cut as the array is, or as is said."""
-    shape = (*array.shape[:axis], index.size, *array.shape[axis + 1 :])
-    if chunks is None:
-        chunks = {axis: max(1, array.chunks.largest[axis])}
-    return Gathered(
-        array, index, axis, normalized(chunks, shape, array.dtype, previous=_without(array, axis, index.size))
-    )
-
-
-def _without(array: ArrayExpr, axis: int, length: int) -> Chunks:
-    return array.chunks.replace(axis, [length])
 
 
 def drawn(
@@ -219,8 +176,8 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
         raise NotImplementedError(f"size={size}, but of an array with several axes, or a lazy one, a row is chosen")
     # Which blocks are read must be known before anything runs, so the index is made here.
     places = np.atleast_1d(_value(index.expr))
-    rows = wrap(gathered(as_array(a).expr, places, axis))
-    return rows if index.ndim else _only(rows, axis)
+    rows = wrap(listed(as_array(a).expr, axis, places))
+    return rows if index.ndim else wrap(squeezed(rows.expr, (axis,)))
 
 
 def _weights(p: Any, count: int) -> np.ndarray | None:
@@ -232,12 +189,6 @@ def _weights(p: Any, count: int) -> np.ndarray | None:
     if np.isnan(weights).any() or (weights < 0).any() or abs(weights.sum() - 1) > 1e-8:
         raise ValueError("p must be probabilities: 0 or more, and 1 together")
     return weights
-
-
-def _only(rows: Any, axis: int) -> Any:
-    from kask.array.ops.reshaping import squeeze
-
-    return squeeze(rows, axis)
 
 
 def _value(index: Any) -> np.ndarray:

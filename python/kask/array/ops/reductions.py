@@ -21,7 +21,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.node import ArrayExpr, empty_meta
-from kask.array.ops.elementwise import elementwise, unified
+from kask.array.ops.elementwise import unified
+from kask.array.ops.filling import cast
 from kask.engine import Chunks, Hole
 from kask.expr import Lowering
 from kask.expr.lower import AT, BlockCall, Read
@@ -247,13 +248,9 @@ def into(out: Any, result: ArrayExpr) -> Any:
     if out.dtype != result.dtype:
         if not np.can_cast(result.dtype, out.dtype, "same_kind"):
             raise TypeError(f"out= has the type {out.dtype}, to which {result.dtype} cannot be cast")
-        result = elementwise(_cast, result, out.dtype, dtype=out.dtype)
+        result = cast(result, out.dtype)
     out.expr = result
     return out
-
-
-def _cast(block: Any, dtype: Any) -> Any:
-    return block.astype(dtype)
 
 
 def _splits(split_every: int | dict[int, int] | None, axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""Sums, products, extremes, ``any``, ``all``, ``count_nonzero`` and ``ptp``, and those that pass over NaN."""
+"""Sums, products, extremes, ``any``, ``all``, ``count_nonzero`` and ``ptp``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ __all__ = [
     "count_nonzero",
     "max",
     "min",
-    "nanmax",
-    "nanmin",
-    "nanprod",
-    "nansum",
     "prod",
     "ptp",
     "sum",
@@ -280,99 +276,6 @@ def all(
     return _reduce(
         "all", a, axis, keepdims=keepdims, split_every=split_every, out=out, where=where, ufunc=np.logical_and
     )
-
-
-@_documented(
-    "Sum of the elements that are not NaN.",
-    'ka.nansum(ka.from_array([1.0, float("nan"), 2.0], chunks=2)).compute()\nnp.float64(3.0)',
-    _DTYPE,
-    _INITIAL + _WHERE,
-)
-def nansum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    keepdims: Any = False,
-    split_every: Any = None,
-    out: Any = None,
-    *,
-    initial: Any = _UNSET,
-    where: Any = _UNSET,
-) -> Any:
-    return _reduce(
-        "nansum", a, axis, dtype=dtype, keepdims=keepdims, split_every=split_every, out=out, initial=initial,
-        where=where, ufunc=np.add, combine="sum",
-    )  # fmt: skip
-
-
-@_documented(
-    "Product of the elements that are not NaN.",
-    'ka.nanprod(ka.from_array([3.0, float("nan"), 2.0], chunks=2)).compute()\nnp.float64(6.0)',
-    _DTYPE,
-    _INITIAL + _WHERE,
-)
-def nanprod(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    keepdims: Any = False,
-    split_every: Any = None,
-    out: Any = None,
-    *,
-    initial: Any = _UNSET,
-    where: Any = _UNSET,
-) -> Any:
-    return _reduce(
-        "nanprod", a, axis, dtype=dtype, keepdims=keepdims, split_every=split_every, out=out, initial=initial,
-        where=where, ufunc=np.multiply, combine="prod",
-    )  # fmt: skip
-
-
-_NAN_NOTE = "All-NaN slice encountered"
-
-
-@_documented(
-    "Smallest element that is not NaN; NaN, with a warning, where there is none.",
-    'ka.nanmin(ka.from_array([3.0, float("nan"), 2.0], chunks=2)).compute()\nnp.float64(2.0)',
-    more=_INITIAL + _WHERE,
-    raises=_NOTHING,
-)
-def nanmin(
-    a: Any,
-    axis: Any = None,
-    keepdims: Any = False,
-    split_every: Any = None,
-    out: Any = None,
-    *,
-    initial: Any = _UNSET,
-    where: Any = _UNSET,
-) -> Any:
-    return _reduce(
-        "nanmin", a, axis, keepdims=keepdims, split_every=split_every, out=out, initial=initial, where=where,
-        ufunc=np.fmin, is_extreme=True, warns=_NAN_NOTE,
-    )  # fmt: skip
-
-
-@_documented(
-    "Largest element that is not NaN; NaN, with a warning, where there is none.",
-    'ka.nanmax(ka.from_array([3.0, float("nan"), 2.0], chunks=2)).compute()\nnp.float64(3.0)',
-    more=_INITIAL + _WHERE,
-    raises=_NOTHING,
-)
-def nanmax(
-    a: Any,
-    axis: Any = None,
-    keepdims: Any = False,
-    split_every: Any = None,
-    out: Any = None,
-    *,
-    initial: Any = _UNSET,
-    where: Any = _UNSET,
-) -> Any:
-    return _reduce(
-        "nanmax", a, axis, keepdims=keepdims, split_every=split_every, out=out, initial=initial, where=where,
-        ufunc=np.fmax, is_extreme=True, warns=_NAN_NOTE,
-    )  # fmt: skip
 
 
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False, split_every: Any = None) -> Any:

@@ -11,13 +11,13 @@ import numpy as np
 
 from kask import config
 from kask.array.base import as_array, wrap
-from kask.array.kernels.shaping import stretch, view_block, with_axes, without_axes
+from kask.array.kernels.shaping import stretch, view_block
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.array.ops.elementwise import broadcast_shapes
 from kask.array.ops.filling import shape_of
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import sliced, transposed
+from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 from kask.units import parse_bytes
@@ -26,88 +26,6 @@ __all__ = ["broadcast_arrays", "broadcast_to", "expand_dims", "ravel", "reshape"
 
 #: Bytes that an object in an array is taken to have.
 _OBJECT_BYTES = 64
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Expanded(ArrayExpr):
-    """Axes of one element put in: ``axes`` are their places in the result."""
-
-    family = "expand_dims"
-
-    array: Any
-    axes: tuple[int, ...]
-
-    @functools.cached_property
-    def kept(self) -> tuple[int, ...]:
-        """The places of the array's own axes."""
-        return tuple([axis for axis in range(self.array.ndim + len(self.axes)) if axis not in self.axes])
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        own = dict(zip(self.kept, range(self.array.ndim)))
-        one = Chunks.whole([1])
-        ndim = self.array.ndim + len(self.axes)
-        return Chunks.join([self.array.chunks.axis(own[axis]) if axis in own else one for axis in range(ndim)])
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return empty_meta(self.array.dtype, self.chunks.ndim, self.array.meta)
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(with_axes, (Read(self.array, self.kept), self.axes))
-
-    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
-        if any(taken[axis][2] != 1 for axis in self.axes):
-            return None
-        return Expanded(sliced(self.array, tuple([taken[axis] for axis in self.kept])), self.axes)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Squeezed(ArrayExpr):
-    """Axes of one element, each one block, taken out."""
-
-    family = "squeeze"
-
-    array: Any
-    axes: tuple[int, ...]
-
-    @functools.cached_property
-    def kept(self) -> tuple[int, ...]:
-        """The axes that stay."""
-        return tuple([axis for axis in range(self.array.ndim) if axis not in self.axes])
-
-    @functools.cached_property
-    def chunks(self) -> Chunks:
-        return self.array.chunks.axes(list(self.kept))
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return empty_meta(self.array.dtype, len(self.kept), self.array.meta)
-
-    def block_call(self) -> BlockCall:
-        place = {axis: at for at, axis in enumerate(self.kept)}
-        reads = tuple([place.get(axis, ("fixed", 0)) for axis in range(self.array.ndim)])
-        return BlockCall(without_axes, (Read(self.array, reads), self.axes))
-
-    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr:
-        place = {axis: at for at, axis in enumerate(self.kept)}
-        inner = [taken[place[axis]] if axis in place else (0, 1, 1) for axis in range(self.array.ndim)]
-        return Squeezed(sliced(self.array, tuple(inner)), self.axes)
-
-
-def expanded(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
-    """The array with axes of one element at these places of the result."""
-    return Expanded(array, tuple(sorted(axes))) if axes else array
-
-
-def squeezed(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
-    """The array without these axes of one element."""
-    if not axes:
-        return array
-    chunks = array.chunks
-    for axis in axes:
-        chunks = chunks.replace(axis, [1])
-    return Squeezed(rechunked(array, chunks), tuple(sorted(axes)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -173,6 +91,10 @@ class Viewed(ArrayExpr):
     array: Any
     chunks: Chunks
 
+    @property
+    def is_light(self) -> bool:
+        return True
+
     @functools.cached_property
     def meta(self) -> Any:
         return empty_meta(self.array.dtype, self.chunks.ndim, self.array.meta)
@@ -235,6 +157,11 @@ def reshaped(array: ArrayExpr, shape: tuple[int, ...], limit_bytes: int | None =
         before, merged, split, after = Chunks.whole(list(array.shape)), whole, whole, Chunks.whole(lengths)
     line = viewed(rechunked(array, before), merged)
     return viewed(rechunked(line, split), after)
+
+
+def raveled(array: ArrayExpr) -> ArrayExpr:
+    """All elements in C order, along one axis."""
+    return reshaped(array, (math.prod(array.shape),))
 
 
 def _wanted_shape(array: ArrayExpr, shape: tuple[Any, ...]) -> tuple[int, ...]:

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from kask.array.base import as_array, in_memory
+from kask.array.base import as_array
 from kask.array.kernels.scans import ScanBlock, ScanGroup, Totals
 from kask.array.node import ArrayExpr
-from kask.array.ops.mapped import extended, flattened, mapped, one_by_one
+from kask.array.ops.creation import Filled
+from kask.array.ops.joining import concatenated
+from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import into
+from kask.array.ops.reshaping import raveled
 from kask.engine import Chunks, Interval
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "nancumprod", "nancumsum"]
@@ -87,7 +90,7 @@ def before_each(
 def _scan(name: str, x: Any, axis: Any, dtype: Any, out: Any, method: str) -> Any:
     array = as_array(x).expr
     if axis is None:
-        array, axis = flattened(array), 0
+        array, axis = raveled(array), 0
     axis = normalize_axis_index(axis, array.ndim)
     return into(out, scanned(array, name, axis, dtype, method))
 
@@ -162,9 +165,8 @@ def _cumulative(name: str, x: Any, axis: Any, dtype: Any, out: Any, include_init
     axis = normalize_axis_index(axis, array.ndim)
     result = scanned(array, name, axis, dtype)
     if include_initial:
-        shape = tuple([1 if one == axis else length for one, length in enumerate(array.shape)])
-        first = in_memory(np.broadcast_to(np.array(_KINDS[name][3]).astype(result.dtype), shape))
-        result = extended(result, axis, first, None)
+        first = Filled(_KINDS[name][3], result.chunks.replace(axis, [1]), result.meta)
+        result = concatenated([first, result], axis)
     return into(out, result)
 
 

@@ -1,4 +1,4 @@
-"""Elements in other places, blocks in other sizes: ``flip``, ``roll``, ``split``, ``rechunk``, ``tile``, ``repeat``, ``coarsen``."""
+"""Elements in other places, blocks in other sizes: ``flip``, ``roll``, ``split``, ``rechunk``, ``tile``, ``repeat``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.shaping import Coarsen, repeat_block, windows
-from kask.array.node import ArrayExpr, empty_meta
+from kask.array.kernels.shaping import only, repeat_block
+from kask.array.node import ArrayExpr
 from kask.array.ops.axes import transpose
 from kask.array.ops.chunks import normalized
 from kask.array.ops.joining import concatenated
+from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reshaping import expanded, ravel
-from kask.array.ops.slicing import sliced
-from kask.engine import Chunks, Interval
+from kask.array.ops.reshaping import ravel
+from kask.array.ops.slicing import expanded, sliced
+from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
 __all__ = [
     "array_split",
-    "coarsen",
     "dsplit",
     "flip",
     "fliplr",
@@ -321,36 +320,11 @@ def tile(A: Any, reps: Any) -> Any:
 
 def _tiled(array: ArrayExpr, axis: int, time: int) -> ArrayExpr:
     """So many views of each block, which is read where it is wanted."""
-    shape = list(array.shape)
-    shape[axis] *= time
-    along = array.chunks.axis(axis)
-    return Tiled(array, axis, time, array.chunks.replace(axis, Chunks.concat([along] * time)))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Tiled(ArrayExpr):
-    """The blocks of an array so many times along an axis."""
-
-    family = "tile"
-
-    array: Any
-    axis: int
-    times: int
-    chunks: Chunks
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return self.array.meta
-
-    def block_call(self) -> BlockCall:
-        count = self.array.grid[self.axis]
-        listed = ("listed", self.axis, tuple(range(count)) * self.times, tuple(range(1, count * self.times + 1)))
-        axes = tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])
-        return BlockCall(_first, (Read(self.array, axes),))
-
-
-def _first(blocks: list[Any]) -> Any:
-    return blocks[0]
+    blocks = array.grid[axis]
+    listed = ("listed", axis, tuple(range(blocks)) * time, tuple(range(1, blocks * time + 1)))
+    reads = (tuple([listed if at == axis else at for at in range(array.ndim)]),)
+    chunks = array.chunks.replace(axis, Chunks.concat([array.chunks.axis(axis)] * time))
+    return mapped(only, array, reads=reads, chunks=chunks, meta=array.meta, label="tile")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -421,111 +395,3 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
         size = max(1, expr.chunks.largest[axis] * math.prod(limit) // most)
         return wrap(rechunked(expr, normalized({axis: size}, expr.shape, expr.dtype, previous=expr.chunks)))
     return wrap(expr)
-
-
-def coarsen(
-    reduction: Callable[..., Any], x: Any, axes: Mapping[int, int], trim_excess: bool = False, **kwargs: Any
-) -> Any:
-    """A reduction of groups of neighbours.
-
-    Parameters
-    ----------
-    reduction : callable
-        Such as ``numpy.sum``: it is called with ``axis=``.
-    x : array
-        What is reduced.
-    axes : dict of int to int
-        Elements of a group along each axis.
-    trim_excess : bool
-        Whether elements that do not fill a group are left out; otherwise there must be none.
-    **kwargs
-        Passed on to the reduction.
-
-    Examples
-    --------
-    >>> import numpy as np, kask.array as ka
-    >>> ka.coarsen(np.sum, ka.arange(6, chunks=4), {0: 2}).compute()
-    array([1, 5, 9])
-    """
-    x = as_array(x)
-    groups = [1] * x.ndim
-    for axis, size in axes.items():
-        groups[normalize_axis_index(axis, x.ndim)] = int(size)
-    expr = x.expr
-    for axis, size in enumerate(groups):
-        length = expr.shape[axis]
-        if size < 1 or (length % size and not trim_excess):
-            raise ValueError(
-                f"axis {axis} has {length} elements, which is no multiple of {size}; trim_excess=True leaves the rest out"
-            )
-        expr = part(expr, axis, 0, length - length % size)
-    return wrap(coarsened(expr, Coarsen(reduction, tuple(groups), kwargs)))
-
-
-def coarsened(array: ArrayExpr, func: Coarsen) -> ArrayExpr:
-    """A function of groups, none of which is cut."""
-    coarse = []
-    for axis, size in enumerate(func.groups):
-        ends = np.cumsum(np.asarray(array.chunks.axis(axis).tuples()[0], np.int64)) // size
-        coarse.append(Chunks([np.diff(ends, prepend=0).tolist()]))
-    chunks = Chunks.join(coarse)
-    fine = [
-        Chunks([(np.asarray(along.tuples()[0], np.int64) * size).tolist()]) for along, size in zip(coarse, func.groups)
-    ]
-    ready = rechunked(array, Chunks.join(fine))
-    with np.errstate(all="ignore"):
-        sample = func(np.ones_like(array.meta, shape=func.groups))
-    return Coarsened(ready, func, chunks, empty_meta(sample.dtype, array.ndim, array.meta))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Coarsened(ArrayExpr):
-    """A function of groups of neighbours within each block."""
-
-    family = "coarsen"
-
-    array: Any
-    func: Coarsen
-    chunks: Chunks
-    meta: Any
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))),))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Windowed(ArrayExpr):
-    """All windows of an array; those that begin in a block are a block."""
-
-    family = "sliding_window_view"
-
-    array: Any
-    window: tuple[int, ...]
-    axes: tuple[int, ...]
-    chunks: Chunks
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return empty_meta(self.array.dtype, self.chunks.ndim, self.array.meta)
-
-    def block_call(self) -> BlockCall:
-        theirs = self.array.chunks
-        reach = [0] * self.array.ndim
-        for axis, size in zip(self.axes, self.window):
-            reach[axis] += size - 1
-        intervals = tuple(
-            [Interval(theirs.axis(axis), self.chunks.axis(axis), 0, 1, 0, after) for axis, after in enumerate(reach)]
-        )
-        axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
-        return BlockCall(
-            windows, (Read(self.array, axes), AT, intervals, self.chunks, self.window, self.axes, self.meta)
-        )
-
-
-def windowed(array: ArrayExpr, window: tuple[int, ...], axes: tuple[int, ...], automatic_rechunk: bool) -> ArrayExpr:
-    """All windows of an array; see ``kask.array.lib.stride_tricks``."""
-    places = [(0, 1, length) for length in array.shape]
-    for axis, size in zip(axes, window):
-        places[axis] = (0, 1, places[axis][2] - size + 1)
-    along = array.chunks.slice(places)
-    return Windowed(array, window, axes, Chunks.join([along, Chunks.whole(list(window))]))

@@ -31,6 +31,10 @@ class Slice(ArrayExpr):
     array: Any
     taken: tuple[Taken, ...]
 
+    @property
+    def is_light(self) -> bool:
+        return True
+
     @functools.cached_property
     def chunks(self) -> Chunks:
         return self.array.chunks.slice(list(self.taken))
@@ -112,6 +116,10 @@ class Transpose(ArrayExpr):
     array: Any
     axes: tuple[int, ...]
 
+    @property
+    def is_light(self) -> bool:
+        return True
+
     @functools.cached_property
     def chunks(self) -> Chunks:
         return self.array.chunks.axes(list(self.axes))
@@ -143,6 +151,10 @@ class Squeeze(ArrayExpr):
 
     array: Any
     axes: tuple[int, ...]
+
+    @property
+    def is_light(self) -> bool:
+        return True
 
     @functools.cached_property
     def chunks(self) -> Chunks:
@@ -182,6 +194,10 @@ class ExpandDims(ArrayExpr):
 
     array: Any
     axes: tuple[int, ...]
+
+    @property
+    def is_light(self) -> bool:
+        return True
 
     @functools.cached_property
     def chunks(self) -> Chunks:

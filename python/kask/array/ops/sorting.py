@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from kask import config
 from kask.array.base import as_array, wrap
 from kask.array.kernels.sorting import Along, lexsort_blocks
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
-from kask.array.ops.mapped import cut_whole, flattened, mapped
+from kask.array.ops.lines import by_lines, has_long_lines
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.sample_sort import sample_sorted
+from kask.array.ops.slicing import sliced, squeezed, transposed
 from kask.engine import Chunks
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "sort"]
@@ -24,15 +26,22 @@ __all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "s
 def _ready(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
     array = as_array(a).expr
     if axis is None:
-        return flattened(array), 0
+        return raveled(array), 0
     return array, normalize_axis_index(operator.index(axis), array.ndim)
 
 
-def _is_large(array: ArrayExpr) -> bool:
-    """Whether an array with one axis is to be sorted by sampling."""
-    if array.ndim != 1 or array.grid[0] == 1 or array.dtype.names is not None or array.dtype.hasobject:
-        return False
-    return array.shape[0] * array.dtype.itemsize > int(config.get("array.chunk_size_bytes"))
+def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> Any:
+    """The array sorted along an axis by sampling, or where its elements were; None if its lines are not longer than a block may be."""
+    if array.dtype.names is not None or array.dtype.hasobject:
+        return None
+    if not array.ndim or not has_long_lines(array, axis):
+        return None
+    if array.ndim == 1:
+        return wrap(sample_sorted(array, wants_places))
+    lines = by_lines(array, axis, lambda line: sample_sorted(line, wants_places))
+    order = list(range(array.ndim - 1))
+    order.insert(axis, array.ndim - 1)
+    return wrap(transposed(lines, tuple(order)))
 
 
 def _along(array: ArrayExpr, func: Any, axis: int, args: tuple[Any, ...], options: dict[str, Any], dtype: Any) -> Any:
@@ -72,8 +81,9 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
 
     Notes
     -----
-    Tasks have the axis whole; the other axes are cut finer for that where necessary. An array with one axis that is larger than a block may
-    be is sorted by sampling (Shi and Schaeffer, Parallel sorting by regular sampling, 1992): its blocks stay as large as they are.
+    Tasks have the axis whole; the other axes are cut finer for that where necessary. Where a line along the axis is longer than a block may
+    be, it is sorted by sampling (Shi and Schaeffer, Parallel sorting by regular sampling, 1992): its blocks stay as large as they are. More
+    than 64 such lines are sorted one in each task.
 
     Examples
     --------
@@ -83,9 +93,8 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """
     array, axis = _ready(a, axis)
     options = _options(kind, order, stable)
-    if _is_large(array):
-        return wrap(sample_sorted(array, False))
-    return _along(array, np.sort, axis, (), options, array.dtype)
+    sampled = _sampled(array, axis, False)
+    return _along(array, np.sort, axis, (), options, array.dtype) if sampled is None else sampled
 
 
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
@@ -120,9 +129,8 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     """
     array, axis = _ready(a, axis)
     options = _options(kind, order, stable)
-    if _is_large(array):
-        return wrap(sample_sorted(array, True))
-    return _along(array, np.argsort, axis, (), options, np.intp)
+    sampled = _sampled(array, axis, True)
+    return _along(array, np.argsort, axis, (), options, np.intp) if sampled is None else sampled
 
 
 def _places(kth: Any, length: int) -> Any:
@@ -152,7 +160,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
 
     Notes
     -----
-    An array with one axis that is larger than a block may be is sorted.
+    Lines that are longer than a block may be are sorted: see :func:`sort`.
 
     Examples
     --------
@@ -162,10 +170,9 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
     """
     array, axis = _ready(a, axis)
     _places(kth, array.shape[axis])
-    if _is_large(array):
-        return wrap(sample_sorted(array, False))
     options = {"kind": kind, **({} if order is None else {"order": order})}
-    return _along(array, np.partition, axis, (kth,), options, array.dtype)
+    sampled = _sampled(array, axis, False)
+    return _along(array, np.partition, axis, (kth,), options, array.dtype) if sampled is None else sampled
 
 
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
@@ -196,10 +203,9 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     """
     array, axis = _ready(a, axis)
     _places(kth, array.shape[axis])
-    if _is_large(array):
-        return wrap(sample_sorted(array, True))
     options = {"kind": kind, **({} if order is None else {"order": order})}
-    return _along(array, np.argpartition, axis, (kth,), options, np.intp)
+    sampled = _sampled(array, axis, True)
+    return _along(array, np.argpartition, axis, (kth,), options, np.intp) if sampled is None else sampled
 
 
 def lexsort(keys: Any, axis: int = -1) -> Any:
@@ -251,16 +257,7 @@ class _Lexsort:
 
 
 def _row(array: ArrayExpr, place: int) -> ArrayExpr:
-    from kask.array.ops.slicing import sliced
-
-    row = sliced(array, ((place, 1, 1), *[(0, 1, length) for length in array.shape[1:]]))
-    chunks = row.chunks.axes(list(range(1, row.ndim)))
-    reads = ((("fixed", 0), *range(row.ndim - 1)),)
-    return mapped(_first, row, reads=reads, chunks=chunks, dtype=row.dtype)
-
-
-def _first(block: Any) -> Any:
-    return block[0]
+    return squeezed(sliced(array, ((place, 1, 1), *[(0, 1, length) for length in array.shape[1:]])), (0,))
 
 
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:

@@ -1,12 +1,9 @@
-"""Arrays from and to what looks like one: datasets, memory maps, stacks of files, delayed values."""
+"""Arrays from and to what looks like one: datasets, memory maps."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import io
-import os
-import pickle
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,26 +15,22 @@ from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
 from kask.array.kernels.storage import (
     Described,
     MemmapFile,
-    NpyStack,
     Source,
     Target,
     load_again,
     read_block,
-    save_npy,
     write_block,
 )
 from kask.array.kernels.stores import handle_of
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
-from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import sliced
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
 from kask.expr import Lowering, rewrite
 from kask.expr.lower import AT, BlockCall, Read
 from kask.tokens import tokenize
 
-__all__ = ["from_array", "from_delayed", "from_npy_stack", "store", "to_npy_stack"]
+__all__ = ["from_array", "store"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -94,30 +87,6 @@ class LoadedAgain(ArrayExpr):
 
     def block_call(self) -> BlockCall:
         return BlockCall(load_again, (Read(self.marks, tuple(range(self.ndim))), AT, self.chunks, self.target))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class FromDelayed(ArrayExpr):
-    """The value of something lazy, as one block. A task of its own waits for it."""
-
-    family = "from_delayed"
-
-    value: Any
-    chunks: Chunks
-    meta: Any
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(_value_of, (self.value, self.chunks.shape))
-
-
-class Lazy:
-    """Something lazy that is computed by the task that gets it, not by the graph around it."""
-
-    def __init__(self, value: Any, token: str | None = None) -> None:
-        self.value, self.token = value, token or tokenize(value)
-
-    def __kask_tokenize__(self) -> Any:
-        return "lazy", self.token
 
 
 class Storing(Methods):
@@ -220,83 +189,6 @@ def _chunks_of(x: Any, shape: tuple[int, ...], dtype: Any) -> Chunks | None:
         if isinstance(own, tuple | list) and len(own) == len(shape):
             return normalized(tuple(own), shape, dtype)
     return None
-
-
-def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, name: str | None = None) -> Any:
-    """An array of one block, which is the value of something lazy.
-
-    Parameters
-    ----------
-    value : Delayed
-        What gives an array.
-    shape : tuple of int
-        The shape that it will have.
-    dtype : data-type, optional
-        The type that it will have; needed unless ``meta`` is given.
-    meta : array, optional
-        An array of its kind.
-    name : str, optional
-        Stands for the value in names.
-
-    Raises
-    ------
-    ValueError
-        While computing: the value has another shape.
-
-    Examples
-    --------
-    >>> import kask, numpy as np, kask.array as ka
-    >>> ka.from_delayed(kask.delayed(np.ones)(3), (3,), float).compute()
-    array([1., 1., 1.])
-    """
-    from kask.array.ops.filling import shape_of
-
-    shape = shape_of(shape)
-    if dtype is None and meta is None:
-        raise TypeError("from_delayed() needs dtype= or meta=, since the value is not there yet")
-    meta = empty_meta(dtype if dtype is not None else meta.dtype, len(shape), meta)
-    return wrap(FromDelayed(Lazy(value, None if name is None else tokenize(name)), Chunks.whole(list(shape)), meta))
-
-
-def _value_of(lazy: Lazy, shape: tuple[int, ...]) -> Any:
-    value = lazy.value.compute() if is_kask_collection(lazy.value) else lazy.value
-    value = value if is_array_like(value) else np.asarray(value)
-    if tuple(value.shape) != shape:
-        raise ValueError(
-            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
-        )
-    return value
-
-
-def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:
-    """The blocks of an array as delayed values. Each computes what it needs by itself, so persist what they share.
-
-    Parameters
-    ----------
-    x : array
-        Whose blocks they are.
-    optimize_graph : bool
-        Accepted.
-
-    Returns
-    -------
-    numpy.ndarray of Delayed
-        In the shape of the grid of blocks.
-    """
-    from kask.delayed import delayed
-
-    expr: ArrayExpr = x.expr
-    found = np.empty(expr.grid, object)
-    # There is an object for each block, so there is no way around a loop.
-    for position in np.ndindex(*expr.grid):
-        start, shape = expr.chunks.block_start(position), expr.chunks.block_shape(position)
-        part = sliced(expr, tuple([(at if n else 0, 1, n) for at, n in zip(start, shape)]))
-        found[position] = delayed(_computed, pure=True)(Lazy(wrap(part)))
-    return found
-
-
-def _computed(lazy: Lazy) -> Any:
-    return lazy.value.compute()
 
 
 def _regions_of(regions: Any, count: int) -> list[Any]:
@@ -444,86 +336,3 @@ class _Done(Described):
         from kask.array.kernels.storage import resolve
 
         return resolve(self.target.array)
-
-
-def to_npy_stack(dirname: Any, x: Any, axis: int = 0) -> None:
-    """Write an array as a folder of ``.npy`` files, one for each block along an axis, and a file ``info``; Dask reads them too. Each file
-    is whole or not there.
-
-    Parameters
-    ----------
-    dirname : path
-        The folder, which is made if it is not there.
-    x : array
-        What is written; the other axes become whole.
-    axis : int
-        Along which axis blocks are files.
-
-    Examples
-    --------
-    >>> import tempfile, kask.array as ka
-    >>> folder = tempfile.mkdtemp()
-    >>> ka.to_npy_stack(folder, ka.arange(4, chunks=2))
-    >>> ka.from_npy_stack(folder).compute()
-    array([0, 1, 2, 3])
-    """
-    axis = np.lib.array_utils.normalize_axis_index(axis, x.ndim)
-    lengths = [Chunks.whole([length]) for length in x.shape]
-    lengths[axis] = x.expr.chunks.axis(axis)
-    expr = rechunked(x.expr, Chunks.join(lengths))
-    folder = os.path.abspath(os.fspath(dirname))
-    os.makedirs(folder, exist_ok=True)
-    info = {"chunks": expr.chunks.tuples(), "dtype": expr.dtype, "axis": axis}
-    Storing([Marked(expr, save_npy, (folder, axis))]).compute()
-    # Last, so that who finds it finds the files as well.
-    with open(os.path.join(folder, "info"), "wb") as file:
-        pickle.dump(info, file)
-
-
-class _OnlyTypes(pickle.Unpickler):
-    """Reads the types that an ``info`` has, and calls nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        raise pickle.UnpicklingError(f"{module}.{name} has no place there")
-
-
-def from_npy_stack(dirname: Any, mmap_mode: str | None = "r") -> Any:
-    """An array of a folder that :func:`to_npy_stack` wrote, or Dask.
-
-    Parameters
-    ----------
-    dirname : path
-        The folder.
-    mmap_mode : str, optional
-        How files are mapped into memory; None: they are read.
-
-    Raises
-    ------
-    FileNotFoundError
-        The folder has no ``info``.
-    ValueError
-        What ``info`` says cannot be understood.
-
-    Examples
-    --------
-    >>> import tempfile, kask.array as ka
-    >>> folder = tempfile.mkdtemp()
-    >>> ka.to_npy_stack(folder, ka.ones((4, 2), chunks=(2, 1)))
-    >>> ka.from_npy_stack(folder).chunks
-    ((2, 2), (2,))
-    """
-    folder = os.path.abspath(os.fspath(dirname))
-    path = os.path.join(folder, "info")
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        info = _OnlyTypes(io.BytesIO(content)).load()
-        chunks, dtype, axis = Chunks(info["chunks"]), np.dtype(info["dtype"]), int(info["axis"])
-    except Exception as error:
-        raise ValueError(f"{path} does not say what the files in {folder} are: {error}") from error
-    stack = NpyStack(folder, chunks.axis(axis).tuples()[0], axis, mmap_mode)
-    token = tokenize("npy stack", folder, os.stat(path).st_mtime_ns, mmap_mode, info["chunks"], dtype)
-    places = ((0, 1),) * chunks.ndim
-    return wrap(FromStore(Source(stack, token, False, None, True), places, chunks, np.empty((0,) * chunks.ndim, dtype)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,19 +14,20 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.creation import Filled
 from kask.array.ops.elementwise import Elementwise, elementwise, unified
-from kask.array.ops.rechunk import rechunked
+from kask.array.ops.mapped import cut_whole
 from kask.array.ops.reductions import reduced
 from kask.engine import Chunks
 
 __all__ = [
     "as_operand",
     "call_ufunc",
+    "elementwise_of",
     "is_lazy",
-    "mapped",
     "mapped_to_several",
     "replace",
     "stand_in",
     "ufunc_accumulate",
+    "ufunc_at",
     "ufunc_outer",
     "ufunc_reduce",
     "ufunc_reduceat",
@@ -73,7 +74,7 @@ def as_operand(x: Any) -> Any:
     return x
 
 
-def mapped(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
+def elementwise_of(func: Callable[..., Any], *args: Any, made: Any = None, **kwargs: Any) -> Elementwise:
     """:func:`~kask.array.ops.elementwise.elementwise` of what users give; at least one argument is made an array.
     ``made`` is the type of the result, where it is known."""
     exprs, chunks = _operands(args)
@@ -152,7 +153,7 @@ def call_ufunc(func: Any, *inputs: Any, out: Any = None, where: Any = True, **kw
 
 
 def _all_mapped(func: Any, *args: Any, **kwargs: Any) -> list[Elementwise]:
-    return [mapped(func, *args, **kwargs)] if func.nout == 1 else mapped_to_several(func, *args, **kwargs)
+    return [elementwise_of(func, *args, **kwargs)] if func.nout == 1 else mapped_to_several(func, *args, **kwargs)
 
 
 def _checked(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -221,9 +222,9 @@ def replace(target: Any, result: Any, casting: Any = "same_kind") -> Any:
         if not fits:
             raise ValueError(f"out= has the shape {target.shape}, the result has {result.shape}")
         wider = Filled(False, target.expr.chunks, np.zeros((0,) * target.ndim, bool))
-        expr = mapped(kernels.stretched, wrap(expr), wrap(wider))
+        expr = elementwise_of(kernels.stretched, wrap(expr), wrap(wider))
     if expr.dtype != target.dtype:
-        expr = mapped(kernels.cast, wrap(expr), target.dtype, "unsafe", made=target.dtype)
+        expr = elementwise_of(kernels.cast, wrap(expr), target.dtype, "unsafe", made=target.dtype)
     target.expr = expr
     return target
 
@@ -262,7 +263,7 @@ def ufunc_reduce(
         identity = func.identity if func.identity is not None else initial if has_initial else None
         if identity is None:
             raise ValueError(f"{func.__name__} has no identity: where= needs initial=")
-        expr = mapped(np.where, where, wrap(expr), identity)
+        expr = elementwise_of(np.where, where, wrap(expr), identity)
     is_empty = any(expr.shape[axis] == 0 for axis in axes)
     if is_empty and not has_initial:
         if func.identity is None:
@@ -295,8 +296,7 @@ def _on_one_block(
     func: Any, method: str, expr: ArrayExpr, axes: tuple[int, ...], keepdims: bool, dtype: Any, options: dict[str, Any]
 ) -> Any:
     """A method of a ufunc on an array whose ``axes`` are made one block."""
-    whole = [Chunks.whole([expr.shape[a]]) if a in axes else expr.chunks.axis(a) for a in range(expr.ndim)]
-    expr = rechunked(expr, Chunks.join(whole))
+    expr = cut_whole(expr, axes)
     kept = [axis for axis in range(expr.ndim) if axis not in axes or keepdims]
     ones = [Chunks.whole([1]) if axis in axes else expr.chunks.axis(axis) for axis in kept]
     reads = tuple([kept.index(a) if a in kept and a not in axes else ("fixed", 0) for a in range(expr.ndim)])
@@ -318,7 +318,7 @@ def ufunc_accumulate(func: Any, array: Any, axis: int = 0, dtype: Any = None, ou
         result = scan(x, axis=axis, dtype=dtype)
     else:
         expr = x.expr
-        whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([x.shape[axis]])))
+        whole = cut_whole(expr, (axis,))
         kernel = kernels.OneBlock(func, "accumulate", {"axis": axis, "dtype": dtype})
         with np.errstate(all="ignore"):
             meta = kernel(np.ones_like(stand_in(expr), shape=(1,) * x.ndim))[(slice(0, 0),) * x.ndim]
@@ -341,10 +341,18 @@ def ufunc_reduceat(func: Any, array: Any, indices: Any, axis: int = 0, dtype: An
     length = expr.shape[axis]
     if places.size and not 0 <= places.min() <= places.max() < length:
         raise IndexError(f"indices of reduceat() must be from 0 to {length - 1}, got {places.min()} to {places.max()}")
-    whole = rechunked(expr, expr.chunks.replace(axis, Chunks.whole([length])))
+    whole = cut_whole(expr, (axis,))
     kernel = kernels.OneBlock(func, "reduceat", {"indices": places, "axis": axis, "dtype": dtype})
     sample = func.reduceat(np.ones_like(stand_in(expr), shape=(1,) * expr.ndim), [0], axis=axis, dtype=dtype)
-    chunks = expr.chunks.replace(axis, Chunks.whole([places.size]))
+    chunks = whole.chunks.replace(axis, Chunks.whole([places.size]))
     meta = _sized(np.empty_like(expr.meta, dtype=sample.dtype), expr.ndim)
     result = wrap(Blocks(kernel, (whole,), (tuple(range(expr.ndim)),), chunks, meta, kernel.__name__))
     return result if out is None else replace(out, result)
+
+
+def ufunc_at(func: Any, a: Any, indices: Any, *args: Any) -> NoReturn:
+    """``func.at``, which is not there: elements would change one after another, in the order of the indices."""
+    raise NotImplementedError(
+        f"{func.__name__}.at() takes arrays of NumPy only; for sums at places there is ka.bincount(indices, weights), and for "
+        "places that differ x[indices] = ..."
+    )

@@ -8,7 +8,15 @@ import numpy as np
 
 from kask.array.base import ArrayBase
 from kask.array.kernels.ufuncs import PythonUfunc
-from kask.array.ops.ufunc_calls import call_ufunc, is_lazy, ufunc_accumulate, ufunc_outer, ufunc_reduce, ufunc_reduceat
+from kask.array.ops.ufunc_calls import (
+    call_ufunc,
+    is_lazy,
+    ufunc_accumulate,
+    ufunc_at,
+    ufunc_outer,
+    ufunc_reduce,
+    ufunc_reduceat,
+)
 
 __all__ = [
     "abs",
@@ -226,6 +234,12 @@ class ufunc:
         if is_lazy(array, out) and not self._is_for_later(array):
             return ufunc_reduceat(self._func, array, indices, axis, dtype, out)
         return self._func.reduceat(array, indices, axis=axis, dtype=dtype, out=out)
+
+    def at(self, a: Any, indices: Any, *args: Any) -> None:
+        """Not there for arrays of Kask; those of NumPy are changed in place."""
+        if is_lazy(a, indices, *args) or not isinstance(self._func, np.ufunc):
+            ufunc_at(self._func, a, indices, *args)
+        self._func.at(a, indices, *args)
 
     def __repr__(self) -> str:
         return f"<kask ufunc {self.__name__!r}>"

@@ -15,8 +15,10 @@ from numpy.lib.array_utils import normalize_axis_index
 from kask.array.base import as_array, wrap
 from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
 from kask.array.node import ArrayExpr
-from kask.array.ops.mapped import cut_whole, extended, flattened, mapped
+from kask.array.ops.joining import concatenate
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
+from kask.array.ops.reshaping import raveled
 from kask.engine import Chunks
 
 __all__ = ["union1d", "unique"]
@@ -94,7 +96,7 @@ def unique(
     if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
         raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
     if axis is None:
-        array, along = flattened(source), None
+        array, along = raveled(source), None
     else:
         along = normalize_axis_index(operator.index(axis), source.ndim)
         array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
@@ -163,5 +165,4 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     >>> ka.union1d(ka.from_array([3, 1], chunks=1), [2, 3]).compute()
     array([1, 2, 3])
     """
-    one, two = unique(ar1).expr, unique(ar2).expr
-    return unique(wrap(extended(one, 0, None, two)))
+    return unique(concatenate([unique(ar1), unique(ar2)]))
