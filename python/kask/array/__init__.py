@@ -25,6 +25,7 @@ from kask.array.ops.constants import *
 from kask.array.ops.convolution import *
 from kask.array.ops.correlation import *
 from kask.array.ops.deferring import make_deferrable as _make_deferrable
+from kask.array.ops.delaying import *
 from kask.array.ops.differences import *
 from kask.array.ops.filling import *
 from kask.array.ops.gufuncs import *

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kask.engine import Chunks
+from kask.engine import Chunks, block_names
 from kask.expr import Expr, Lowering
 from kask.expr.lower import BlockCall
 
@@ -62,6 +62,11 @@ class ArrayExpr(Expr):
     def key_grid(self) -> tuple[int, ...]:
         """The grid by whose positions the layer's keys are printed."""
         return self.grid
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the blocks are submitted as: their printed keys, in C order, or futures where they are there already."""
+        return block_names(self.name, self.key_grid)
 
     @property
     def block_bytes(self) -> int:

@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from kask.annotations import current_options
+from kask.engine import Options
 from kask.tokens import tokenize
 
 __all__ = ["Expr"]
@@ -27,6 +29,13 @@ class Expr:
 
     #: The family's name: printed keys begin with it, and durations are learned by it. By default the class's, in small letters.
     family: ClassVar[str] = ""
+    #: The annotations in force where it was described. They are no part of what it is: equal work is done once, as the first of it says.
+    options: ClassVar[Options | None] = None
+
+    def __post_init__(self) -> None:
+        options = current_options()
+        if options is not None:
+            self.__dict__["options"] = options
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

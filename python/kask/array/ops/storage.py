@@ -1,4 +1,4 @@
-"""Arrays from and to what looks like one: datasets, memory maps, stacks of files, delayed values."""
+"""Arrays from and to what looks like one: datasets, memory maps, stacks of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from kask import engine
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
 from kask.array.kernels.storage import (
     Described,
@@ -30,14 +29,13 @@ from kask.array.kernels.stores import handle_of
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import sliced
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
 from kask.expr import Lowering, rewrite
 from kask.expr.lower import AT, BlockCall, Read
 from kask.tokens import tokenize
 
-__all__ = ["from_array", "from_delayed", "from_npy_stack", "store", "to_npy_stack"]
+__all__ = ["from_array", "from_npy_stack", "store", "to_npy_stack"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -96,30 +94,6 @@ class LoadedAgain(ArrayExpr):
         return BlockCall(load_again, (Read(self.marks, tuple(range(self.ndim))), AT, self.chunks, self.target))
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class FromDelayed(ArrayExpr):
-    """The value of something lazy, as one block. A task of its own waits for it."""
-
-    family = "from_delayed"
-
-    value: Any
-    chunks: Chunks
-    meta: Any
-
-    def block_call(self) -> BlockCall:
-        return BlockCall(_value_of, (self.value, self.chunks.shape))
-
-
-class Lazy:
-    """Something lazy that is computed by the task that gets it, not by the graph around it."""
-
-    def __init__(self, value: Any, token: str | None = None) -> None:
-        self.value, self.token = value, token or tokenize(value)
-
-    def __kask_tokenize__(self) -> Any:
-        return "lazy", self.token
-
-
 class Storing(Methods):
     """Something to be done with each block, which gives nothing."""
 
@@ -127,9 +101,22 @@ class Storing(Methods):
         self.marks = marks
 
     def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
-        exprs: list[Any] = rewrite(list(self.marks))
+        exprs = self.__kask_exprs__(True)
         Lowering(builder).add(exprs)
-        return [name for expr in exprs for name in engine.block_names(expr.name, expr.key_grid)]
+        return [output for expr in exprs for output in expr.outputs]
+
+    def __kask_exprs__(self, optimized: bool) -> list[Any]:
+        from kask.array.ops.staged import closed_or_first
+
+        roots = closed_or_first(list(self.marks))
+        return rewrite(roots) if optimized else roots
+
+    @staticmethod
+    def __kask_prepare__(works: list[Storing], target: Any) -> None:
+        """Run the stages that have to be over before it is known what is stored."""
+        from kask.array.ops.staged import close
+
+        close([mark for work in works for mark in work.marks], target)
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         return _nothing, ()
@@ -220,83 +207,6 @@ def _chunks_of(x: Any, shape: tuple[int, ...], dtype: Any) -> Chunks | None:
         if isinstance(own, tuple | list) and len(own) == len(shape):
             return normalized(tuple(own), shape, dtype)
     return None
-
-
-def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, name: str | None = None) -> Any:
-    """An array of one block, which is the value of something lazy.
-
-    Parameters
-    ----------
-    value : Delayed
-        What gives an array.
-    shape : tuple of int
-        The shape that it will have.
-    dtype : data-type, optional
-        The type that it will have; needed unless ``meta`` is given.
-    meta : array, optional
-        An array of its kind.
-    name : str, optional
-        Stands for the value in names.
-
-    Raises
-    ------
-    ValueError
-        While computing: the value has another shape.
-
-    Examples
-    --------
-    >>> import kask, numpy as np, kask.array as ka
-    >>> ka.from_delayed(kask.delayed(np.ones)(3), (3,), float).compute()
-    array([1., 1., 1.])
-    """
-    from kask.array.ops.filling import shape_of
-
-    shape = shape_of(shape)
-    if dtype is None and meta is None:
-        raise TypeError("from_delayed() needs dtype= or meta=, since the value is not there yet")
-    meta = empty_meta(dtype if dtype is not None else meta.dtype, len(shape), meta)
-    return wrap(FromDelayed(Lazy(value, None if name is None else tokenize(name)), Chunks.whole(list(shape)), meta))
-
-
-def _value_of(lazy: Lazy, shape: tuple[int, ...]) -> Any:
-    value = lazy.value.compute() if is_kask_collection(lazy.value) else lazy.value
-    value = value if is_array_like(value) else np.asarray(value)
-    if tuple(value.shape) != shape:
-        raise ValueError(
-            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
-        )
-    return value
-
-
-def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:
-    """The blocks of an array as delayed values. Each computes what it needs by itself, so persist what they share.
-
-    Parameters
-    ----------
-    x : array
-        Whose blocks they are.
-    optimize_graph : bool
-        Accepted.
-
-    Returns
-    -------
-    numpy.ndarray of Delayed
-        In the shape of the grid of blocks.
-    """
-    from kask.delayed import delayed
-
-    expr: ArrayExpr = x.expr
-    found = np.empty(expr.grid, object)
-    # There is an object for each block, so there is no way around a loop.
-    for position in np.ndindex(*expr.grid):
-        start, shape = expr.chunks.block_start(position), expr.chunks.block_shape(position)
-        part = sliced(expr, tuple([(at if n else 0, 1, n) for at, n in zip(start, shape)]))
-        found[position] = delayed(_computed, pure=True)(Lazy(wrap(part)))
-    return found
-
-
-def _computed(lazy: Lazy) -> Any:
-    return lazy.value.compute()
 
 
 def _regions_of(regions: Any, count: int) -> list[Any]:
