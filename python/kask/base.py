@@ -156,10 +156,8 @@ class Work:
         for collection in self.collections:
             roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
         if roots:
-            from kask.expr import Lowering
-
             # First, as single tasks that several collections add are run as the first of them says.
-            Lowering(self.builder, fuse=optimize_graph).add(roots)
+            roots[0].lower_together(roots, self.builder, fuse=optimize_graph)
             self._lowered = frozenset([root.token for root in roots])
         for collection, some in zip(self.collections, exprs, strict=True):
             if some is None:

@@ -295,8 +295,7 @@ def explain(
         roots = work.expressions(is_optimized)
         if not roots:
             return None
-        from kask.expr.outline import outlined
-
-        return outlined("after optimisation" if is_optimized else "before optimisation", roots, is_optimized, found)
+        title = "after optimisation" if is_optimized else "before optimisation"
+        return roots[0].outline_together(roots, title, is_optimized, found)
 
     return Explanation(found(work.builder, keys), runners, workers, limit_bytes, outline)

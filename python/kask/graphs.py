@@ -127,9 +127,7 @@ class ExprLayers:
 
     def __call__(self, builder: engine.GraphBuilder, options: engine.Options | None) -> None:
         if self.expr.token not in _lowered.get():
-            from kask.expr import Lowering
-
-            Lowering(builder).add([self.expr])
+            self.expr.lower_together([self.expr], builder)
 
     def __reduce__(self) -> tuple:
         return ExprLayers, (self.expr,)

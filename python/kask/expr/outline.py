@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kask.engine import GraphBuilder
@@ -156,15 +156,17 @@ class _Noting(Lowering):
         super()._add_own(expr)
 
 
-def outlined(title: str, roots: list[Any], is_optimized: bool, explain: Callable[..., Mapping[str, Any]]) -> Outline:
+def outlined(
+    roots: Sequence[Any], title: str, is_optimized: bool, explain: Callable[..., Mapping[str, Any]]
+) -> Outline:
     """The outline of expressions.
 
     Parameters
     ----------
-    title : str
-        What the column of the expressions is called.
     roots : list of Expr
         What is computed.
+    title : str
+        What the column of the expressions is called.
     is_optimized : bool
         Whether calls are made together.
     explain : callable
@@ -191,7 +193,7 @@ def _printed(key: str, owned: _Owned) -> str:
     return f"('{owned.call(name)}'{rest}"
 
 
-def _rows(roots: list[Any], made_by: Mapping[str, list[str]], tasks: Mapping[str, int]) -> list[Row]:
+def _rows(roots: Sequence[Any], made_by: Mapping[str, list[str]], tasks: Mapping[str, int]) -> list[Row]:
     numbers: dict[str, int] = {}
     for expr in walk(roots):
         if tasks.get(expr.token):
