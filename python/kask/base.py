@@ -12,6 +12,8 @@ A collection has these methods:
     ``function(futures, *extra)`` makes the collection whose outputs are these futures.
 ``__kask_tokenize__()``
     Plain values that identify it.
+``__kask_futures__() -> list``
+    Optional: futures that it reads, and what has futures.
 ``__kask_prepare__(collections, engine)``
     Optional, static: runs what has to be over before the graphs of several such collections can be told.
 ``__kask_exprs__(optimized) -> list``

@@ -254,6 +254,9 @@ class Delayed(Methods):
         task = self._lowered()
         return [] if isinstance(task, Future) else expressions_of([task])
 
+    def __kask_futures__(self) -> list[Any]:
+        return [self._lowered()]
+
     # -- what a user does with it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:

@@ -136,6 +136,13 @@ class ExprLayers:
         return "layers", self.expr.token
 
 
+def futures_below(node: Node) -> list[Any]:
+    """Futures, and what has futures, in the expression whose block a node stands for."""
+    if type(node.func) is Layers and isinstance(node.func.add, ExprLayers):
+        return node.func.add.expr.futures_below()
+    return []
+
+
 def expressions_of(nodes: Sequence[Node]) -> list[Any]:
     """The expressions whose blocks are read by nodes, or by those below them."""
     if not ExprLayers.alive:

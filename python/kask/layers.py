@@ -51,6 +51,11 @@ class LayerView(Mapping[str, TaskView]):
         """What its tasks are called."""
         return self.name.rpartition("-")[0]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The grid by whose positions its first tasks are called."""
+        return (self.count,)
+
     def reads(self) -> list[str]:
         """Names of the layers that it reads."""
         raise NotImplementedError
@@ -95,6 +100,10 @@ class _Blockwise(LayerView):
     def __init__(self, name: str, grid: Sequence[int], inputs: Sequence[tuple[str, Sequence[int], Any]]) -> None:
         super().__init__(name, math.prod(grid))
         self.grid, self.inputs = tuple(grid), [(layer, tuple(theirs), tuple(axes)) for layer, theirs, axes in inputs]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.grid
 
     def reads(self) -> list[str]:
         return [layer for layer, _, _ in self.inputs]
@@ -166,6 +175,10 @@ class _Shuffle(LayerView):
 
     def reads(self) -> list[str]:
         return [self.input]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.outputs
 
     def _stage(self, index: int) -> tuple[str, int]:
         """Which stage a task is of, and its number there."""
@@ -323,12 +336,8 @@ class GraphView(Mapping[str, TaskView]):
             name, _, rest = key[2:].partition("'")
             position = tuple(int(part) for part in rest.rstrip(")").split(",") if part.strip())
             layer = self.layers.get(name)
-            if isinstance(layer, _Blockwise):
-                return name, _number(layer.grid, position)
-            if isinstance(layer, _Shuffle):
-                return name, _number(layer.outputs, position)
-            if layer is not None:
-                return name, position[0]
+            if layer is not None and len(position) == len(layer.shape):
+                return name, _number(layer.shape, position)
         return key, 0
 
     def key_of(self, layer: str, index: int) -> str:
@@ -397,19 +406,22 @@ class GraphView(Mapping[str, TaskView]):
             raise KeyError(key)
         return layer.task(index)
 
-    def visualize(self, filename: str | None = "mykask", format: str | None = None, **kwargs: Any) -> Any:
+    def visualize(
+        self,
+        filename: str | None = "mykask",
+        format: str | None = None,
+        engine: str | None = None,
+        rankdir: str = "BT",
+    ) -> Any:
         """Draw the layers, one box for each; keywords as for :func:`kask.visualize`."""
         from kask.drawing import draw
-        from kask.keywords import refuse_unknown
 
-        refuse_unknown("visualize", kwargs, ["filename", "format", "engine", "rankdir"])
         dependencies = self.dependencies
         boxes = [
             (name, f"{layer.family} ({layer.count:,})", sorted(dependencies[name]))
             for name, layer in self.layers.items()
         ]
-        how = {"engine": None, "rankdir": "BT"} | kwargs
-        return draw(boxes, filename=filename, format=format, **how)
+        return draw(boxes, filename=filename, format=format, engine=engine, rankdir=rankdir)
 
     def __repr__(self) -> str:
         lines = [f"graph of {len(self):,} tasks in {len(self.layers):,} layers"]

@@ -146,6 +146,9 @@ class ArrayBase(Methods):
     def __kask_optimize__(self) -> ArrayBase:
         return wrap(rewrite([self.expr])[0])
 
+    def __kask_futures__(self) -> list[Any]:
+        return self.expr.futures_below()
+
     @property
     def dask(self) -> GraphView:
         """The graph as it was written, to be looked at: a mapping from keys to tasks, with ``layers`` and their ``dependencies``.
@@ -221,6 +224,10 @@ class Persisted(ArrayExpr):
 
     @property
     def outputs(self) -> list[Any]:
+        return self.futures
+
+    @property
+    def held(self) -> list[Any]:
         return self.futures
 
     @property

@@ -60,6 +60,10 @@ class FromDelayed(ArrayExpr):
     def outputs(self) -> list[Any]:
         return [self.node().key]
 
+    @property
+    def held(self) -> list[Any]:
+        return [self.value.value]
+
     def lower(self, lowering: Lowering) -> None:
         lowering.builder.add_nodes(with_options([self.node(lowering.options(self))]))
 
