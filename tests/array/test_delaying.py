@@ -224,6 +224,20 @@ def test_arrays_that_have_to_be_closed_first(client: Any) -> None:
     assert [int(np.sum(value)) for value in kask.compute(*calls, scheduler=client)] == [35, 12, 5, 7]
 
 
+def test_a_call_after_something_is_stored(client: Any, tmp_path: Path) -> None:
+    target = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", shape=MATRIX.shape)
+    x = ka.from_array(MATRIX, chunks=3)
+    place = ka.from_array(np.array([3, 2, 1, 0]), chunks=2)
+    for array, expected in ((x, MATRIX), (x[place], MATRIX[::-1])):
+        target[:] = 0
+        with nothing_runs():
+            stored = ka.store(array + 1, target, compute=False)
+            after = delayed(lambda done, path: (done, np.load(path)))(stored, tmp_path / "x.npy")
+        done, found = after.compute(scheduler=client)
+        assert done is None
+        assert_same(found, expected + 1)
+
+
 def test_describing_costs_the_same_for_many_blocks() -> None:
     x = ka.ones((3000, 3000), chunks=(1, 1)) + 1
     with nothing_runs():

@@ -231,14 +231,15 @@ def _label(expr: Any) -> str:
         if field.name == "args" and type(value) is tuple:
             told.extend(repr(item) for item in value if type(item) in _PLAIN)
         elif field.name == "taken":
-            told.append(f"[{', '.join([_slice(*one, there) for one, there in zip(value, expr.operands[0].shape)])}]")
+            told.append(f"[{', '.join([_slice(one, there) for one, there in zip(value, expr.operands[0].shape)])}]")
         elif field.name in ("axis", "axes"):
             told.append(f"{field.name}={value}")
     text = " ".join([expr.label, *told])
     return text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 3]}..."
 
 
-def _slice(start: int, step: int, length: int, there: int) -> str:
+def _slice(taken: tuple[int, int, int], there: int) -> str:
+    start, step, length = taken
     if (start, step, length) == (0, 1, there):
         return ":"
     stop = start + step * length

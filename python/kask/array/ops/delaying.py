@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,13 +143,45 @@ def _only(block: Any, chunks: Chunks) -> Any:
     return put_together([block], chunks)
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Finished(ArrayExpr):
+    """Nothing, when all blocks of some arrays are there."""
+
+    family = "finished"
+
+    arrays: tuple[Any, ...]
+
+    @property
+    def chunks(self) -> Chunks:
+        return Chunks.whole([])
+
+    @property
+    def meta(self) -> Any:
+        return np.empty((), bool)
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_nothing, tuple([Read(array, ("all",) * array.ndim) for array in self.arrays]))
+
+
+def _nothing(*blocks: Any) -> None:
+    return None
+
+
 def as_delayed(x: ArrayBase) -> Delayed:
     """An array as a delayed value, for delayed calls that have it as an argument."""
-    expr = closed_so_far(x.expr)
-    if expr is None:
+    return _value_of(x, [x.expr], Whole)
+
+
+def finished(x: Any, marks: Sequence[ArrayExpr]) -> Delayed:
+    """Something lazy as a delayed None that is there when all blocks of ``marks`` are."""
+    return _value_of(x, marks, lambda *closed: Finished(closed))
+
+
+def _value_of(x: Any, exprs: Sequence[ArrayExpr], make: Callable[..., ArrayExpr]) -> Delayed:
+    closed = [closed_so_far(expr) for expr in exprs]
+    if None in closed:
         return _within_a_task(x)
-    (whole,) = rewrite([Whole(expr)])
-    return _block_of(whole)(0)
+    return _block_of(rewrite([make(*closed)])[0])(0)
 
 
 def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:

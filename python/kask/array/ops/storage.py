@@ -124,6 +124,11 @@ class Storing(Methods):
     def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
         return _nothing, ()
 
+    def __kask_delayed__(self) -> Any:
+        from kask.array.ops.delaying import finished
+
+        return finished(self, self.marks)
+
     def __kask_tokenize__(self) -> Any:
         return [mark.token for mark in self.marks]
 
