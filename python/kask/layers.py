@@ -56,8 +56,8 @@ class LayerView(Mapping[str, TaskView]):
         """The grid by whose positions its first tasks are called."""
         return (self.count,)
 
-    def reads(self) -> list[str]:
-        """Names of the layers that it reads."""
+    def reads(self) -> list[tuple[str, Sequence[int]]]:
+        """Names and grids of the layers that it reads."""
         raise NotImplementedError
 
     def inputs_of(self, index: int) -> Iterator[_Place]:
@@ -105,8 +105,8 @@ class _Blockwise(LayerView):
     def shape(self) -> tuple[int, ...]:
         return self.grid
 
-    def reads(self) -> list[str]:
-        return [layer for layer, _, _ in self.inputs]
+    def reads(self) -> list[tuple[str, Sequence[int]]]:
+        return [(layer, grid) for layer, grid, _ in self.inputs]
 
     def key_of(self, index: int) -> str:
         return _printed(self.name, _position(self.grid, index))
@@ -137,8 +137,8 @@ class _Tree(LayerView):
         self.starts = [0, *itertools.accumulate([sizes[-1], *sizes[:-1]])]
         super().__init__(name, sum(sizes))
 
-    def reads(self) -> list[str]:
-        return [self.input]
+    def reads(self) -> list[tuple[str, Sequence[int]]]:
+        return [(self.input, self.grids[0])]
 
     def key_of(self, index: int) -> str:
         return _printed(self.name, (index,))
@@ -173,8 +173,8 @@ class _Shuffle(LayerView):
         self.ends = list(itertools.accumulate(groups))
         super().__init__(name, self.total + len(self.ends) + math.prod(grid))
 
-    def reads(self) -> list[str]:
-        return [self.input]
+    def reads(self) -> list[tuple[str, Sequence[int]]]:
+        return [(self.input, self.grid)]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -224,10 +224,10 @@ class _Tasks(LayerView):
         self.count = len(self.tasks)
         return self.count - 1
 
-    def reads(self) -> list[str]:
+    def reads(self) -> list[tuple[str, Sequence[int]]]:
         assert self.graph is not None, "a layer is looked at as a part of its graph"
         places = [self.graph.place_of(key) for _, inputs in self.tasks for key in inputs]
-        return [layer for layer, _ in places if layer != self.name]
+        return [(layer, ()) for layer, _ in places if layer != self.name]
 
     def key_of(self, index: int) -> str:
         return self.tasks[index][0]
@@ -293,6 +293,8 @@ class GraphView(Mapping[str, TaskView]):
         self._add_nodes(recorder.nodes)
         for layer in self.layers.values():
             layer.graph = self
+        #: Of layers that are read.
+        self._grids = {name: grid for layer in self.layers.values() for name, grid in layer.reads()}
 
     def _add_nodes(self, nodes: Sequence[Node]) -> None:
         if not nodes:
@@ -344,12 +346,11 @@ class GraphView(Mapping[str, TaskView]):
         """The printed key of a task that is read."""
         if layer in self.layers:
             return self.layers[layer].key_of(index)
-        family = layer.rpartition("-")[0]
-        # Blocks that single tasks make, and blocks that are there already.
-        if len(layer) - len(family) == 33:
-            key = f"{family}-{engine.block_key(layer, index)}"
-            return key if key in self._places else f"{layer}[{index}]"
-        return layer
+        if layer not in self._grids or layer.startswith("('"):
+            return layer
+        # A block that a single task makes, or one that is there already.
+        key = f"{layer.rpartition('-')[0]}-{engine.block_key(layer, index)}"
+        return key if key in self._places else _printed(layer, _position(self._grids[layer], index))
 
     def needed(self, limit: int) -> list[TaskView] | None:
         """The tasks that run for the outputs, inputs before what reads them; None if they are more than ``limit``."""
@@ -365,7 +366,7 @@ class GraphView(Mapping[str, TaskView]):
             if key in found:
                 continue
             if layer is None:
-                found[key] = TaskView(key, name.rpartition("-")[0] or name, [])
+                found[key] = TaskView(key, name.removeprefix("('").rpartition("-")[0] or name, [])
             elif is_ready:
                 found[key] = layer.task(index)
             else:
@@ -379,7 +380,8 @@ class GraphView(Mapping[str, TaskView]):
     def dependencies(self) -> dict[str, set[str]]:
         """By the name of each layer, the names of those that it reads."""
         return {
-            name: {self._home(read) for read in layer.reads()} & {*self.layers} for name, layer in self.layers.items()
+            name: {self._home(read) for read, _ in layer.reads()} & {*self.layers}
+            for name, layer in self.layers.items()
         }
 
     def _home(self, read: str) -> str:

@@ -86,6 +86,8 @@ def test_kept_blocks_are_tasks_without_inputs() -> None:
     kept = ka.from_array(MATRIX, chunks=5).persist()
     tasks = graph_view([kept + 1], True, True).needed(100)
     assert Counter(task.family for task in tasks) == {"array": 4, "add": 4}
+    # The same blocks as results and as what is read.
+    assert sorted(graph_view([kept, kept + 1], True, True).needed(100)) == sorted(tasks)
     alone = ka.from_delayed(kask.delayed(np.ones)(3), (3,), float).persist()
     tasks = graph_view([alone.sum()], True, True).needed(100)
     assert [len(task.inputs) for task in tasks] == [0, 1]
