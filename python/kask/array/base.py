@@ -100,8 +100,8 @@ class ArrayBase(Methods):
 
     @property
     def name(self) -> str:
-        """What the keys of the blocks begin with."""
-        return self.expr.name
+        """What the keys of the blocks begin with, or the name that was given to it."""
+        return self.expr.given_name
 
     @property
     def meta(self) -> Any:

@@ -65,6 +65,11 @@ class ArrayExpr(Expr):
         return self.grid
 
     @property
+    def given_name(self) -> str:
+        """What the array is called: as the user said, or as its layer."""
+        return self.name
+
+    @property
     def outputs(self) -> list[Any]:
         """What the blocks are submitted as: their printed keys, in C order, or futures where they are there already."""
         return block_names(self.name, self.key_grid)
