@@ -43,7 +43,9 @@ def check_reads(call: Callable[..., Any], elements: int, rtol: float = 1e-12) ->
         store = Store()
         with nothing_runs():
             found = call(
-                ka.from_array(store, chunks=cut), ka.from_array(MASK, chunks=(7, 5, 6)), ka.from_array(ROW, chunks=3)
+                ka.from_array(store, chunks=cut, name=False),
+                ka.from_array(MASK, chunks=(7, 5, 6)),
+                ka.from_array(ROW, chunks=3),
             )
         assert_same(found, expected, rtol=rtol)
         assert store.read == elements, f"with chunks {cut}"
@@ -70,7 +72,7 @@ def test_parts_of_reductions(name: str) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 def test_parts_of_the_largest(cut: Any) -> None:
     store = Store()
-    x = ka.from_array(store, chunks=cut)
+    x = ka.from_array(store, chunks=cut, name=False)
     assert_same(ka.topk(x, 4, axis=0)[1:3, 2:5], -np.sort(-VALUES, axis=0)[1:3, 2:5])
     assert store.read == 12 * 3 * 6
     assert_same(ka.argtopk(x, -4, axis=1)[5:, ::-1, 0], np.argsort(VALUES, axis=1)[5:, :4, 0][:, ::-1])
@@ -97,7 +99,7 @@ def test_parts_of_what_masks_select(name: str) -> None:
 
 def test_what_is_there_already_is_not_read_again() -> None:
     store = Store()
-    x = ka.from_array(store, chunks=(5, 4, 2))[ka.from_array(MASK[:, :, 0], chunks=4)]
+    x = ka.from_array(store, chunks=(5, 4, 2), name=False)[ka.from_array(MASK[:, :, 0], chunks=4)]
     assert_same(x, VALUES[MASK[:, :, 0]])
     read = store.read
     assert_same(x[:, 1:3], VALUES[MASK[:, :, 0]][:, 1:3])
@@ -115,7 +117,7 @@ def test_wrong_indices_of_a_selection_are_told_of_the_selection() -> None:
 def test_sizes_of_sources_of_several_results() -> None:
     """Of what several results need together nothing is read twice."""
     store = Store()
-    x = ka.from_array(store, chunks=(5, 4, 2))
+    x = ka.from_array(store, chunks=(5, 4, 2), name=False)
     found = kask.compute(x.mean(), x.std(axis=0), (x * 2).max())
     assert found[0] == pytest.approx(VALUES.mean()) and found[2] == VALUES.max() * 2
     assert store.read == VALUES.size

@@ -47,7 +47,7 @@ def store() -> Counting:
 class TestTogether:
     def test_a_source_is_read_once(self, store: Counting) -> None:
         with nothing_runs():
-            x = ka.from_array(store, chunks=(3, 10)) + 1
+            x = ka.from_array(store, chunks=(3, 10), name=False) + 1
             work = [x.sum(), x.mean(axis=0), [x.max()], x]
         total, mean, (most,), whole = kask.compute(*work)
         assert store.take() == [1, 1]
@@ -56,7 +56,7 @@ class TestTogether:
         assert_same(whole, MATRIX + 1)
 
     def test_once_with_persist_client_and_store_too(self, store: Counting) -> None:
-        x = ka.from_array(store, chunks=(3, 10)) + 1
+        x = ka.from_array(store, chunks=(3, 10), name=False) + 1
         kept = kask.persist(x.sum(), x.min())
         assert kask.compute(*kept) == ((MATRIX + 1).sum(), 1) and store.take() == [1, 1]
         with Client("embedded") as client:
@@ -70,7 +70,7 @@ class TestTogether:
         assert_same(other, (MATRIX + 1) * 2)
 
     def test_without_optimisation(self, store: Counting) -> None:
-        x = ka.from_array(store, chunks=(3, 10))
+        x = ka.from_array(store, chunks=(3, 10), name=False)
         # A slice is not pushed to the store, so that a whole block is read.
         (found,) = kask.compute((x + 1)[:1, :2], optimize_graph=False)
         assert_same(found, (MATRIX + 1)[:1, :2])
@@ -129,7 +129,7 @@ class TestPersist:
 class TestOptimize:
     def test_slices_are_pushed_and_values_stay(self, store: Counting) -> None:
         with nothing_runs():
-            x = (ka.from_array(store, chunks=(3, 10)) + 1)[:1]
+            x = (ka.from_array(store, chunks=(3, 10), name=False) + 1)[:1]
             better, (same,) = kask.optimize(x, [x.sum()])
         assert better.expr.label == "add" and x.expr.label == "getitem"
         assert better.chunks == x.chunks and better.name != x.name

@@ -203,7 +203,7 @@ def _rows(roots: Sequence[Any], made_by: Mapping[str, list[str]], tasks: Mapping
     stack = [(root, 0) for root in reversed(roots)]
     while stack:
         expr, depth = stack.pop()
-        is_repeated = expr.token in seen and bool(expr.operands)
+        is_repeated = expr.token in seen
         layers = tuple(sorted({numbers[token] for token in made_by.get(expr.token, ()) if token in numbers}))
         own = tasks.get(expr.token, 0)
         rows.append(Row(depth, _label(expr), expr.shape, expr.chunks.largest, layers, own, _nbytes(expr), is_repeated))
