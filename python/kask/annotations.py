@@ -93,6 +93,19 @@ def current_options() -> Options | None:
     return current[1] if current else None
 
 
+@contextlib.contextmanager
+def using(options: Options | None) -> Iterator[None]:
+    """While something is described on behalf of what was annotated so before."""
+    if options is current_options():
+        yield
+        return
+    token = _current.set(None if options is None else ({}, options))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def unsized_options() -> Options | None:
     """The annotations in force here but for sizes, for tasks beside those that the sizes speak of."""
     options = current_options()

@@ -12,10 +12,15 @@ A collection has these methods:
     ``function(futures, *extra)`` makes the collection whose outputs are these futures.
 ``__kask_tokenize__()``
     Plain values that identify it.
-``__kask_describe__() -> list of (key, family, input keys)``
-    Its tasks, for ``visualize``.
+``__kask_futures__() -> list``
+    Optional: futures that it reads, and what has futures.
 ``__kask_prepare__(collections, engine)``
     Optional, static: runs what has to be over before the graphs of several such collections can be told.
+``__kask_exprs__(optimized) -> list``
+    Optional: the expressions whose blocks are its outputs, rewritten or as they were written. The layers of all collections that have it are made
+    together, in place of ``__kask_graph__``, so that nothing is done twice.
+``__kask_reads__() -> list``
+    Optional: expressions whose blocks its tasks read; their layers are made together with those of others as well.
 """
 
 from __future__ import annotations
@@ -28,12 +33,14 @@ from kask import config, engine
 from kask.annotations import NAMES, make_options, overriding
 from kask.containers import map_leaves
 from kask.engine.current import current_client
+from kask.graphs import lowered_already
 from kask.keywords import refuse_unknown
 from kask.settings import SCHEDULERS
 
 if TYPE_CHECKING:
     from kask.engine import Engine, Future, GraphBuilder
     from kask.explain import Explanation
+    from kask.layers import GraphView
 
 __all__ = ["Collection", "compute", "engine_for", "is_kask_collection", "optimize", "persist", "visualize"]
 
@@ -121,18 +128,55 @@ class Work:
     """
 
     def __init__(
-        self, args: Sequence[Any], traverse: bool, options: Any, target: Callable[[], Engine] | None = None
+        self,
+        args: Sequence[Any],
+        traverse: bool,
+        options: Any,
+        target: Callable[[], Engine] | None = None,
+        *,
+        builder: Any = None,
+        optimize_graph: bool = True,
     ) -> None:
         self.collections: list[Any] = []
         self._positions: dict[int, int] = {}
         self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
-        self.builder = engine.GraphBuilder()
+        self.builder = engine.GraphBuilder() if builder is None else builder
         self.outputs: list[list[str | Future]] = []
+        self._lowered: frozenset[str] = frozenset()
         with overriding(options):
             if target is not None:
                 self._prepare(target)
-            for collection in self.collections:
+            self._add(optimize_graph)
+
+    def _add(self, optimize_graph: bool) -> None:
+        """Add the layers of all collections."""
+        exprs = [
+            collection.__kask_exprs__(optimize_graph) if hasattr(type(collection), "__kask_exprs__") else None
+            for collection in self.collections
+        ]
+        roots = [expr for some in exprs for expr in some or ()]
+        for collection in self.collections:
+            roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
+        if roots:
+            # First, as single tasks that several collections add are run as the first of them says.
+            roots[0].lower_together(roots, self.builder, fuse=optimize_graph)
+            self._lowered = frozenset([root.token for root in roots])
+        for collection, some in zip(self.collections, exprs, strict=True):
+            if some is None:
                 self.outputs.append(list(collection.__kask_graph__(self.builder)))
+            else:
+                self.outputs.append([output for expr in some for output in expr.outputs])
+
+    def expressions(self, optimized: bool) -> list[Any]:
+        """What the collections that are made of expressions compute."""
+        made = [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
+        return [expr for collection in made for expr in collection.__kask_exprs__(optimized)]
+
+    @contextmanager
+    def lowering(self) -> Iterator[None]:
+        """While the builder is made a graph: tasks that read expressions find their layers in it."""
+        with lowered_already(self._lowered):
+            yield
 
     def _prepare(self, target: Callable[[], Engine]) -> None:
         alike: dict[Any, list[Any]] = {}
@@ -154,7 +198,8 @@ class Work:
     def submit(self, target: Engine) -> list[list[Future]]:
         """Submit the graph; the futures of each collection's outputs."""
         keys = [output for outputs in self.outputs for output in outputs if isinstance(output, str)]
-        futures = iter(target.submit_graph(self.builder, keys) if keys else [])
+        with self.lowering():
+            futures = iter(target.submit_graph(self.builder, keys) if keys else [])
         return [
             [next(futures) if isinstance(output, str) else output for output in outputs] for outputs in self.outputs
         ]
@@ -195,7 +240,8 @@ def compute(
     traverse : bool
         Whether to look into containers.
     optimize_graph : bool
-        Accepted for the sake of other collections; Rust drops what is not needed in any case.
+        Whether expressions (of arrays) are rewritten to cost less and their calls made together, block by block. Rust drops what is not needed
+        in any case.
     scheduler : str or Client, optional
         "embedded" (alias "threads"), "processes", "sync" (aliases "synchronous", "single-threaded") or a client. The default is
         the setting ``scheduler``, then the current client, then embedded.
@@ -220,7 +266,8 @@ def compute(
     >>> kask.compute(a, {"twice": [a * 2]}, 5)
     (2, {'twice': [4]}, 5)
     """
-    work = Work(args, traverse, _options_of("compute", kwargs), lambda: engine_for(scheduler))
+    options = _options_of("compute", kwargs)
+    work = Work(args, traverse, options, lambda: engine_for(scheduler), optimize_graph=optimize_graph)
     if not work.collections:
         return args
     return tuple(work.put_back(run(work, engine_for(scheduler))))
@@ -348,7 +395,8 @@ def visualize(
     traverse : bool
         Whether to look into containers.
     optimize_graph : bool
-        Whether to draw the optimised graph.
+        Whether to draw the graph that is computed, in which expressions are rewritten and calls made together. Otherwise arrays are drawn as
+        they were written.
     engine : {"graphviz", "kask"}, optional
         What lays the graph out; graphviz where its ``dot`` is installed, otherwise Kask itself (SVG only).
     rankdir : {"BT", "TB", "LR", "RL"}
@@ -358,6 +406,11 @@ def visualize(
     -------
     object
         In IPython an image that displays itself; otherwise the SVG (or dot) text, or the bytes of a "png" or "pdf".
+
+    Raises
+    ------
+    ValueError
+        There are too many tasks for a picture.
 
     Examples
     --------
@@ -369,22 +422,33 @@ def visualize(
     from kask.drawing import draw
 
     refuse_unknown("visualize", kwargs, ["filename", "format", "traverse", "optimize_graph", "engine", "rankdir"])
-    if optimize_graph:
-        args = optimize(*args, traverse=traverse)
-    found: dict[str, tuple[str, str, list[str]]] = {}
-    collections: list[Any] = []
+    tasks = graph_view(args, traverse, optimize_graph).needed(_MOST_DRAWN)
+    if tasks is None:
+        raise ValueError(
+            f"the graph has more than {_MOST_DRAWN:,} tasks, too many for a picture: draw an array of fewer chunks, pass optimize_graph=True, "
+            "or draw its layers with x.dask.visualize()"
+        )
+    return draw(
+        [(task.key, task.family, task.inputs) for task in tasks],
+        filename=filename,
+        format=format,
+        engine=engine,
+        rankdir=rankdir,
+    )
 
-    def take(leaf: Any) -> Any:
-        if is_kask_collection(leaf):
-            collections.append(leaf)
-        return leaf
 
-    for arg in args:
-        map_leaves(arg, take) if traverse else take(arg)
-    for collection in collections:
-        for task in collection.__kask_describe__():
-            found.setdefault(task[0], task)
-    return draw(list(found.values()), filename=filename, format=format, engine=engine, rankdir=rankdir)
+#: Pictures of more tasks show nothing, and take minutes.
+_MOST_DRAWN = 3000
+
+
+def graph_view(args: Sequence[Any], traverse: bool, optimize_graph: bool) -> GraphView:
+    """The graph of collections, to be looked at."""
+    from kask.layers import GraphView, Recorder
+
+    recorder = Recorder()
+    work = Work(args, traverse, None, builder=recorder, optimize_graph=optimize_graph)
+    with work.lowering():
+        return GraphView(recorder, [output for outputs in work.outputs for output in outputs])
 
 
 class Methods:
@@ -429,7 +493,9 @@ class Methods:
 
         return explain(self, traverse=False, **kwargs)
 
-    def visualize(self, filename: str | None = "mykask", **kwargs: Any) -> Any:
+    def visualize(
+        self, filename: str | None = "mykask", format: str | None = None, optimize_graph: bool = False, **kwargs: Any
+    ) -> Any:
         """Draw this collection's task graph; keywords as for :func:`kask.visualize`.
 
         Examples
@@ -439,4 +505,6 @@ class Methods:
         >>> text.splitlines()[0]
         'digraph {'
         """
-        return visualize(self, filename=filename, **kwargs)
+        return visualize(
+            self, filename=filename, format=format, optimize_graph=optimize_graph, traverse=False, **kwargs
+        )

@@ -5,12 +5,17 @@ Rust expands and orders the graph, plays a run through and adds everything up; h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kask.base import Work, engine_for
+from kask.engine import GraphBuilder
 from kask.units import format_bytes, parse_bytes
+
+if TYPE_CHECKING:
+    from kask.expr.outline import Outline
 
 __all__ = ["Explanation", "Family", "Need", "explain"]
 
@@ -74,9 +79,20 @@ class Explanation:
         What it would run on; ``limit_bytes`` is the memory of a worker, 0 without a limit.
     hint : str or None
         What to do about it.
+    before, after : kask.expr.outline.Outline or None
+        Of arrays: what is computed of what, as it was written and as it will be computed, with what each takes. Made when it is asked for, and
+        printed above the table.
     """
 
-    def __init__(self, found: Mapping[str, Any], runners: int, workers: int, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        found: Mapping[str, Any],
+        runners: int,
+        workers: int,
+        limit_bytes: int,
+        outline: Callable[[bool], Outline | None] = lambda is_optimized: None,
+    ) -> None:
+        self._outline = outline
         self.families = [Family(*row) for row in found["layers"]]
         self.tasks = sum(family.tasks for family in self.families)
         self.edges = sum(family.edges for family in self.families)
@@ -97,7 +113,21 @@ class Explanation:
                 "say how large results are with kask.annotate(result_bytes='256MiB') or sizes={'family': '256MiB'}"
             )
 
+    @functools.cached_property
+    def before(self) -> Outline | None:
+        """Expressions as they were written, each computed by itself."""
+        return self._outline(False)
+
+    @functools.cached_property
+    def after(self) -> Outline | None:
+        """Expressions as they will be computed."""
+        return self._outline(True)
+
+    def _outlines(self) -> list[Outline]:
+        return [outline for outline in (self.before, self.after) if outline is not None]
+
     def __repr__(self) -> str:
+        above = [text for outline in self._outlines() for text in (repr(outline), "")]
         head = ("family", "kind", "tasks", "edges", "each", "all")
         rows = [head, *map(_cells, self.families)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -109,7 +139,7 @@ class Explanation:
             for row in rows
         ]
         lines.insert(1, "-" * max(map(len, lines)))
-        return "\n".join([*lines, "", *(f"{name}: {text}" for name, text in self._facts())])
+        return "\n".join([*above, *lines, "", *(f"{name}: {text}" for name, text in self._facts())])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in ("family", "kind", "tasks", "edges", "each", "all"))
@@ -117,7 +147,8 @@ class Explanation:
             f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(family))}</tr>" for family in self.families
         )
         facts = "".join(f"<li><b>{escape(name)}</b>: {escape(text)}</li>" for name, text in self._facts())
-        return f"<table><tr>{head}</tr>{rows}</table><ul>{facts}</ul>"
+        above = "".join(f"<pre>{escape(repr(outline))}</pre>" for outline in self._outlines())
+        return f"{above}<table><tr>{head}</tr>{rows}</table><ul>{facts}</ul>"
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("tasks", f"{self.tasks:,}, reading {self.edges:,} inputs")]
@@ -232,7 +263,8 @@ def explain(
     Returns
     -------
     Explanation
-        Prints as a table, also in notebooks.
+        Prints as a table, also in notebooks; of arrays, below two trees of expressions: as they were written, and as they will be computed, with
+        the number of the layer that makes each. Expressions with the same number are made by the same tasks.
 
     Examples
     --------
@@ -254,5 +286,16 @@ def explain(
         limit_bytes = parse_bytes(memory_limit)
     learned = {family: parse_bytes(size) for family, size in (sizes or {}).items()}
     keys = [output for outputs in work.outputs for output in outputs if isinstance(output, str)]
-    found = work.builder.explain(keys, runners, workers, limit_bytes, learned)
-    return Explanation(found, runners, workers, limit_bytes)
+
+    def found(builder: GraphBuilder, keys: list[str]) -> dict[str, Any]:
+        with work.lowering():
+            return builder.explain(keys, runners, workers, limit_bytes, learned)
+
+    def outline(is_optimized: bool) -> Outline | None:
+        roots = work.expressions(is_optimized)
+        if not roots:
+            return None
+        title = "after optimisation" if is_optimized else "before optimisation"
+        return roots[0].outline_together(roots, title, is_optimized, found)
+
+    return Explanation(found(work.builder, keys), runners, workers, limit_bytes, outline)

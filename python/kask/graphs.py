@@ -6,13 +6,16 @@ Nothing here recurses over a graph, so that a chain of any length is fine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar
 
 from kask import engine
 from kask.annotations import overriding_options
 from kask.containers import map_leaves
-from kask.engine import Future, Node
+from kask.engine import Layers, Node
 from kask.exceptions import GraphError
 
 
@@ -93,13 +96,62 @@ def with_options(nodes: list[Node]) -> list[Node]:
     return [rebuilt[node.key] for node in nodes]
 
 
-def describe(tasks: Iterable[Node | Future]) -> list[tuple[str, str, list[str]]]:
-    """(key, family, input keys) of each task of the graph."""
-    tasks = list(tasks)
-    done: list[tuple[str, str, list[str]]] = [
-        (task.key, task.key.rpartition("-")[0] or task.key, []) for task in tasks if isinstance(task, Future)
-    ]
-    return [*done, *engine.graph_of([task for task in tasks if isinstance(task, Node)])]
+# -- nodes that stand for blocks of expressions
+
+
+#: Expressions whose layers the graph has that is being made.
+_lowered: ContextVar[frozenset[str]] = ContextVar("kask_lowered", default=frozenset())
+
+
+@contextmanager
+def lowered_already(tokens: frozenset[str]) -> Iterator[None]:
+    """While a graph is made that has the layers of these expressions."""
+    before = _lowered.set(tokens)
+    try:
+        yield
+    finally:
+        _lowered.reset(before)
+
+
+class ExprLayers:
+    """The layers of an expression, for nodes that stand for its blocks; see ``kask.engine.Layers``."""
+
+    __slots__ = ("__weakref__", "expr")
+
+    #: Those that there are. As long as there are none nobody has to look for them.
+    alive: ClassVar[weakref.WeakSet[ExprLayers]] = weakref.WeakSet()
+
+    def __init__(self, expr: Any) -> None:
+        self.expr = expr
+        self.alive.add(self)
+
+    def __call__(self, builder: engine.GraphBuilder, options: engine.Options | None) -> None:
+        if self.expr.token not in _lowered.get():
+            self.expr.lower_together([self.expr], builder)
+
+    def __reduce__(self) -> tuple:
+        return ExprLayers, (self.expr,)
+
+    def __kask_tokenize__(self) -> Any:
+        return "layers", self.expr.token
+
+
+def futures_below(node: Node) -> list[Any]:
+    """Futures, and what has futures, in the expression whose block a node stands for."""
+    if type(node.func) is Layers and isinstance(node.func.add, ExprLayers):
+        return node.func.add.expr.futures_below()
+    return []
+
+
+def expressions_of(nodes: Sequence[Node]) -> list[Any]:
+    """The expressions whose blocks are read by nodes, or by those below them."""
+    if not ExprLayers.alive:
+        return []
+    found: dict[str, Any] = {}
+    for node in in_order(nodes):
+        if type(node.func) is Layers and isinstance(node.func.add, ExprLayers):
+            found[node.func.add.expr.token] = node.func.add.expr
+    return list(found.values())
 
 
 # -- graphs written as dicts: {"x": 1, "y": (inc, "x"), ("z", 0): (sum, ["x", "y"])}

@@ -152,7 +152,14 @@ class TestMapBlocks:
         assert cut().map_blocks(np.negative, name="mine").name == "mine"
         assert cut().map_blocks(np.negative, token="mine").name.startswith("mine-")
         assert cut().map_blocks(np.negative).name == cut().map_blocks(np.negative).name
-        assert_same(cut().map_blocks(np.negative, name="mine") + 1, 1 - GRID)
+        mine = cut().map_blocks(np.negative, name="mine")
+        assert_same(mine + 1, 1 - GRID)
+        # It may be fused into nothing, too.
+        assert_same(mine, -GRID)
+        assert_same(mine.persist(), -GRID)
+        other = cut().map_blocks(np.abs, name="mine")
+        for ours, theirs in zip(kask.compute(mine, other), (-GRID, abs(GRID))):
+            assert_same(ours, theirs)
 
     def test_a_function_that_returns_its_block(self):
         x = ka.from_array(np.ones(10000), chunks=5000)

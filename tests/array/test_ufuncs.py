@@ -228,9 +228,11 @@ class TestOperators:
             ka.from_array(INTS) < "a"  # noqa: B015
 
     def test_delayed_values(self):
-        # It is for them to say what they do with arrays.
-        with pytest.raises(TypeError, match="cannot be an argument of a delayed call"):
-            ka.from_array(np.arange(3), chunks=2) + kask.delayed(1)
+        # It is for them to say what they do with arrays: a call with the whole array.
+        x, one = ka.from_array(np.arange(3), chunks=2), kask.delayed(1)
+        for found in (x + one, one + x):
+            assert type(found).__name__ == "Delayed"
+            assert_same(found.compute(), np.arange(1, 4))
 
     def test_arrays_have_no_hash(self):
         with pytest.raises(TypeError, match="unhashable"):

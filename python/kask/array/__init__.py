@@ -26,10 +26,10 @@ from kask.array.ops.constants import *
 from kask.array.ops.convolution import *
 from kask.array.ops.correlation import *
 from kask.array.ops.deferring import make_deferrable as _make_deferrable
+from kask.array.ops.delaying import *
 from kask.array.ops.diagonals import *
 from kask.array.ops.differences import *
 from kask.array.ops.filling import *
-from kask.array.ops.from_delayed import *
 from kask.array.ops.grids import *
 from kask.array.ops.gufuncs import *
 from kask.array.ops.histograms import *

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kask import engine
 from kask.array.kernels.blockwise import joined
 from kask.array.node import ArrayExpr
-from kask.base import Methods
+from kask.base import Methods, graph_view
 from kask.engine import Chunks, Future, GraphBuilder
 from kask.expr import Lowering, rewrite
+from kask.layers import GraphView
 
 __all__ = ["ArrayBase", "PerformanceWarning", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
 
@@ -104,8 +104,8 @@ class ArrayBase(Methods):
 
     @property
     def name(self) -> str:
-        """What the keys of the blocks begin with."""
-        return self.expr.name
+        """What the keys of the blocks begin with, or the name that was given to it."""
+        return self.expr.given_name
 
     @property
     def meta(self) -> Any:
@@ -124,38 +124,50 @@ class ArrayBase(Methods):
         close([array.expr for array in arrays], target)
 
     def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
-        exprs = self._ready()
-        Lowering(builder).add([expr for expr in exprs if not isinstance(expr, Persisted)])
-        found: list[str | Future] = []
-        for expr in exprs:
-            is_there = isinstance(expr, Persisted)
-            found.extend(expr.futures if is_there else engine.block_names(expr.name, expr.key_grid))
-        return found
+        exprs = self.__kask_exprs__(True)
+        Lowering(builder).add(exprs)
+        return [output for expr in exprs for output in expr.outputs]
 
-    def _ready(self) -> list[Any]:
-        """The expression that is computed; where a stage has to run before it can be told, the expressions of that stage."""
-        from kask.array.ops.staged import closed_so_far, first_stages
+    def __kask_exprs__(self, optimized: bool) -> list[Any]:
+        from kask.array.ops.staged import closed_or_first
 
-        expr = closed_so_far(self.expr)
-        roots: list[Any] = first_stages(self.expr) if expr is None else [expr]
-        return rewrite(roots)
+        roots = closed_or_first([self.expr])
+        return rewrite(roots) if optimized else roots
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         from kask.array.ops.staged import closed_so_far
 
         return _assembled, (closed_so_far(self.expr),)
 
+    def __kask_delayed__(self) -> Any:
+        from kask.array.ops.delaying import as_delayed
+
+        return as_delayed(self)
+
     def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
-        return _on_futures, (self._ready()[0],)
+        return _on_futures, (self.__kask_exprs__(True)[0],)
 
     def __kask_optimize__(self) -> ArrayBase:
         return wrap(rewrite([self.expr])[0])
 
+    def __kask_futures__(self) -> list[Any]:
+        return self.expr.futures_below()
+
+    @property
+    def dask(self) -> GraphView:
+        """The graph as it was written, to be looked at: a mapping from keys to tasks, with ``layers`` and their ``dependencies``.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> x = ka.ones(6, chunks=2) + 1
+        >>> len(x.dask), [layer.family for layer in x.dask.layers.values()]
+        (6, ['full', 'add'])
+        """
+        return graph_view([self], False, False)
+
     def __kask_tokenize__(self) -> Any:
         return self.expr.token
-
-    def __kask_describe__(self) -> list[tuple[str, str, list[str]]]:
-        raise NotImplementedError("drawing arrays is not there yet")
 
     def __repr__(self) -> str:
         return (
@@ -215,6 +227,14 @@ class Persisted(ArrayExpr):
         return self.blocks.futures
 
     @property
+    def outputs(self) -> list[Any]:
+        return self.futures
+
+    @property
+    def held(self) -> list[Any]:
+        return self.futures
+
+    @property
     def label(self) -> str:
         return self.source.rpartition("-")[0]
 
@@ -233,8 +253,11 @@ class _Blocks:
 
 
 def _assembled(blocks: list[Any], expr: Any) -> Any:
+    return put_together(blocks, expr.chunks)
+
+
+def put_together(blocks: list[Any], chunks: Chunks) -> Any:
     """The array whose blocks these are. What others see or may not be written to is copied."""
-    chunks: Chunks = expr.chunks
     if chunks.ndim == 0:
         block = blocks[0]
         return block[()] if isinstance(block, np.ndarray) else block

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kask.engine import Chunks
-from kask.expr import Expr, Lowering
+from kask.engine import Chunks, block_names
+from kask.expr import Expr, Lowering, walk
 from kask.expr.lower import BlockCall
 
 __all__ = ["ArrayExpr", "empty_meta"]
@@ -67,6 +68,25 @@ class ArrayExpr(Expr):
     def key_grid(self) -> tuple[int, ...]:
         """The grid by whose positions the layer's keys are printed."""
         return self.grid
+
+    @property
+    def given_name(self) -> str:
+        """What the array is called: as the user said, or as its layer."""
+        return self.name
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the blocks are submitted as: their printed keys, in C order, or futures where they are there already."""
+        return block_names(self.name, self.key_grid)
+
+    def futures_below(self) -> list[Any]:
+        """What it and all that it is made of reads of futures, and of what has futures."""
+        return [one for expr in walk([self]) for one in expr.held]
+
+    @property
+    def held(self) -> Sequence[Any]:
+        """Futures, or what has futures, that it reads."""
+        return ()
 
     @property
     def block_bytes(self) -> int:

@@ -191,7 +191,8 @@ class ClientWork(ClientBase):
         if actors:
             raise NotImplementedError(_NO_ACTORS)
         options = options_for(retries, priority, workers, allow_other_workers, resources)
-        work = Work([collections], traverse or not is_kask_collection(collections), options, lambda: self._engine)
+        looks_inside = traverse or not is_kask_collection(collections)
+        work = Work([collections], looks_inside, options, lambda: self._engine, optimize_graph=optimize_graph)
         if sync:
             return self._call(lambda: work.put_back(run(work, self._engine))[0])
         futures = [

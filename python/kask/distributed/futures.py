@@ -7,6 +7,7 @@ from typing import Any
 
 from kask.containers import map_leaves
 from kask.engine import Engine, Future, Node
+from kask.graphs import futures_below
 
 __all__ = ["Future", "by_engine", "fire_and_forget", "futures_of"]
 
@@ -39,20 +40,19 @@ def futures_of(o: Any, client: Any = None) -> list[Future]:
 
     # A function that named itself would be a cycle, which keeps the futures until the garbage collector comes by.
     def take(leaf: Any) -> Any:
-        part = leaf
-        while not isinstance(part, Future | Node | type):
-            lowered = getattr(type(part), "_lowered", None)
-            if lowered is None:
-                return leaf
-            part = lowered(part)
-        stack = [] if isinstance(part, type) else [part]
+        stack = [leaf]
         while stack:
-            node = stack.pop()
-            if isinstance(node, Future):
-                found[id(node)] = node
-            elif node.key not in seen:
-                seen.add(node.key)
-                stack.extend(node.inputs())
+            part = stack.pop()
+            if isinstance(part, Future):
+                found[id(part)] = part
+            elif isinstance(part, Node):
+                if part.key not in seen:
+                    seen.add(part.key)
+                    stack.extend(reversed(part.inputs()))
+                    stack.extend(reversed(futures_below(part)))
+            elif not isinstance(part, type):
+                below = getattr(type(part), "__kask_futures__", None)
+                stack.extend(reversed(below(part)) if below is not None else ())
         return leaf
 
     map_leaves(list(o) if isinstance(o, _ITERABLES) else o, take)

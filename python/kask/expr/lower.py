@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kask import engine
-from kask.annotations import overriding_options, sized_options
+from kask.annotations import overriding_options, sized_options, using
 from kask.engine import Hole
 from kask.expr.program import Position, Program, Step, Use
 from kask.expr.rewrite import walk
@@ -71,23 +71,29 @@ class Lowering:
     ----------
     builder : GraphBuilder
         What they are added to. Layers of equal names are added once.
+    fuse : bool
+        Whether calls are made together, block by block.
     """
 
-    def __init__(self, builder: engine.GraphBuilder) -> None:
+    def __init__(self, builder: engine.GraphBuilder, *, fuse: bool = True) -> None:
         self.builder = builder
-        self._groups: dict[str, list[tuple[_Group, tuple[int, ...]]]] = {}
+        self._fuse = fuse
 
     def add(self, roots: Iterable[Any]) -> None:
         """Add the layers of these expressions and of all that they need."""
         roots = list(roots)
         order = walk(roots)
-        wanted = {root.token for root in roots}
+        wanted = {root.token for root in (roots if self._fuse else order)}
         groups = self._grouped(order, wanted)
         for expr in order:
             for group in groups.get(expr.token, ()):
                 self._add_group(group)
             if expr.token not in groups and expr.block_call() is None:
-                expr.lower(self)
+                self._add_own(expr)
+
+    def _add_own(self, expr: Any) -> None:
+        """Add the layers that an expression makes itself."""
+        expr.lower(self)
 
     def _grouped(self, order: list[Any], wanted: set[str]) -> dict[str, list[_Group]]:
         """Groups by the token of their root. Readers are looked at before what they read."""
@@ -136,6 +142,10 @@ class Lowering:
                     return ()
         if len(found) > 1 and not expr.is_cheap:
             return ()
+        # What is annotated otherwise runs elsewhere, or later.
+        if any(group.root.options is not expr.options for group, _ in found.values()):
+            if expr.options is not None or not expr.is_cheap:
+                return ()
         for _, axes in found.values():
             for arg in call.args:
                 if isinstance(arg, Read) and not all(_can_pass(axis, axes) for axis in arg.axes):
@@ -189,10 +199,13 @@ class Lowering:
         )
 
     def options(self, expr: Any, made_bytes: int = 0) -> engine.Options | None:
-        """How the tasks of an expression's layer are run; ``made_bytes`` are needed at least, on the way to the result."""
-        return overriding_options() or sized_options(
-            made_bytes if made_bytes > expr.block_bytes else 0, expr.block_bytes
-        )
+        """How the tasks of an expression's layer are run: as it was annotated, or as is said for all; ``made_bytes`` are needed at least, on
+        the way to the result."""
+        needed = made_bytes if made_bytes > expr.block_bytes else 0
+        if expr.options is None:
+            return overriding_options() or sized_options(needed, expr.block_bytes)
+        with using(expr.options):
+            return sized_options(needed, expr.block_bytes)
 
 
 def _made_bytes(calls: list[tuple[Any, BlockCall, tuple[int, ...]]]) -> int:

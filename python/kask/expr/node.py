@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from kask.annotations import current_options
+from kask.engine import GraphBuilder, Options
 from kask.tokens import tokenize
 
 __all__ = ["Expr"]
@@ -27,6 +29,13 @@ class Expr:
 
     #: The family's name: printed keys begin with it, and durations are learned by it. By default the class's, in small letters.
     family: ClassVar[str] = ""
+    #: The annotations in force where it was described. They are no part of what it is: equal work is done once, as the first of it says.
+    options: ClassVar[Options | None] = None
+
+    def __post_init__(self) -> None:
+        options = current_options()
+        if options is not None:
+            self.__dict__["options"] = options
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -80,6 +89,20 @@ class Expr:
     def simplified(self) -> Expr | None:
         """A cheaper expression with the same value, or None. Asked again of what it answers."""
         return None
+
+    @staticmethod
+    def lower_together(roots: Sequence[Expr], builder: GraphBuilder, fuse: bool = True) -> None:
+        """Add the layers of these expressions and of all that they need to a builder; see :class:`kask.expr.Lowering`."""
+        from kask.expr.lower import Lowering
+
+        Lowering(builder, fuse=fuse).add(roots)
+
+    @staticmethod
+    def outline_together(roots: Sequence[Expr], *args: Any) -> Any:
+        """What these expressions are made of; see :func:`kask.expr.outline.outlined`."""
+        from kask.expr.outline import outlined
+
+        return outlined(roots, *args)
 
     def __kask_tokenize__(self) -> Any:
         return self.token

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from kask.annotations import using
 from kask.expr.node import Expr
 
 __all__ = ["consumers", "rewrite", "walk"]
@@ -43,15 +44,23 @@ def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: 
         better: dict[str, Expr] = {}
         is_changed = False
         for expr in walk(roots):
-            new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
-            for _ in range(_ROUNDS):
-                improved = rule(new)
-                if improved is None or improved.token == new.token:
-                    break
-                new = improved
+            with using(expr.options):
+                new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
+            new = _improved(new, rule)
             is_changed |= new.token != expr.token
             better[expr.token] = new
         roots = [better[root.token] for root in roots]
         if not is_changed:
             return roots
     return roots
+
+
+def _improved(expr: Expr, rule: Callable[[Any], Expr | None]) -> Expr:
+    for _ in range(_ROUNDS):
+        # What gets cheaper moves elements, and moves nearer to where they come from: what is made anew of an annotated operand is annotated.
+        with using(expr.operands[0].options if expr.operands else expr.options):
+            better = rule(expr)
+        if better is None or better.token == expr.token:
+            break
+        expr = better
+    return expr

@@ -13,7 +13,7 @@ class StorageMethods(ArrayBase):
     __slots__ = ()
 
     def to_delayed(self, optimize_graph: bool = True) -> Any:
-        """The blocks as delayed values, in a NumPy array of the grid's shape. Each computes what it needs by itself.
+        """The blocks as delayed values, in a NumPy array of the grid's shape: tasks of the array's graph, which run once however many read them.
 
         Examples
         --------
@@ -21,7 +21,7 @@ class StorageMethods(ArrayBase):
         >>> ka.arange(4, chunks=2).to_delayed()[1].compute()
         array([2, 3])
         """
-        from kask.array.ops.from_delayed import to_delayed
+        from kask.array.ops.delaying import to_delayed
 
         return to_delayed(self, optimize_graph)
 

@@ -25,16 +25,16 @@ class Blocks(ArrayExpr):
     meta: Any
     label_: str
     wants_position: bool = False
-    #: The layer's name, where the user chose it.
+    #: The array's name, where the user chose it; the layer's begins with it.
     name_: str = ""
 
     @property
     def label(self) -> str:
-        return self.label_
+        return self.name_ or self.label_
 
     @property
-    def name(self) -> str:
-        return self.name_ or f"{self.label}-{self.token}"
+    def given_name(self) -> str:
+        return self.name_ or self.name
 
     def block_call(self) -> BlockCall:
         args = [arg if axes is None else Read(arg, axes) for arg, axes in zip(self.args, self.reads)]

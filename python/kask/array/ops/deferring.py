@@ -248,7 +248,9 @@ def deferring_class(full: type) -> type:
         for name, value in vars(base).items():
             if name in _NOW or (name.startswith("_") and not name.endswith("__")):
                 continue
-            if isinstance(value, types.FunctionType):
+            if name == "__getitem__":
+                members[name] = _getitem
+            elif isinstance(value, types.FunctionType):
                 members[name] = _method(name, value)
             elif isinstance(value, property):
                 members[name] = property(_getter(name))
@@ -265,6 +267,13 @@ def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         return called(_MethodCall(name), (self, *args), kwargs)
 
     return call
+
+
+def _getitem(self: Any, index: Any) -> Any:
+    from kask.array.ops.masks import part_of_selected
+
+    part = part_of_selected(self.expr, index) if self.expr.is_unknown else None
+    return called(_MethodCall("__getitem__"), (self, index), {}) if part is None else wrap(part)
 
 
 def _getter(name: str) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.base import wrap
 from kask.array.kernels import indexing as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.indexing_fancy import one_each
@@ -18,7 +19,7 @@ from kask.array.ops.staged import Staged
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
-__all__ = ["counted", "places", "row_major", "selected"]
+__all__ = ["counted", "part_of_selected", "places", "row_major", "selected"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -155,6 +156,44 @@ def selected(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int) -> ArrayE
     array, mask, others = _aligned(array, mask, axis, place)
     meta = _with_axes(array.meta, 1 + len(others))
     return Staged(Selection(array, mask, place), place, count, array.chunks.axes(others), meta)
+
+
+def part_of_selected(expr: Any, index: Any) -> ArrayExpr | None:
+    """A part of what a mask selects, where slices and integers say which part along axes that the mask is not of: then the mask selects from a part
+    of the array, and the rest is not read. None for anything else."""
+    if not isinstance(expr, Staged) or not isinstance(expr.blocks, Selection):
+        return None
+    items = _basic(index if type(index) is tuple else (index,), expr.ndim)
+    if items is None or items[expr.axis] != slice(None) or all(item == slice(None) for item in items):
+        return None
+    selection, place = expr.blocks, expr.axis
+    masked = [slice(None)] * expr.count
+    try:
+        part = wrap(selection.array)[(*items[:place], *masked, *items[place + 1 :])].expr
+    except IndexError:
+        # Told when it is computed, of the array that the user sees.
+        return None
+    place -= sum(type(item) is int for item in items[:place])
+    return selected(part, selection.mask, place, place)
+
+
+def _basic(items: tuple[Any, ...], ndim: int) -> list[Any] | None:
+    """A slice or an integer for each axis, if an index says no more than that."""
+    found: list[Any] = []
+    if sum(item is Ellipsis for item in items) > 1:
+        return None
+    for item in items:
+        if item is Ellipsis:
+            found.extend([slice(None)] * (ndim - len(items) + 1))
+        elif isinstance(item, np.integer) or type(item) is int:
+            found.append(int(item))
+        elif isinstance(item, slice) and all(
+            bound is None or type(bound) is int for bound in (item.start, item.stop, item.step)
+        ):
+            found.append(item)
+        else:
+            return None
+    return found + [slice(None)] * (ndim - len(found)) if len(found) <= ndim else None
 
 
 def places(mask: ArrayExpr) -> ArrayExpr:

@@ -76,6 +76,14 @@ class Partial(ArrayExpr):
             return BlockCall(_with_start, (AT, self.array.chunks, self.part, *args))
         return BlockCall(self.part, args)
 
+    def taking_of_array(self, taken: tuple[tuple[int, int, int], ...]) -> Partial:
+        """The same of a part of the array, which has all elements along the reduced axes."""
+        from kask.array.ops.slicing import _cut, sliced
+
+        array = sliced(self.array, taken)
+        others = [_cut(other, taken[self.ndim - other.ndim :], array.chunks) for other in self.others]
+        return dataclasses.replace(self, array=array, others=tuple(others))
+
 
 def _with_start(position: tuple[int, ...], chunks: Chunks, part: Callable[..., Any], *args: Any) -> Any:
     return part(chunks.block_start(position), *args)
@@ -135,21 +143,29 @@ class Tree(ArrayExpr):
         return Finish(self.combine, self.finish, dropped, self.of_list)
 
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
-        """A part of the result is the reduction of a part of the array."""
+        """A part of the result is the reduction of a part of the array; what is left of an axis that is reduced to several elements is taken
+        afterwards."""
         partial = self.partial
-        if partial.others or partial.place or 0 in chunks.shape or self.output_size != 1:
+        if partial.place == "position" or 0 in chunks.shape:
+            return None
+        array, rest = partial.array, iter(taken)
+        inner = []
+        after = []
+        for axis, length in enumerate(array.shape):
+            if axis not in partial.axes:
+                inner.append(next(rest))
+                after.append((0, 1, inner[-1][2]))
+                continue
+            inner.append((0, 1, length))
+            if self.keepdims:
+                here = next(rest)
+                after.append(here if self.output_size != 1 else (0, 1, 1))
+        if self.output_size != 1 and all(one == (0, 1, length) for one, length in zip(inner, array.shape)):
             return None
         from kask.array.ops.slicing import sliced
 
-        array, rest = partial.array, iter(taken)
-        whole = [(0, 1, length) for length in array.shape]
-        inner = []
-        for axis in range(array.ndim):
-            is_reduced = axis in partial.axes
-            if is_reduced and self.keepdims:
-                next(rest)
-            inner.append(whole[axis] if is_reduced else next(rest))
-        return dataclasses.replace(self, partial=dataclasses.replace(partial, array=sliced(array, tuple(inner))))
+        part = dataclasses.replace(self, partial=partial.taking_of_array(tuple(inner)))
+        return sliced(part, tuple(after)) if self.keepdims else part
 
     def lower(self, lowering: Lowering) -> None:
         lowering.builder.add_tree_reduce(

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kask.base
+from kask.annotations import using
 from kask.array.base import Persisted, _assembled, _Blocks, wrap
 from kask.array.node import ArrayExpr
 from kask.array.ops.rechunk import rechunked
-from kask.engine import Chunks, GraphBuilder, block_names
+from kask.engine import Chunks, GraphBuilder
 from kask.expr import Lowering, rewrite, walk
 from kask.expr.lower import BlockCall, Read
 
-__all__ = ["ByValue", "Deferred", "Open", "Stage", "Staged", "close", "closed_so_far", "first_stages"]
+__all__ = ["ByValue", "Deferred", "Open", "Stage", "Staged", "close", "closed_or_first", "closed_so_far"]
 
 
 class Stage(NamedTuple):
@@ -96,6 +97,15 @@ def closed_so_far(expr: ArrayExpr) -> ArrayExpr | None:
     return None if pending else found[0]
 
 
+def closed_or_first(exprs: list[Any]) -> list[Any]:
+    """What is computed: expressions without open ones, or, where a stage has to run before they can be told, the expressions of that stage."""
+    found: list[Any] = []
+    for expr in exprs:
+        closed = closed_so_far(expr)
+        found.extend(first_stages(expr) if closed is None else [closed])
+    return found
+
+
 def first_stages(expr: ArrayExpr) -> list[ArrayExpr]:
     """What would run first to close an expression."""
     _, pending = _substituted([expr], None)
@@ -121,7 +131,8 @@ def _substituted(roots: list[ArrayExpr], target: Any) -> tuple[list[ArrayExpr], 
                 waits.add(token)
                 pending.extend(below)
             continue
-        changed: Any = expr.with_operands(lambda operand: done[operand.token])
+        with using(expr.options):
+            changed: Any = expr.with_operands(lambda operand: done[operand.token])
         is_blocked = any(operand.token in waits for operand in expr.operands)
         if isinstance(expr, Open):
             waits.add(token)
@@ -148,7 +159,8 @@ def _run(pending: list[tuple[Open, Open]], target: Any) -> None:
         middle, end = at + len(stage.kept), at + len(stage.kept) + len(stage.read)
         kept = list(zip(ready[at:middle], futures[at:middle]))
         read = [_assembled(results_of[place], ready[place]) for place in range(middle, end)]
-        finished = changed.finish(kept, read)
+        with using(expr.options):
+            finished = changed.finish(kept, read)
         expr.__dict__["_closing"] = changed.__dict__["_closing"] = (target, finished)
         at = end
 
@@ -156,14 +168,11 @@ def _run(pending: list[tuple[Open, Open]], target: Any) -> None:
 def _submitted(exprs: list[Any], target: Any) -> list[list[Any]]:
     """The futures of the blocks of each expression."""
     builder = GraphBuilder()
-    Lowering(builder).add([expr for expr in exprs if not isinstance(expr, Persisted)])
-    names = [[] if isinstance(expr, Persisted) else block_names(expr.name, expr.key_grid) for expr in exprs]
-    keys = [name for some in names for name in some]
+    Lowering(builder).add(exprs)
+    outputs = [expr.outputs for expr in exprs]
+    keys = [output for some in outputs for output in some if isinstance(output, str)]
     futures = iter(target.submit_graph(builder, keys) if keys else [])
-    return [
-        list(expr.futures) if isinstance(expr, Persisted) else [next(futures) for _ in some]
-        for expr, some in zip(exprs, names)
-    ]
+    return [[next(futures) if isinstance(output, str) else output for output in some] for some in outputs]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

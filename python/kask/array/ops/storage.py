@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from kask import engine
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
 from kask.array.kernels.storage import (
     Described,
@@ -96,15 +95,33 @@ class Storing(Methods):
         self.marks = marks
 
     def __kask_graph__(self, builder: GraphBuilder) -> list[str | Future]:
-        exprs: list[Any] = rewrite(list(self.marks))
+        exprs = self.__kask_exprs__(True)
         Lowering(builder).add(exprs)
-        return [name for expr in exprs for name in engine.block_names(expr.name, expr.key_grid)]
+        return [output for expr in exprs for output in expr.outputs]
+
+    def __kask_exprs__(self, optimized: bool) -> list[Any]:
+        from kask.array.ops.staged import closed_or_first
+
+        roots = closed_or_first(list(self.marks))
+        return rewrite(roots) if optimized else roots
+
+    @staticmethod
+    def __kask_prepare__(works: list[Storing], target: Any) -> None:
+        """Run the stages that have to be over before it is known what is stored."""
+        from kask.array.ops.staged import close
+
+        close([mark for work in works for mark in work.marks], target)
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         return _nothing, ()
 
     def __kask_postpersist__(self) -> tuple[Callable[..., Any], tuple]:
         return _nothing, ()
+
+    def __kask_delayed__(self) -> Any:
+        from kask.array.ops.delaying import finished
+
+        return finished(self, self.marks)
 
     def __kask_tokenize__(self) -> Any:
         return [mark.token for mark in self.marks]
