@@ -194,3 +194,35 @@ class TestReductions:
         x = ka.from_array(array, chunks=2)
         np.testing.assert_array_equal(ka.nanmean(x, axis=1).compute(), [1.0, 5.0])
         np.testing.assert_array_equal(x.mean(axis=0).compute().filled(0), [2.5, np.nan, 6.0])
+
+
+#: Functions of NumPy, or of Kask, and methods.
+CALLS = {
+    "reduce": lambda home, a: home.add.reduce(a, axis=0),
+    "maximum": lambda home, a: home.maximum.reduce(a, axis=1),
+    "cumsum": lambda home, a: a.cumsum(axis=1),
+    "concatenate": lambda home, a: (np.ma if home is np else home).concatenate([a, a + 1], axis=0),
+    "transpose": lambda home, a: a.T * 2,
+    "reshape": lambda home, a: a.reshape(6, 4),
+    "ravel": lambda home, a: a.ravel(),
+    "lists": lambda home, a: a[[3, 0, 1]][:, ::-1],
+    "slices": lambda home, a: a[1:, ::2],
+    "squeeze": lambda home, a: a[None].squeeze(),
+    "expand_dims": lambda home, a: home.expand_dims(a, 1),
+    "take": lambda home, a: a.take([3, 7, 0]),
+    "repeat": lambda home, a: a.repeat(2, axis=0),
+    "roll": lambda home, a: home.roll(a, 1, axis=0),
+    "flip": lambda home, a: home.flip(a, 0),
+    "clip": lambda home, a: a.clip(3, 9),
+}
+
+
+class TestMasksGoAlong:
+    @pytest.mark.parametrize("name", CALLS)
+    def test_as_in_numpy(self, name):
+        array = TestReductions.SOME.astype(float)
+        expected = CALLS[name](np, array)
+        for chunks in chunkings(array.shape):
+            with nothing_runs():
+                found = CALLS[name](ka, ka.from_array(array, chunks=chunks))
+            assert_masked(found, expected)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
+from kask.array.kernels.blockwise import concatenated
 
 __all__ = ["GeneralAggregate", "GeneralCombine", "GeneralPart"]
 
@@ -87,4 +87,4 @@ def _side_by_side(values: list[Any], axis: int) -> Any:
         return {key: _side_by_side([value[key] for value in values], axis) for key in first}
     if isinstance(first, tuple | list):
         return type(first)([_side_by_side(list(ones), axis) for ones in zip(*values)])
-    return np.concatenate(values, axis=axis)
+    return concatenated(values, axis)

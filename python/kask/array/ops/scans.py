@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import as_array
 from kask.array.kernels.scans import ScanBlock, ScanGroup, Totals
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.creation import Filled
 from kask.array.ops.joining import concatenated
 from kask.array.ops.mapped import mapped, one_by_one
@@ -45,15 +45,16 @@ def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "s
     options = {} if dtype is None else {"dtype": dtype}
     kind = scan(np.ones(1, array.dtype), **options).dtype
     block = ScanBlock(scan, merge, axis, kind)
+    meta = empty_meta(kind, array.ndim, array.meta)
     if array.grid[axis] == 1:
-        return mapped(block, array, chunks=array.chunks, dtype=kind, label=name)
+        return mapped(block, array, chunks=array.chunks, meta=meta, label=name)
     chunks = array.chunks.replace(axis, one_by_one(array.grid[axis]))
     totals = mapped(Totals(total, axis, kind), array, chunks=chunks, dtype=kind, label=f"{name}-total")
     # The totals themselves have no NaN that are not meant.
     plain = _KINDS[name.removeprefix("nan")]
     fan_in = _FAN_IN if method == "blelloch" else totals.grid[axis]
     before = before_each(totals, plain, axis, kind, fan_in)
-    return mapped(block, array, before, chunks=array.chunks, dtype=kind, label=name)
+    return mapped(block, array, before, chunks=array.chunks, meta=meta, label=name)
 
 
 def before_each(
