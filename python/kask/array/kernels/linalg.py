@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
+
 # Read as a module: these are many small steps.
 __all__: list[str] = []
 
 
 def qr_block(block: Any) -> tuple[Any, Any]:
     """Q and R of a block."""
-    q, r = np.linalg.qr(block)
+    q, r = call_blas(np.linalg.qr, block)
     return q, r
 
 
 def r_block(block: Any) -> Any:
     """R of a block."""
-    return np.linalg.qr(block, mode="r")
+    return call_blas(np.linalg.qr, block, mode="r")
 
 
 def nth(several: Any, place: int) -> Any:
@@ -38,7 +40,7 @@ class CoercedSvd:
         self.coerce_signs = coerce_signs
 
     def __call__(self, block: Any) -> tuple[Any, Any, Any]:
-        u, s, v = np.linalg.svd(block, full_matrices=False)
+        u, s, v = call_blas(np.linalg.svd, block, full_matrices=False)
         if self.coerce_signs and v.size:
             signs = np.where(v.sum(axis=1).real < 0, -1, 1).astype(s.dtype)
             u, v = u * signs, v * signs[:, None]
@@ -50,12 +52,12 @@ class CoercedSvd:
 
 def singular_values(block: Any) -> Any:
     """Singular values of a block."""
-    return np.linalg.svd(block, compute_uv=False)
+    return call_blas(np.linalg.svd, block, compute_uv=False)
 
 
 def lstsq_block(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any]:
     """The solution of least squares of least norm, the rank, and the singular values."""
-    x, _, rank, s = np.linalg.lstsq(a, b, rcond=rcond)
+    x, _, rank, s = call_blas(np.linalg.lstsq, a, b, rcond=rcond)
     return x, np.asarray(rank), s
 
 
@@ -68,7 +70,7 @@ def lu_block(block: Any) -> tuple[Any, Any, Any]:
 
     if not len(block):
         return np.zeros(0, np.intp), block, block
-    places, lower, upper = lu(block, p_indices=True, check_finite=False)
+    places, lower, upper = call_blas(lu, block, p_indices=True, check_finite=False)
     # SciPy tells for each row of the block which row of L U it is; what is wanted is the block's row for each of L U.
     return np.argsort(places), lower, upper
 
@@ -86,7 +88,7 @@ def below(blocks: list[Any], factors: tuple[Any, Any, Any]) -> Any:
 
 def updated(blocks: list[Any], left: Any, right: Any) -> Any:
     """What is left of a block when the product is taken away."""
-    return blocks[0] - left @ right
+    return blocks[0] - call_blas(np.matmul, left, right)
 
 
 def below_cholesky(blocks: list[Any], diagonal: Any) -> Any:
@@ -96,7 +98,7 @@ def below_cholesky(blocks: list[Any], diagonal: Any) -> Any:
 
 def updated_hermitian(position: tuple[int, ...], blocks: list[Any], left: Any, right: Any) -> Any:
     """The same with the conjugate transpose of the right one; above the diagonal nobody looks."""
-    return blocks[0] if position[1] > position[0] else blocks[0] - left @ right.conj().T
+    return blocks[0] if position[1] > position[0] else blocks[0] - call_blas(np.matmul, left, right.conj().T)
 
 
 def permuted_rows(position: tuple[int, ...], block: Any, order: Any) -> Any:
@@ -137,7 +139,7 @@ def _triangular(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
 
     if not a.size or not b.size:
         return np.zeros(b.shape, np.result_type(a, b))
-    return solve_triangular(a, b, lower=lower, unit_diagonal=unit, check_finite=False)
+    return call_blas(solve_triangular, a, b, lower=lower, unit_diagonal=unit, check_finite=False)
 
 
 class Solve:
@@ -157,7 +159,7 @@ class Solve:
 
 def less_product(blocks: list[Any], lists: list[Any], solved: Any) -> Any:
     """The right-hand side without what is solved."""
-    return blocks[0] - lists[0] @ solved
+    return blocks[0] - call_blas(np.matmul, lists[0], solved)
 
 
 class Stacked:
@@ -168,7 +170,7 @@ class Stacked:
         self.__name__ = func.__name__
 
     def __call__(self, *blocks: Any) -> Any:
-        result = self.func(*blocks, **self.options)
+        result = call_blas(self.func, *blocks, **self.options)
         return np.asarray(result if self.place is None else result[self.place])
 
     def __kask_tokenize__(self) -> Any:
