@@ -162,6 +162,20 @@ def less_product(blocks: list[Any], lists: list[Any], solved: Any) -> Any:
     return blocks[0] - call_blas(np.matmul, lists[0], solved)
 
 
+class Several:
+    """A function of ``numpy.linalg`` that makes several arrays of blocks that hold whole matrices."""
+
+    def __init__(self, func: Any, options: dict[str, Any]) -> None:
+        self.func, self.options = func, options
+        self.__name__ = func.__name__
+
+    def __call__(self, block: Any) -> tuple[Any, ...]:
+        return tuple(call_blas(self.func, block, **self.options))
+
+    def __kask_tokenize__(self) -> Any:
+        return "several", self.func, self.options
+
+
 class Stacked:
     """A function of ``numpy.linalg`` on blocks that hold whole matrices."""
 

@@ -15,6 +15,7 @@ from kask.array.ops.chunk_runs import mapped_sizes
 from kask.array.ops.contraction import contracted
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.joining import concatenated
+from kask.array.ops.linalg_stacks import real_of, stacked_qr, stacked_singular_values, stacked_svd
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import sliced, transposed
@@ -42,6 +43,14 @@ def matrix_of(a: Any, name: str) -> ArrayExpr:
     """The expression of a matrix of a type that LAPACK computes in."""
     array = as_array(a).expr
     if array.ndim != 2:
+        raise ValueError(f"{name}: a matrix is wanted, but the array has the shape {array.shape}")
+    return in_lapack_type(array, name)
+
+
+def matrices_of(a: Any, name: str) -> ArrayExpr:
+    """The expression of a matrix or a stack of them, of a type that LAPACK computes in."""
+    array = as_array(a).expr
+    if array.ndim < 2:
         raise ValueError(f"{name}: a matrix is wanted, but the array has the shape {array.shape}")
     return in_lapack_type(array, name)
 
@@ -228,9 +237,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     Parameters
     ----------
     a : array_like
-        A matrix ``(m, n)``.
+        A matrix ``(m, n)``, or a stack of matrices.
     mode : str, optional
-        "reduced" for Q ``(m, k)`` and R ``(k, n)`` with ``k = min(m, n)``, or "r" for R alone.
+        "reduced" for Q ``(m, k)`` and R ``(k, n)`` with ``k = min(m, n)``, "r" for R alone, or "complete" for Q ``(m, m)`` and R ``(m, n)``.
 
     Returns
     -------
@@ -238,7 +247,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
     Notes
     -----
-    The factors' signs depend on chunks. A matrix that is about square is in one task.
+    The factors' signs depend on chunks. A matrix that is about square is in one task, and so is each matrix of a stack, and any matrix
+    whose complete Q is wanted.
 
     Examples
     --------
@@ -247,18 +257,17 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     >>> (q @ r).sum().round(6).compute()
     np.float64(200.0)
     """
-    if mode not in ("reduced", "r"):
-        raise ValueError(f"qr: mode must be 'reduced' or 'r', got {mode!r}")
-    array = matrix_of(a, "qr")
+    if mode not in ("reduced", "r", "complete"):
+        raise ValueError(f"qr: mode must be 'reduced', 'complete' or 'r', got {mode!r}")
+    array = matrices_of(a, "qr")
+    if array.ndim > 2 or mode == "complete":
+        factors = list(map(wrap, stacked_qr(array, mode)))
+        return factors[0] if mode == "r" else QRResult(*factors)
     is_wide = array.shape[1] > array.shape[0]
     if mode == "r":
         return wrap(wide_qr(array)[1] if is_wide else tall_qr(array, wants_q=False)[1])
     q, r = wide_qr(array) if is_wide else tall_qr(array)
     return QRResult(wrap(q), wrap(r))  # type: ignore[arg-type]
-
-
-def _real(dtype: np.dtype) -> np.dtype:
-    return np.dtype(dtype.char.lower())
 
 
 def _tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
@@ -267,7 +276,7 @@ def _tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExp
     rank, columns = r.shape
     every = one_task(kernels.CoercedSvd(coerce_signs), r, shape=r.shape, dtype=r.dtype, label="svd")
     u = nth_of(every, 0, (rank, rank), r.dtype, "svd-u")
-    s = nth_of(every, 1, (rank,), _real(r.dtype), "svd-s")
+    s = nth_of(every, 1, (rank,), real_of(r.dtype), "svd-s")
     return product(q, u), s, nth_of(every, 2, (rank, columns), r.dtype, "svd-v")
 
 
@@ -285,12 +294,12 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     Parameters
     ----------
     a : array_like
-        A matrix ``(m, n)``.
+        A matrix ``(m, n)``, or a stack of matrices.
     coerce_signs : bool, optional
-        Whether signs are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each column of U) is not
+        Whether signs of a single matrix are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each column of U) is not
         negative.
     full_matrices : bool, optional
-        Only False, unless the matrix is square: the first ``k = min(m, n)`` vectors are made.
+        Whether U is ``(m, m)`` and Vh ``(n, n)``; otherwise the first ``k = min(m, n)`` vectors are made.
     compute_uv : bool, optional
         False for the singular values alone.
 
@@ -302,7 +311,7 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     Notes
     -----
     Exact, by :func:`tsqr` of the matrix or its transpose; a matrix that is about square is in one task. See
-    :func:`svd_compressed` for large square ones. In contrast to NumPy, ``full_matrices`` is False by default.
+    :func:`svd_compressed` for large square ones. Each matrix of a stack is in one task, and so is one of which all vectors are wanted. In contrast to NumPy, ``full_matrices`` is False by default.
 
     Examples
     --------
@@ -311,14 +320,11 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     >>> s.round(6).compute()
     array([10.])
     """
-    array = matrix_of(a, "svd")
-    if full_matrices and array.shape[0] != array.shape[1]:
-        raise NotImplementedError(
-            f"svd: full_matrices=True is not possible for the shape {array.shape}; with full_matrices=False there are "
-            f"the first {min(array.shape)} singular vectors"
-        )
+    array = matrices_of(a, "svd")
     if not compute_uv:
         return svdvals(a)
+    if array.ndim > 2 or (full_matrices and array.shape[0] != array.shape[1]):
+        return SVDResult(*map(wrap, stacked_svd(array, full_matrices)))
     return SVDResult(*map(wrap, svd_of(array, coerce_signs)))
 
 
@@ -327,7 +333,7 @@ def values_of(array: ArrayExpr) -> ArrayExpr:
     if array.shape[0] < array.shape[1]:
         array = transposed(array, (1, 0))
     r = tall_qr(array, wants_q=False)[1]
-    return one_task(kernels.singular_values, r, shape=(r.shape[0],), dtype=_real(r.dtype), label="svdvals")
+    return one_task(kernels.singular_values, r, shape=(r.shape[0],), dtype=real_of(r.dtype), label="svdvals")
 
 
 def svdvals(x: Any) -> Any:
@@ -339,7 +345,8 @@ def svdvals(x: Any) -> Any:
     >>> ka.linalg.svdvals(ka.ones((100, 1), chunks=(10, 1))).round(6).compute()
     array([10.])
     """
-    return wrap(values_of(matrix_of(x, "svdvals")))
+    array = matrices_of(x, "svdvals")
+    return wrap(values_of(array) if array.ndim == 2 else stacked_singular_values(array))
 
 
 def svd_compressed(
@@ -402,7 +409,7 @@ def svd_compressed(
     rng = seed if isinstance(seed, Generator) else default_rng(seed)
     along = array.chunks.axis(1).tuples()[0]
     omega = rng.standard_normal((columns, size), chunks=(along, size)).expr
-    omega = elementwise(_cast, omega, _real(array.dtype), dtype=_real(array.dtype))
+    omega = elementwise(_cast, omega, real_of(array.dtype), dtype=real_of(array.dtype))
     sample = product(array, omega)
     for _ in range(n_power_iter):
         if iterator == "QR":

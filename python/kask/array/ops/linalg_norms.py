@@ -11,8 +11,9 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product, svd_of, values_of
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrices_of, matrix_of, product, svd_of, values_of
 from kask.array.ops.linalg_solving import inv, stacked
+from kask.array.ops.linalg_stacks import of_each
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.matrices import eye
 from kask.array.ops.products import matmul
@@ -295,7 +296,8 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """The pseudo-inverse of a matrix, by :func:`svd`: singular values less than ``rcond`` times the largest are taken for 0.
+    """The pseudo-inverse of a matrix, by :func:`svd`: singular values less than ``rcond`` times the largest are taken for 0. Of a stack each
+    matrix is in one task.
 
     Examples
     --------
@@ -303,7 +305,13 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     >>> ka.linalg.pinv(ka.ones((4, 1), chunks=(2, 1))).round(6).compute()
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    array = matrix_of(a, "pinv")
+    array = matrices_of(a, "pinv")
+    if array.ndim > 2:
+        # NumPy tells itself that only one of both may be given.
+        options = {key: given for key, given in (("rcond", rcond), ("rtol", rtol)) if given is not None}
+        return wrap(
+            of_each(np.linalg.pinv, array, options | {"hermitian": hermitian}, [array.shape[:-3:-1]], [array.dtype])[0]
+        )
     u, s, v = svd_of(array)
     if rcond is None:
         rcond = max(array.shape) * np.finfo(s.dtype).eps if rtol is None else rtol
@@ -354,5 +362,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     """
     array = _hermitian(a, UPLO, "eigh")
     real = np.dtype(array.dtype.char.lower())
-    values = stacked(np.linalg.eigh, array, {"UPLO": UPLO}, 1, real, 0)
-    return EighResult(wrap(values), wrap(stacked(np.linalg.eigh, array, {"UPLO": UPLO}, 0, array.dtype, 1)))
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
+        raise ValueError(f"eigh: square matrices are wanted, but the array has the shape {array.shape}")
+    shapes = [array.shape[-1:], array.shape[-2:]]
+    return EighResult(*map(wrap, of_each(np.linalg.eigh, array, {"UPLO": UPLO}, shapes, [real, array.dtype])))
