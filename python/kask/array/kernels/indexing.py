@@ -150,3 +150,8 @@ def first_block(blocks: Any) -> Any:
     while type(blocks) is list:
         (blocks,) = blocks
     return blocks[...]
+
+
+def take_along_last(rows: Any, places: Any) -> Any:
+    """Elements at places along the last axis; before it the rows have one of one element, for that of places."""
+    return np.take_along_axis(rows[..., 0, :], places, axis=-1)

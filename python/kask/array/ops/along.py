@@ -1,4 +1,4 @@
-"""The user's functions of whole axes: ``apply_along_axis``, ``apply_over_axes``."""
+"""Functions of whole axes: ``apply_along_axis``, ``apply_over_axes``, ``take_along_axis``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels.blockwise import Along
+from kask.array.kernels.indexing import take_along_last
 from kask.array.node import empty_meta
+from kask.array.ops.axes import moveaxis
 from kask.array.ops.blocks import Blocks
+from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.rechunk import rechunked
 from kask.engine import Chunks
 
-__all__ = ["apply_along_axis", "apply_over_axes"]
+__all__ = ["apply_along_axis", "apply_over_axes", "take_along_axis"]
+
+
+normalize_axis_index = np.lib.array_utils.normalize_axis_index
 
 
 def apply_along_axis(
@@ -115,3 +121,53 @@ def with_axis(x: Any, axis: int) -> Any:
     reads = tuple([a if a < axis else a + 1 for a in range(expr.ndim)])
     meta = np.empty_like(expr.meta, shape=(0,) * chunks.ndim)
     return wrap(Blocks(np.expand_dims, (expr, axis), (reads, None), chunks, meta, "expand_dims"))
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """Elements at places along an axis that differ from one row to the next, such as those that ``argsort`` gives.
+
+    The axis is made one block, since any of its elements may be wanted; the places are read block by block.
+
+    Parameters
+    ----------
+    arr : array_like
+    indices : array_like of int
+        With as many axes as ``arr``; as long as it along all axes but one, or of one element there.
+    axis : int, optional
+        The axis; None for all elements in one row.
+
+    Returns
+    -------
+    Array
+        Of the shape that both broadcast to, and of the length of ``indices`` along the axis.
+
+    Raises
+    ------
+    IndexError
+        When computed: a place that is not there.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> x = ka.from_array([[3, 1, 2], [6, 4, 5]], chunks=(1, 2))
+    >>> ka.take_along_axis(x, ka.argsort(x, axis=1), axis=1).compute()
+    array([[1, 2, 3],
+           [4, 5, 6]])
+    """
+    array, places = as_array(arr), as_array(indices)
+    if places.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis: indices must be whole numbers, got {places.dtype}")
+    if axis is None:
+        array, axis = array.ravel(), 0
+    if array.ndim != places.ndim:
+        raise ValueError(
+            f"take_along_axis: the array has {array.ndim} axes and indices {places.ndim}; as many are wanted"
+        )
+    axis = normalize_axis_index(axis, array.ndim)
+    # The axis of places is one along which all is alike for the array, so that it may stay cut.
+    rows, places = moveaxis(array, axis, -1), moveaxis(places, axis, -1)
+    rows = rows[..., None, :]
+    found = apply_gufunc(
+        take_along_last, "(n),()->()", rows, places, output_dtypes=array.dtype, allow_rechunk=True, vectorize=False
+    )
+    return moveaxis(found, -1, axis)
