@@ -1,8 +1,7 @@
 """Arrays beside Dask's and NumPy's: products, very many chunks, rechunking and a climatology under a memory limit.
 
 Each measurement is a process of its own (``array_programs.py``), so that none profits from another's threads, imports or
-memory. A contender that takes more than ten minutes is ended and left out, and the table says so. ``KASK_BENCH_QUICK=1``
-makes everything small, to see that it works; the goals are for the full sizes.
+memory. A contender that takes more than ten minutes is ended and left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -16,31 +15,42 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import measure
 from cases.spill import direct_seconds, spill_folder
 from measure import Absent, Case, Contender, Goal, Opener
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "array_programs.py"
 PATIENCE_S = 600
-QUICK = os.environ.get("KASK_BENCH_QUICK") == "1"
 
 GIB = 2**30
-MATMUL = (1000, 250) if QUICK else (4000, 1000)
-MANY = (60,) if QUICK else (300,)
-MILLION = (100,) if QUICK else (1000,)
-RECHUNK = (4000, 250, GIB) if QUICK else (20_000, 250, GIB)
-ANOMALY = (1461, 60, 60, 100, 2 * GIB) if QUICK else (3653, 606, 606, 30, 2 * GIB)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Arguments of the programs."""
+
+    matmul: tuple[int, ...] = (4000, 1000)
+    many: tuple[int, ...] = (300,)
+    million: tuple[int, ...] = (1000,)
+    rechunk: tuple[int, ...] = (20_000, 250, GIB)
+    anomaly: tuple[int, ...] = (3653, 606, 606, 30, 2 * GIB)
+
+
+QUICK = Sizes((1000, 250), (60,), (100,), (4000, 250, GIB), (1461, 60, 60, 100, 2 * GIB))
 
 peaks: dict[str, list[int]] = {}
 
 
 def cases() -> list[Case]:
-    return [*products(), *small_chunks(), *larger_than_memory()]
+    sizes = QUICK if measure.quick else Sizes()
+    return [*products(sizes), *small_chunks(sizes), *larger_than_memory(sizes)]
 
 
-def products() -> list[Case]:
-    title = f"product of two matrices of {MATMUL[0]:,} by {MATMUL[0]:,}, chunks of {MATMUL[1]:,}"
+def products(sizes: Sizes) -> list[Case]:
+    title = f"product of two matrices of {sizes.matmul[0]:,} by {sizes.matmul[0]:,}, chunks of {sizes.matmul[1]:,}"
     return [
         Case(
             name="array-matmul",
@@ -48,17 +58,17 @@ def products() -> list[Case]:
             unit="s",
             higher_is_better=False,
             contenders=[
-                Contender("kask", program("matmul", "kask", MATMUL)),
-                Contender("numpy", program("matmul", "numpy", MATMUL)),
-                Contender("dask threads", program("matmul", "dask", MATMUL)),
+                Contender("kask", program("matmul", "kask", sizes.matmul)),
+                Contender("numpy", program("matmul", "numpy", sizes.matmul)),
+                Contender("dask threads", program("matmul", "dask", sizes.matmul)),
             ],
             goals=[Goal("kask", 1.1, "numpy"), Goal("kask", 1.0, "dask threads")],
         )
     ]
 
 
-def small_chunks() -> list[Case]:
-    many, million = MANY[0] ** 2, MILLION[0] ** 2
+def small_chunks(sizes: Sizes) -> list[Case]:
+    many, million = sizes.many[0] ** 2, sizes.million[0] ** 2
     return [
         Case(
             name="array-small-chunks",
@@ -66,8 +76,8 @@ def small_chunks() -> list[Case]:
             unit="s",
             higher_is_better=False,
             contenders=[
-                Contender("kask", program("small-chunks", "kask", MANY)),
-                Contender("dask threads", program("small-chunks", "dask", MANY), rounds=1),
+                Contender("kask", program("small-chunks", "kask", sizes.many)),
+                Contender("dask threads", program("small-chunks", "dask", sizes.many), rounds=1),
             ],
             goals=[Goal("kask", 0.5)],
         ),
@@ -89,8 +99,8 @@ def small_chunks() -> list[Case]:
             unit="s",
             higher_is_better=False,
             contenders=[
-                Contender("kask", program("description", "kask", MILLION)),
-                Contender("dask", program("description", "dask", MILLION), rounds=1),
+                Contender("kask", program("description", "kask", sizes.million)),
+                Contender("dask", program("description", "dask", sizes.million), rounds=1),
             ],
             goals=[Goal("kask", 0.05)],
             rounds=1,
@@ -98,9 +108,9 @@ def small_chunks() -> list[Case]:
     ]
 
 
-def larger_than_memory() -> list[Case]:
-    side, _, limit = RECHUNK
-    days, latitudes, longitudes, _, anomaly_limit = ANOMALY
+def larger_than_memory(sizes: Sizes) -> list[Case]:
+    side, _, limit = sizes.rechunk
+    days, latitudes, longitudes, _, anomaly_limit = sizes.anomaly
     size = days * latitudes * longitudes * 8 / GIB
     return [
         Case(
@@ -109,8 +119,8 @@ def larger_than_memory() -> list[Case]:
             unit="s",
             higher_is_better=False,
             contenders=[
-                Contender("kask", program("rechunk", "kask", RECHUNK)),
-                Contender("dask", program("rechunk", "dask", RECHUNK)),
+                Contender("kask", program("rechunk", "kask", sizes.rechunk)),
+                Contender("dask", program("rechunk", "dask", sizes.rechunk)),
                 Contender("direct writes and reads", direct(8 * side * side)),
             ],
             goals=[Goal("kask", 1.5, "direct writes and reads"), Goal("kask", 0.25, "dask")],
@@ -122,8 +132,8 @@ def larger_than_memory() -> list[Case]:
             unit="s",
             higher_is_better=False,
             contenders=[
-                Contender("kask", program("anomaly", "kask", ANOMALY)),
-                Contender("dask", program("anomaly", "dask", ANOMALY)),
+                Contender("kask", program("anomaly", "kask", sizes.anomaly)),
+                Contender("dask", program("anomaly", "dask", sizes.anomaly)),
             ],
             goals=[Goal("kask", 1 / 3, "dask")],
             rounds=1,
