@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import uuid
@@ -131,6 +132,19 @@ def test_errors_say_where(s3: S3) -> None:
     assert ka.from_zarr(url, storage_options=s3.options).sum().compute() == 12
     with pytest.raises(OSError, match=r"made at s3://nothing-here/x\.zarr: The specified bucket"):
         ka.ones(3).to_zarr("s3://nothing-here/x.zarr", storage_options=s3.options)
+
+
+def test_servers_that_do_not_answer(s3: S3) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    options = {**s3.options, "endpoint_url": f"http://127.0.0.1:{port}"}
+    options["config_kwargs"] = {"retries": {"total_max_attempts": 1}, "connect_timeout": 2}
+    with pytest.raises(OSError, match=rf"Zarr array at s3://b/x\.zarr cannot be opened: .*{port}"):
+        ka.from_zarr("s3://b/x.zarr", storage_options=options)
+    with pytest.raises(OSError, match=rf"no Zarr array can be made at s3://b/x\.zarr: .*{port}"):
+        ka.ones(3).to_zarr("s3://b/x.zarr", storage_options=options)
+    with pytest.raises(OSError, match=r"Zarr array at nonsense://b/x\.zarr cannot be understood: .*nonsense"):
+        ka.from_zarr("nonsense://b/x.zarr")
 
 
 def test_on_every_engine(client: Client, s3: S3) -> None:

@@ -53,8 +53,10 @@ class SharedBlas:
 
     def forget(self) -> None:
         """In the child of a fork, where none of these tasks is running."""
+        was_divided = self.most > 1
         self.lock, self.running, self.most = threading.Lock(), 0, 1
-        self._divide()
+        if was_divided:
+            self._divide()
 
     def _look(self) -> None:
         """Which libraries there are, and how many threads each has. NumPy and SciPy bring one each."""
