@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
+
 __all__ = ["Contract", "Convolve", "Einsum", "PartAsItIs", "Tensordot", "add_parts", "conjugated_dot", "itself"]
 
 
@@ -19,7 +21,7 @@ class Contract:
         self.__name__ = getattr(func, "__name__", type(func).__name__)
 
     def __call__(self, *blocks: Any) -> Any:
-        result = self.func(*blocks)
+        result = call_blas(self.func, *blocks)
         if isinstance(result, np.generic) or not hasattr(result, "shape"):
             # Products of objects may be objects.
             result = np.asarray(result)
