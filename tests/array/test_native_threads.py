@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kask
 import kask.array as ka
 from kask.array.kernels.native_threads import SharedBlas, call_blas
 
@@ -64,6 +65,10 @@ def test_products_are_the_same_with_longer_pieces() -> None:
     # Ten by ten blocks of the result are enough to do, so that nothing has to be added.
     found = ka.from_array(a, chunks=(4, 1)) @ ka.from_array(b.T, chunks=(1, 4))
     assert [family.kind for family in found.explain().families] == ["blockwise"]
+    with kask.config.set({"array.chunk_size_bytes": 100}):
+        found = ka.from_array(a, chunks=(4, 1)) @ ka.from_array(b.T, chunks=(1, 4))
+        assert found.explain().tasks > 100
+        np.testing.assert_allclose(found.compute(), a @ b.T, rtol=1e-12)
     # A number needs its pieces.
     assert len((ka.from_array(a[0], chunks=5) @ ka.from_array(b[0], chunks=5)).explain().families) > 1
 

@@ -109,7 +109,9 @@ class PartAsItIs:
 
 
 def add_parts(parts: list[Any]) -> Any:
-    """The sum, in the type that the parts have."""
+    """The sum, in the type that the parts have. The last node of a level of a tree may have one part only."""
+    if len(parts) == 1:
+        return parts[0]
     total = parts[0] + parts[1]
     for part in parts[2:]:
         total = np.add(total, part, out=total) if type(total) is np.ndarray else total + part

@@ -25,7 +25,7 @@ from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
 from kask.expr.lower import BlockCall, Read
 
-#: Blocks along contracted axes are put together up to this size.
+#: Blocks along contracted axes are put together up to this size, or that of blocks whose size is left open.
 PANEL_BYTES = 32 * 2**20
 #: Blocks of a result that are enough to do at the same time.
 AT_ONCE = 16
@@ -164,13 +164,13 @@ def _gathered(
     longest = cut.largest[0]
     if cut.grid[0] < 2 or not longest or math.prod([along[one].grid[0] for one in out]) < AT_ONCE:
         return cut
-    fits = cut.shape[0]
+    most, fits = min(PANEL_BYTES, int(config.get("array.chunk_size_bytes"))), cut.shape[0]
     for array, own in zip(arrays, labels):
         if label in own:
             beside = [along[one].largest[0] for one, length in zip(own, array.shape) if one != label and length != 1]
-            fits = min(fits, PANEL_BYTES // max(1, math.prod(beside) * array.dtype.itemsize))
+            fits = min(fits, most // max(1, math.prod(beside) * array.dtype.itemsize))
     length = fits // longest * longest if fits < cut.shape[0] else cut.shape[0]
-    return Chunks.normalize([cut.shape[0]], [length], 1, PANEL_BYTES) if length > longest else cut
+    return Chunks.normalize([cut.shape[0]], [length], 1, 1) if length > longest else cut
 
 
 def _bound(along: dict[Any, Chunks], out: Sequence[Any], arrays: Sequence[ArrayExpr], item_bytes: int) -> None:
