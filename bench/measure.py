@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 Opener = Callable[[], AbstractContextManager[Callable[[], float]]]
 
 
+#: Whether cases are made small, where they can be, to see that they work.
+quick = False
+
+
 @dataclass(frozen=True)
 class Contender:
     """One way of doing the work. ``rounds`` may be lowered for what is slow and not the point."""

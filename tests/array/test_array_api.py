@@ -122,3 +122,47 @@ def test_namespace(x):
     assert xp.finfo(xp.float32).bits == 32 and xp.iinfo(xp.int8).max == 127
     capabilities = xp.__array_namespace_info__().capabilities()
     assert capabilities["boolean indexing"] and capabilities["data-dependent shapes"]
+
+
+def test_versions(x):
+    for version in ("2022.12", "2023.12", "2024.12", "2025.12", None):
+        assert x.__array_namespace__(api_version=version) is xp
+    with pytest.raises(ValueError, match=r"2042\.12"):
+        x.__array_namespace__(api_version="2042.12")
+    assert xp.finfo(x.astype("f4")).eps == xp.finfo(xp.float32).eps == 2.0**-23
+
+
+def test_extensions(x):
+    assert xp.linalg.svd(x.astype(float)).U.shape == (3, 3)
+    assert xp.linalg.svd(xp.matrix_transpose(x), full_matrices=False).U.shape == (4, 3)
+    assert xp.linalg.qr is ka.linalg.qr and "qr" in dir(xp.linalg)
+    assert xp.fft.fft is ka.fft.fft and "fft" in dir(xp.fft)
+    assert xp.fft.fftfreq(4, dtype=xp.float32, device="cpu").dtype == np.float32
+    with pytest.raises(ValueError, match="device must be 'cpu'"):
+        xp.fft.rfftfreq(4, device="gpu")
+    for home in (xp.linalg, xp.fft):
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = home.nothing
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_take_along_axis(x, axis):
+    places = np.argsort(ARRAY, axis=axis)
+    for cut in (-1, 1, (2, 3)):
+        found = xp.take_along_axis(x, ka.from_array(places, chunks=cut), axis=axis)
+        assert_same(found, np.take_along_axis(ARRAY, places, axis=axis))
+    few = places[:1] if axis == 1 or axis == -1 else places[:, :1]
+    assert_same(ka.take_along_axis(x, few, axis), np.take_along_axis(ARRAY, few, axis))
+    assert_same(ka.take_along_axis(x, -few - 1, axis), np.take_along_axis(ARRAY, -few - 1, axis))
+    assert_same(np.take_along_axis(x, places, axis), np.take_along_axis(ARRAY, places, axis))
+    assert_same(
+        ka.take_along_axis(x, places[:0] if axis == 0 else places[:, :0], axis),
+        ARRAY[:0] if axis == 0 else ARRAY[:, :0],
+    )
+    assert_same(ka.take_along_axis(x, np.array([5, 0]), None), np.take_along_axis(ARRAY, np.array([5, 0]), None))
+    with pytest.raises(IndexError, match="out of bounds"):
+        ka.take_along_axis(x, places + 4, axis).compute()
+    with pytest.raises(IndexError, match="integers, not of float64"):
+        ka.take_along_axis(x, places / 2, axis)
+    with pytest.raises(ValueError, match="1 axes, but the array has 2"):
+        ka.take_along_axis(x, [0], axis)

@@ -177,3 +177,14 @@ class TestGufunc:
         x = ka.from_array(square, chunks=(1, 4, 4))
         signature = "(m,m)->()"
         assert_same(apply_gufunc(np.linalg.det, signature, x), np.linalg.det(square), rtol=1e-12)
+
+
+def test_results_have_the_types_that_were_said():
+    x = ka.from_array(np.arange(6.0).reshape(2, 3), chunks=(1, 3))
+    found = ka.apply_gufunc(lambda block: block.sum(axis=-1), "(i)->()", x, output_dtypes="f4")
+    assert found.dtype == found.compute().dtype == np.float32
+    first, second = ka.apply_gufunc(
+        lambda block: (block.min(axis=-1), block.max(axis=-1)), "(i)->(),()", x, output_dtypes=("i2", float)
+    )
+    assert first.compute().dtype == np.int16 and second.compute().dtype == np.float64
+    np.testing.assert_array_equal(first.compute(), [0, 3])

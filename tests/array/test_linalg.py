@@ -400,8 +400,32 @@ def test_numpy_calls_kask_with_its_own_defaults():
     assert_same(np.linalg.svd(x, True)[1], np.linalg.svdvals(array), **CLOSE)
     assert_same(np.linalg.svd(x, compute_uv=False), np.linalg.svdvals(array), **CLOSE)
     assert np.linalg.svd(x[:, :2], False)[0].shape == (6, 2)
-    with pytest.raises(NotImplementedError, match="full_matrices"):
-        np.linalg.svd(x[:, :2])
+    for whole in (array[:, :2], array[:2], np.stack([array[:2], -array[:2]])):
+        u, s, v = np.linalg.svd(ka.from_array(whole, chunks=1))
+        expected = np.linalg.svd(whole)
+        assert [u.shape, s.shape, v.shape] == [part.shape for part in expected]
+        count = s.shape[-1]
+        assert_same(u[..., :count] * s[..., None, :] @ v[..., :count, :], whole, rtol=1e-10, atol=1e-10)
+        assert_same(s, expected[1], **CLOSE)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (2, 4, 3), (1, 2, 3, 3), (0, 3, 2), (2, 0, 3)])
+def test_factors_of_stacks(shape):
+    array = matrix(shape)
+    x = ka.from_array(array, chunks=2)
+    q, r = ka.linalg.qr(x, mode="complete")
+    assert (q.shape, r.shape) == ((*shape[:-1], shape[-2]), shape)
+    assert_same(q @ r, array, **CLOSE)
+    assert_same(q.mT @ q, np.broadcast_to(np.eye(shape[-2]), q.shape), rtol=1e-10, atol=1e-10)
+    q, r = ka.linalg.qr(x)
+    assert_same(q @ r, array, **CLOSE)
+    assert ka.linalg.qr(x, mode="r").shape == r.shape
+    u, s, v = ka.linalg.svd(x)
+    assert_same(u * s[..., None, :] @ v, array, rtol=1e-10, atol=1e-10)
+    assert_same(ka.linalg.svdvals(x), np.linalg.svdvals(array), **CLOSE)
+    if 0 not in shape:
+        assert_same(ka.linalg.pinv(x), np.linalg.pinv(array), rtol=1e-10, atol=1e-10)
+        assert_same(ka.linalg.pinv(x, rtol=0.4), np.linalg.pinv(array, rtol=0.4), rtol=1e-10, atol=1e-10)
 
 
 class TestOthers:

@@ -77,11 +77,20 @@ class TestMatmul:
         with pytest.raises(ValueError, match=r"\(2, 1, 3\).*\(3, 3, 1\)"):
             ka.matmul(ka.ones((2, 1, 3)), ka.ones((3, 3, 1)))
 
+    @pytest.mark.parametrize("blocks", [2, 16, 17, 18, 33, 257])
+    def test_many_blocks_along_the_contracted_axis(self, blocks):
+        # A tree whose last node on a level has one part.
+        left, right = numbers((2, blocks)), numbers((blocks, 3))
+        found = ka.from_array(left, chunks=(2, 1)) @ ka.from_array(right, chunks=(1, 3))
+        assert_same(found, left @ right, rtol=1e-12)
+        row = ka.from_array(left[0], chunks=1)
+        assert_same(ka.tensordot(row, ka.from_array(right, chunks=(1, 3)), 1), left[0] @ right, rtol=1e-12)
+
     def test_tasks_multiply_block_by_block(self):
-        x = ka.ones((40, 40), chunks=10)
+        x = ka.ones((30, 30), chunks=10)
         assert (x @ x).chunks == x.chunks
         result = (x @ x).expr.partial.array
-        assert result.grid == (4, 4, 4)
+        assert result.grid == (3, 3, 3)
 
 
 @pytest.mark.parametrize("name", ["dot", "inner"])

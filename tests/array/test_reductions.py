@@ -173,3 +173,37 @@ def test_errors() -> None:
         ka.from_array(np.zeros((0, 2))).max()
     with pytest.raises(ValueError, match="empty sequence"):
         ka.from_array(np.zeros((0, 2))).argmax(axis=0)
+
+
+class TestManyTinyBlocks:
+    """Very many blocks of a few elements are made larger in the first place, where that costs nothing."""
+
+    VALUES = np.random.default_rng(8).random((60, 50))
+
+    @pytest.mark.parametrize("axis", [None, 0, 1, (0, 1)])
+    @pytest.mark.parametrize("name", ["sum", "mean", "max", "std", "prod", "any"])
+    def test_same_answer_of_fewer_tasks(self, name, axis):
+        x, row = ka.from_array(self.VALUES, chunks=1), ka.from_array(self.VALUES[0], chunks=1)
+        found = getattr(x * 2 - row, name)(axis=axis)
+        expected = getattr(self.VALUES * 2 - self.VALUES[0], name)(axis=axis)
+        assert_same(found, expected, rtol=1e-12)
+        assert found.explain().tasks <= 60
+        # Axes that are kept are cut as they were.
+        assert found.chunks == getattr(ka.zeros((60, 50), chunks=1), name)(axis=axis).chunks
+
+    def test_what_is_shared_is_looked_at_once(self):
+        x = ka.ones((40, 40), chunks=1)
+        for _ in range(60):
+            x = x + x
+        assert x.sum().explain().tasks == 1
+        assert x.sum().compute() == 1600 * 2.0**60
+
+    def test_others_stay_as_they_are(self):
+        opaque = ka.ones((40, 40), chunks=1).map_blocks(np.negative)
+        assert opaque.sum().explain().tasks > 1600
+        assert ka.ones((30, 30), chunks=1).sum().explain().tasks > 900
+        assert ka.ones((40_000, 40_000), chunks=1000).sum().explain().tasks > 1600
+        counted = ka.reduction(
+            ka.ones((40, 40), chunks=1), lambda b, **_: np.ones((1, 1), int), lambda p, **k: np.sum(p, **k), dtype=int
+        )
+        assert counted.compute() == 1600

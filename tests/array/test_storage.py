@@ -229,3 +229,17 @@ def test_info_that_would_run_something(tmp_path: Path) -> None:
     (tmp_path / "info").write_bytes(pickle.dumps({"chunks": print}))
     with pytest.raises(ValueError, match=r"print has no place there"):
         ka.from_npy_stack(tmp_path)
+
+
+@pytest.mark.parametrize("mmap_mode", ["r", None])
+def test_truncated_stacks_say_which_file(tmp_path, mmap_mode):
+    ka.to_npy_stack(tmp_path, ka.ones((6, 4), chunks=2))
+    path = tmp_path / "1.npy"
+    path.write_bytes(path.read_bytes()[:-5])
+    x = ka.from_npy_stack(tmp_path, mmap_mode=mmap_mode)
+    assert_same(x[:2], np.ones((2, 4)))
+    with pytest.raises(OSError, match=r"1\.npy cannot be read, it may be truncated"):
+        x.compute()
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"1\.npy"):
+        x[1:].compute()

@@ -445,3 +445,17 @@ def test_pictures_are_well_formed() -> None:
     for shape in ((5,), (5, 6), (5, 6, 7)):
         root = ElementTree.fromstring(ka.ones(shape, chunks=2).to_svg(size=120))
         assert 120 <= float(root.attrib["width"]) <= 300
+
+
+def test_zarr_where_nothing_can_be_made_says_where(zarr: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match=r"no Zarr array can be made at .*x\.zarr"):
+        ka.ones(3).to_zarr(tmp_path / "file" / "x.zarr")
+
+
+def test_zarr_chunks_that_cannot_be_written_say_where(zarr: Any, tmp_path: Path) -> None:
+    ka.zeros((4, 4), chunks=2).to_zarr(tmp_path / "x.zarr")
+    # A folder stands where the chunk belongs.
+    (tmp_path / "x.zarr" / "c" / "1" / "1").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"x\.zarr cannot be written"):
+        ka.ones((4, 4), chunks=2).to_zarr(tmp_path / "x.zarr", mode="r+")

@@ -165,15 +165,51 @@ print(type(ds.chunk(x=2, chunked_array_type="kask").t.data).__module__)
     assert has_dask or done.stdout.split() == ["None", "True", "False", "kask.array.collection"]
 
 
-def test_entry_points_are_declared() -> None:
+def test_entry_points_are_installed() -> None:
+    """What `make build` installed is what is declared, and loads."""
     import tomllib
+    from importlib.metadata import distribution
 
     content = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
-    import importlib
+    declared = content["project"]["entry-points"]["xarray.chunkmanagers"]
+    found = {one.name: one for one in distribution("kask").entry_points if one.group == "xarray.chunkmanagers"}
+    assert {name: one.value for name, one in found.items()} == declared
+    assert all(one.load()().available for one in found.values())
 
-    for place in content["project"]["entry-points"]["xarray.chunkmanagers"].values():
-        module, _, name = place.partition(":")
-        assert getattr(importlib.import_module(module), name)().available
+
+INSTALLED = """
+import sys, numpy as np, xarray as xr
+from xarray.namedarray.parallelcompat import list_chunkmanagers
+print(*sorted(name for name in list_chunkmanagers() if name != "dask"))
+ds = xr.Dataset({"t": ("x", np.arange(5))}, coords={"x": np.arange(5) % 2})
+ds.to_zarr(sys.argv[1])
+unasked = xr.open_zarr(sys.argv[1])
+print("dask.array" in type(unasked.t.variable._data).__module__ or unasked.t.chunks is None, "kask.array" in sys.modules)
+with xr.set_options(chunk_manager="kask"):
+    asked = xr.open_zarr(sys.argv[1], chunks={"x": 2})
+print(type(asked.t.data).__module__, asked.groupby("x").mean().compute().t.values)
+print(type(xr.open_zarr(sys.argv[1], chunks={}, chunked_array_type="kask").t.data).__module__)
+print(asked.mean().compute().t.item())
+"""
+
+
+def test_an_installed_kask_is_found_and_waits_to_be_asked(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INSTALLED, str(tmp_path / "x.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "kask kask-unasked",
+        "True False",
+        "kask.array.collection [2. 2.]",
+        "kask.array.collection",
+        "2.0",
+    ]
 
 
 def test_the_other_manager_makes_nothing() -> None:

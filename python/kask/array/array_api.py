@@ -10,11 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kask.array import array_api_fft as fft
+from kask.array import array_api_linalg as linalg
 from kask.array.base import ArrayBase
 from kask.array.ops.ufunc_calls import replace
 
 #: Its names are looked up when they are used.
 ka: Any = sys.modules["kask.array"]
+
+__all__ = ["fft", "linalg"]
 
 __array_api_version__ = "2025.12"
 
@@ -80,6 +84,24 @@ class _Info:
 
 def __array_namespace_info__() -> _Info:
     return _Info()
+
+
+class FInfo(NamedTuple):
+    """What :func:`finfo` gives."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: np.dtype
+
+
+def finfo(type: Any, /) -> FInfo:
+    """Limits of a type of floats or complex numbers, or of an array's, as Python's floats."""
+    found = np.finfo(type.dtype if isinstance(type, ArrayBase) else type)
+    eps, most, least, smallest = map(float, (found.eps, found.max, found.min, found.smallest_normal))
+    return FInfo(int(found.bits), eps, most, least, smallest, np.dtype(found.dtype))
 
 
 # -- creation

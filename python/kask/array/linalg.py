@@ -1,7 +1,7 @@
 """Linear algebra: ``numpy.linalg``, and what else there is for matrices of many blocks.
 
 Products are in ``ops/products``, LU and QR by block columns in ``ops/linalg_panels``, other blocked algorithms in ``ops/linalg_blocked``,
-TSQR in ``ops/linalg_factors``.
+TSQR in ``ops/linalg_factors``, what one task does of each matrix of a stack in ``ops/linalg_stacks``.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ class KaskManager(ChunkManagerEntrypoint):
         """The class of the arrays."""
         from kask.array import Array
 
+        _support_pointwise_indexing()
         return Array
 
     def is_chunked_array(self, data: Any) -> bool:
@@ -160,6 +161,33 @@ class KaskManager(ChunkManagerEntrypoint):
         from kask import config
 
         return int(config.get("array.chunk_size_bytes"))
+
+
+def _support_pointwise_indexing() -> None:
+    """xarray takes arrays with the array API's namespace for such that cannot be indexed by several lists at once. Kask's can, as NumPy's."""
+    from xarray.core import indexing
+    from xarray.core.nputils import NumpyVIndexAdapter
+
+    adapter = indexing.ArrayApiIndexingAdapter
+    if getattr(adapter._vindex_get, "knows_kask", False):
+        return
+    get, put = adapter._vindex_get, adapter._vindex_set
+
+    def _vindex_get(self: Any, indexer: Any) -> Any:
+        return NumpyVIndexAdapter(self.array)[indexer.tuple] if _is_kask(self.array) else get(self, indexer)
+
+    def _vindex_set(self: Any, indexer: Any, value: Any) -> None:
+        if not _is_kask(self.array):
+            return put(self, indexer, value)
+        NumpyVIndexAdapter(self.array)[indexer.tuple] = value
+
+    vars(_vindex_get)["knows_kask"] = True
+    for name, method in (("_vindex_get", _vindex_get), ("_vindex_set", _vindex_set)):
+        setattr(adapter, name, method)
+
+
+def _is_kask(array: Any) -> bool:
+    return type(array).__module__.startswith("kask.array")
 
 
 class UnaskedManager(ChunkManagerEntrypoint):

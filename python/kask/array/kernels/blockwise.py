@@ -217,6 +217,11 @@ class GufuncCall:
                     f"result {number} of {self.__name__} has the shape {np.shape(result)}, where {loop + core} was expected "
                     "by its signature"
                 )
+        # What was said of the results beforehand is true.
+        several = [
+            result.astype(meta.dtype) if getattr(result, "dtype", meta.dtype) != meta.dtype else result
+            for result, meta in zip(several, self.metas)
+        ]
         return several[0] if self.is_single else tuple(several)
 
     def __kask_tokenize__(self) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
 from kask.array.kernels.panels import triangular_solution
 
 # Read as a module: these are many small steps.
@@ -17,19 +18,13 @@ __all__: list[str] = []
 
 def qr_block(block: Any) -> tuple[Any, Any]:
     """Q and R of a block."""
-    q, r = np.linalg.qr(block)
-    return q, r
-
-
-def complete_qr_block(block: Any) -> tuple[Any, Any]:
-    """All columns of Q and rows of R of a block."""
-    q, r = np.linalg.qr(block, mode="complete")
+    q, r = call_blas(np.linalg.qr, block)
     return q, r
 
 
 def r_block(block: Any) -> Any:
     """R of a block."""
-    return np.linalg.qr(block, mode="r")
+    return call_blas(np.linalg.qr, block, mode="r")
 
 
 def squares(block: Any) -> Any:
@@ -46,7 +41,7 @@ class CoercedSvd:
         self.coerce_signs = coerce_signs
 
     def __call__(self, block: Any) -> tuple[Any, Any, Any]:
-        u, s, v = np.linalg.svd(block, full_matrices=False)
+        u, s, v = call_blas(np.linalg.svd, block, full_matrices=False)
         if self.coerce_signs and v.size:
             signs = np.where(v.sum(axis=1).real < 0, -1, 1).astype(s.dtype)
             u, v = u * signs, v * signs[:, None]
@@ -58,16 +53,31 @@ class CoercedSvd:
 
 def singular_values(block: Any) -> Any:
     """Singular values of a block."""
-    return np.linalg.svd(block, compute_uv=False)
+    return call_blas(np.linalg.svd, block, compute_uv=False)
 
 
 def lstsq_block(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any]:
     """The solution of least squares of least norm, the rank, and the singular values."""
-    x, _, rank, s = np.linalg.lstsq(a, b, rcond=rcond)
+    x, _, rank, s = call_blas(np.linalg.lstsq, a, b, rcond=rcond)
     return x, np.asarray(rank), s
 
 
+def solved_each(a: Any, b: Any) -> Any:
+    """The solutions of a block of systems."""
+    return call_blas(np.linalg.solve, a, b)
+
+
+def times(both: Any, part: Any) -> Any:
+    """The Q of a block of rows, which comes with its R, times its part of the Q of what is below."""
+    return call_blas(np.matmul, both[0], part)
+
+
 # -- steps of Cholesky. Blocks below the diagonal block are read by intervals.
+
+
+def cholesky_block(block: Any) -> Any:
+    """The lower factor of a block."""
+    return call_blas(np.linalg.cholesky, block)
 
 
 def below_cholesky(blocks: list[Any], diagonal: Any) -> Any:
@@ -77,7 +87,7 @@ def below_cholesky(blocks: list[Any], diagonal: Any) -> Any:
 
 def updated_hermitian(position: tuple[int, ...], blocks: list[Any], left: Any, right: Any) -> Any:
     """What is left of a block when the product with the conjugate transpose is taken away; above the diagonal nobody looks."""
-    return blocks[0] if position[1] > position[0] else blocks[0] - left @ right.conj().T
+    return blocks[0] if position[1] > position[0] else blocks[0] - call_blas(np.matmul, left, right.conj().T)
 
 
 # -- steps of triangular solves
@@ -100,7 +110,7 @@ class Solve:
 
 def less_product(blocks: list[Any], lists: list[Any], solved: Any) -> Any:
     """The right-hand side without what is solved."""
-    return blocks[0] - lists[0] @ solved
+    return blocks[0] - call_blas(np.matmul, lists[0], solved)
 
 
 class Stacked:
@@ -111,7 +121,7 @@ class Stacked:
         self.__name__ = func.__name__
 
     def __call__(self, *blocks: Any) -> Any:
-        found = self.func(*blocks, **self.options)
+        found = call_blas(self.func, *blocks, **self.options)
         several = found if isinstance(found, tuple) else (found,)
         made = tuple([np.asarray(one, dtype) for one, dtype in zip(several, self.dtypes)])
         return made if isinstance(found, tuple) else made[0]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
+
 # Read as a module: these are many small steps.
 __all__: list[str] = []
 
@@ -20,7 +22,7 @@ def triangular_solution(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
 
     if not a.size or not b.size:
         return np.zeros(b.shape, np.result_type(a, b))
-    return solve_triangular(a, b, lower=lower, unit_diagonal=unit, check_finite=False)
+    return call_blas(solve_triangular, a, b, lower=lower, unit_diagonal=unit, check_finite=False)
 
 
 def _lapack(name: str, block: Any) -> Any:
@@ -34,7 +36,7 @@ def lu_panel(columns: list[Any], start: int) -> tuple[Any, Any]:
     out = np.array(columns[0], order="F")
     order = np.arange(len(out))
     if out.shape[1]:
-        out[start:], swaps, _ = _lapack("getrf", out)(out[start:])
+        out[start:], swaps, _ = call_blas(_lapack("getrf", out), out[start:])
         for at, other in enumerate(swaps.tolist(), start):
             order[at], order[start + other] = order[start + other], order[at]
     return order, out
@@ -45,7 +47,7 @@ def eliminated(columns: list[Any], panels: list[Any], start: int, width: int) ->
     order, factors = panels[0]
     out, end = columns[0][order], start + width
     out[start:end] = triangular_solution(factors[start:end], out[start:end], lower=True, unit=True)
-    out[end:] -= factors[end:] @ out[start:end]
+    out[end:] -= call_blas(np.matmul, factors[end:], out[start:end])
     return out
 
 
@@ -56,7 +58,7 @@ def substituted(columns: list[Any], panels: list[Any], start: int, width: int) -
         raise np.linalg.LinAlgError("Singular matrix")
     out = columns[0].copy()
     out[start:end] = triangular_solution(factors[start:end], out[start:end], lower=False)
-    out[:start] -= factors[:start] @ out[start:end]
+    out[:start] -= call_blas(np.matmul, factors[:start], out[start:end])
     return out
 
 
@@ -118,7 +120,7 @@ def qr_panel(columns: list[Any], start: int) -> tuple[Any, Any]:
     out = np.array(columns[0], order="F")
     scales = np.zeros(0, out.dtype)
     if out.shape[1]:
-        out[start:], scales, *_ = _lapack("geqrf", out)(out[start:])
+        out[start:], scales, *_ = call_blas(_lapack("geqrf", out), out[start:])
     return scales, out
 
 
@@ -133,5 +135,5 @@ def reflected(columns: list[Any], panels: list[Any], start: int, adjoint: bool) 
         how = ("C" if is_complex else "T") if adjoint else "N"
         # LAPACK writes to the vectors meanwhile, and puts back what was there: others may be reading.
         vectors = np.array(factors[start:], order="F")
-        out[start:] = apply("L", how, vectors, scales, out[start:], 64 * out.shape[1])[0]
+        out[start:] = call_blas(apply, "L", how, vectors, scales, out[start:], 64 * out.shape[1])[0]
     return out

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
+
 __all__ = ["Contract", "Convolve", "Einsum", "PartAsItIs", "Tensordot", "add_parts", "conjugated_dot", "itself"]
 
 
@@ -19,7 +21,7 @@ class Contract:
         self.__name__ = getattr(func, "__name__", type(func).__name__)
 
     def __call__(self, *blocks: Any) -> Any:
-        result = self.func(*blocks)
+        result = call_blas(self.func, *blocks)
         if isinstance(result, np.generic) or not hasattr(result, "shape"):
             # Products of objects may be objects.
             result = np.asarray(result)
@@ -107,7 +109,9 @@ class PartAsItIs:
 
 
 def add_parts(parts: list[Any]) -> Any:
-    """The sum, in the type that the parts have."""
+    """The sum, in the type that the parts have. The last node of a level of a tree may have one part only."""
+    if len(parts) == 1:
+        return parts[0]
     total = parts[0] + parts[1]
     for part in parts[2:]:
         total = np.add(total, part, out=total) if type(total) is np.ndarray else total + part

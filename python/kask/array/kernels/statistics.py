@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.native_threads import call_blas
+
 __all__ = ["CovarianceCombine", "CovarianceFinish", "CovariancePart", "Histogram", "bincount_block", "correlation"]
 
 
@@ -100,7 +102,7 @@ class CovariancePart:
         with np.errstate(all="ignore"):
             mean = weighted.sum(axis=1, keepdims=True) / (total if total else 1)
             away = block - mean
-            return total, squares, mean, np.dot(away if both is None else away * both, away.T.conj())
+            return total, squares, mean, call_blas(np.dot, away if both is None else away * both, away.T.conj())
 
     def __kask_tokenize__(self) -> Any:
         return "covariancepart", self.dtype, self.has_frequencies, self.has_weights
@@ -120,7 +122,7 @@ class CovarianceCombine:
                     continue
                 step = its_mean - mean
                 mean = mean + step * (more / together)
-                products = products + its_products + np.dot(step, step.T.conj()) * (total * more / together)
+                products = products + its_products + call_blas(np.dot, step, step.T.conj()) * (total * more / together)
                 total, squares = together, squares + more_squares
         return total, squares, mean, products
 

@@ -110,7 +110,11 @@ class NpyStack:
         files = np.searchsorted(ends, wanted, side="right")
         parts = []
         for number in np.unique(files).tolist() or [0]:
-            part = np.load(os.path.join(self.folder, f"{number}.npy"), mmap_mode=self.mmap_mode)
+            path = os.path.join(self.folder, f"{number}.npy")
+            try:
+                part = np.load(path, mmap_mode=self.mmap_mode)
+            except (ValueError, EOFError) as error:
+                raise OSError(f"{path} cannot be read, it may be truncated: {error}") from error
             inside = wanted[files == number] - (ends[number] - self.sizes[number])
             step = index[self.axis].step or 1
             start, stop = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)

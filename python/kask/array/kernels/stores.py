@@ -14,7 +14,16 @@ import numpy as np
 
 from kask.tokens import tokenize
 
-__all__ = ["Hdf5Dataset", "ImageFiles", "ZarrSource", "ZarrTarget", "handle_of", "open_hdf5", "read_image"]
+__all__ = [
+    "Hdf5Dataset",
+    "ImageFiles",
+    "ZarrSource",
+    "ZarrTarget",
+    "handle_of",
+    "open_hdf5",
+    "read_image",
+    "zarr_place",
+]
 
 #: How long to wait for another process that has a file locked.
 PATIENCE_S = 60.0
@@ -97,6 +106,14 @@ class Hdf5Dataset:
         return "hdf5", self.path, self.name, self.version
 
 
+def zarr_place(array: Any) -> str:
+    """Where a Zarr array is: its path or URL."""
+    store, path = array.store, array.store_path.path
+    if hasattr(store, "fs") and hasattr(store, "path"):
+        return store.fs.unstrip_protocol("/".join([part for part in (store.path, path) if part]))
+    return str(array.store_path)
+
+
 class ZarrSource:
     """A Zarr array, whose errors say which array it is."""
 
@@ -108,7 +125,7 @@ class ZarrSource:
         try:
             return self.array[index]
         except Exception as error:
-            raise OSError(f"the Zarr array {self.array.store_path} cannot be read: {error}") from error
+            raise OSError(f"the Zarr array {zarr_place(self.array)} cannot be read: {error}") from error
 
     def __kask_tokenize__(self) -> Any:
         return "zarr", self.token
@@ -123,7 +140,10 @@ class ZarrTarget:
 
     def __setitem__(self, index: Any, block: Any) -> None:
         self._check()
-        self.array[index] = block
+        try:
+            self.array[index] = block
+        except OSError as error:
+            raise OSError(f"the Zarr array {zarr_place(self.array)} cannot be written: {error}") from error
 
     def __getitem__(self, index: Any) -> Any:
         self._check()

@@ -1,7 +1,8 @@
 """Products of arrays whose axes are matched by label and partly contracted: the node under everything in ``products``.
 
 Contracted axes are axes of the grid of products too: each task multiplies one block of each operand, and a tree adds the products
-of the blocks along contracted axes. So a task holds a few blocks, however long the contracted axes are.
+of the blocks along contracted axes. So a task holds a few blocks, however long the contracted axes are. Short pieces of contracted axes are
+put together where that leaves enough to do at the same time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from kask.array.ops.reductions import reduced
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
 from kask.expr.lower import BlockCall, Read
+
+#: Blocks along contracted axes are put together up to this size, or that of blocks whose size is left open.
+PANEL_BYTES = 32 * 2**20
+#: Blocks of a result that are enough to do at the same time.
+AT_ONCE = 16
 
 # For the families of functions only.
 __all__: list[str] = []
@@ -95,6 +101,8 @@ def contracted(
     along = _cuts(arrays, labels)
     _bound(along, out, arrays, np.dtype(dtype).itemsize)
     summed = [label for label in along if label not in out]
+    for label in summed:
+        along[label] = _gathered(label, along, out, arrays, labels)
     many = [label for label in summed if along[label].grid[0] > 1]
     places = {label: place for place, label in enumerate([*out, *many])}
     ready, axes = [], []
@@ -142,6 +150,27 @@ def _cuts(arrays: Sequence[ArrayExpr], labels: Sequence[Sequence[Any]]) -> dict[
         length = next(iter(lengths), 1)
         along[label] = Chunks.unify([one for one in found if one.shape[0] == length])
     return along
+
+
+def _gathered(
+    label: Any,
+    along: dict[Any, Chunks],
+    out: Sequence[Any],
+    arrays: Sequence[ArrayExpr],
+    labels: Sequence[Sequence[Any]],
+) -> Chunks:
+    """Longer pieces of a contracted axis, where there is enough to do at the same time without cutting it so often: fewer products to add."""
+    cut = along[label]
+    longest = cut.largest[0]
+    if cut.grid[0] < 2 or not longest or math.prod([along[one].grid[0] for one in out]) < AT_ONCE:
+        return cut
+    most, fits = min(PANEL_BYTES, int(config.get("array.chunk_size_bytes"))), cut.shape[0]
+    for array, own in zip(arrays, labels):
+        if label in own:
+            beside = [along[one].largest[0] for one, length in zip(own, array.shape) if one != label and length != 1]
+            fits = min(fits, most // max(1, math.prod(beside) * array.dtype.itemsize))
+    length = fits // longest * longest if fits < cut.shape[0] else cut.shape[0]
+    return Chunks.normalize([cut.shape[0]], [length], 1, 1) if length > longest else cut
 
 
 def _bound(along: dict[Any, Chunks], out: Sequence[Any], arrays: Sequence[ArrayExpr], item_bytes: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kask.array.node import ArrayExpr
 from kask.engine import Chunks
+from kask.expr import walk
 from kask.expr.lower import BlockCall, Read
 
 __all__ = ["Elementwise", "broadcast_shapes", "elementwise", "unified"]
@@ -81,6 +82,42 @@ def unified(arrays: list[ArrayExpr]) -> tuple[list[ArrayExpr], Chunks]:
         ]
         ready.append(rechunked(array, Chunks.join(wanted)))
     return ready, chunks
+
+
+def cut_at_source(array: ArrayExpr, chunks: Chunks) -> ArrayExpr | None:
+    """The array cut otherwise, if all that it is made of elementwise can be made so in the first place; None if not."""
+    order = walk([array])
+    wanted = {array.token: chunks}
+    for one in reversed(order):
+        if type(one) is Elementwise and one.token in wanted:
+            for arg in one.args:
+                if isinstance(arg, ArrayExpr):
+                    wanted[arg.token] = _lined_up(arg, wanted[one.token])
+    parts: dict[str, ArrayExpr] = {}
+    for one in order:
+        if one.token not in wanted:
+            continue
+        if type(one) is Elementwise:
+            args = tuple([parts[arg.token] if isinstance(arg, ArrayExpr) else arg for arg in one.args])
+            parts[one.token] = dataclasses.replace(one, args=args, chunks=wanted[one.token])
+            continue
+        recut = getattr(one, "recut", None)
+        found = recut(wanted[one.token]) if recut is not None else None
+        if found is None:
+            return None
+        parts[one.token] = found
+    return parts[array.token]
+
+
+def _lined_up(arg: ArrayExpr, chunks: Chunks) -> Chunks:
+    """What an operand's chunks are where the result has these: whole along an axis that is stretched."""
+    skipped = chunks.ndim - arg.ndim
+    return Chunks.join(
+        [
+            chunks.axis(skipped + axis) if length == chunks.shape[skipped + axis] else Chunks.whole([length])
+            for axis, length in enumerate(arg.shape)
+        ]
+    )
 
 
 def meta_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

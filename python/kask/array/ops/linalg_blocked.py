@@ -61,7 +61,7 @@ def cholesky_factor(array: ArrayExpr) -> ArrayExpr:
     for step, size in enumerate(sizes):
         one, rest = Chunks.whole([size]), _chunks(sizes[step + 1 :])
         diagonal = mapped(
-            np.linalg.cholesky,
+            kernels.cholesky_block,
             left,
             reads=((_FIRST, _FIRST),),
             chunks=Chunks.join([one, one]),

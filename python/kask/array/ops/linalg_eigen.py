@@ -8,8 +8,8 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.node import ArrayExpr
-from kask.array.ops.linalg_factors import in_lapack_type, real_of
-from kask.array.ops.linalg_solving import stacked
+from kask.array.ops.linalg_factors import in_lapack_type
+from kask.array.ops.linalg_stacks import real_of, stacked
 
 __all__ = ["eig", "eigh", "eigvals", "eigvalsh"]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask import config
-from kask.array.base import PerformanceWarning, as_array, wrap
+from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
@@ -19,6 +18,7 @@ from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.joining import concatenated
 from kask.array.ops.linalg_panels import householder_qr, panel_bytes
+from kask.array.ops.linalg_stacks import real_of, stacked_qr, warn_of_one_task
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import sliced, transposed
@@ -42,6 +42,14 @@ def matrix_of(a: Any, name: str) -> ArrayExpr:
     return in_lapack_type(array, name)
 
 
+def matrices_of(a: Any, name: str) -> ArrayExpr:
+    """The expression of a matrix or a stack of them, of a type that LAPACK computes in."""
+    array = as_array(a).expr
+    if array.ndim < 2:
+        raise ValueError(f"{name}: a matrix is wanted, but the array has the shape {array.shape}")
+    return in_lapack_type(array, name)
+
+
 def in_lapack_type(array: ArrayExpr, name: str) -> ArrayExpr:
     """The array in the type that ``numpy.linalg`` computes in."""
     if array.dtype.kind in "biu":
@@ -56,21 +64,6 @@ def in_lapack_type(array: ArrayExpr, name: str) -> ArrayExpr:
 def whole(array: ArrayExpr) -> ArrayExpr:
     """The array in one block."""
     return rechunked(array, Chunks.whole(list(array.shape)))
-
-
-#: A matrix in one task of more bytes than so many blocks is worth a warning.
-_LARGE = 8
-
-
-def warn_of_one_task(array: ArrayExpr, name: str, instead: str = "") -> None:
-    """A warning that whole matrices (of the last two axes) will be in one task, where they are large."""
-    needed = math.prod(array.shape[-2:]) * array.dtype.itemsize
-    if needed > _LARGE * int(config.get("array.chunk_size_bytes")):
-        warnings.warn(
-            f"{name}: one task will hold a matrix of shape {array.shape[-2:]}, {needed / 2**30:.1f} GiB, several times{instead}",
-            PerformanceWarning,
-            stacklevel=4,
-        )
 
 
 def one_task(func: Any, *arrays: ArrayExpr, shape: tuple[int, ...], dtype: Any, label: str = "") -> ArrayExpr:
@@ -145,7 +138,7 @@ def tall_qr(array: ArrayExpr, wants_q: bool = True) -> tuple[ArrayExpr | None, A
         return None, r
     parts = rechunked(upper_q, Chunks.join([along, Chunks.whole([rank])]))
     out = Chunks.join([array.chunks.axis(0), Chunks.whole([rank])])
-    return mapped(_times, both, parts, chunks=out, dtype=dtype, label="qr-q"), r
+    return mapped(kernels.times, both, parts, chunks=out, dtype=dtype, label="qr-q"), r
 
 
 def _grouped(stack: ArrayExpr, limit: int) -> ArrayExpr:
@@ -155,21 +148,12 @@ def _grouped(stack: ArrayExpr, limit: int) -> ArrayExpr:
     return rechunked(stack, Chunks.normalize([rows, columns], [size, None], 1, 1))
 
 
-def _times(both: Any, part: Any) -> Any:
-    return both[0] @ part
-
-
-def real_of(dtype: np.dtype) -> np.dtype:
-    """The type of absolute values."""
-    return np.dtype(dtype.char.lower())
-
-
 def tall_svd(array: ArrayExpr, coerce_signs: bool) -> tuple[ArrayExpr, ArrayExpr, ArrayExpr]:
     """U, S and Vh of a matrix with at least as many rows as columns."""
     q, r = tall_qr(array)
     assert q is not None, "it was wanted"
     rank, columns = r.shape
-    warn_of_one_task(r, "svd", "; svd_compressed() makes the largest singular values of blocks")
+    warn_of_one_task(r.shape, r.dtype, "svd", "; svd_compressed() makes the largest singular values of blocks")
     every = one_task(kernels.CoercedSvd(coerce_signs), r, shape=r.shape, dtype=r.dtype, label="svd")
     u = nth_of(every, 0, (rank, rank), r.dtype, "svd-u")
     s = nth_of(every, 1, (rank,), real_of(r.dtype), "svd-s")
@@ -256,12 +240,12 @@ def sfqr(data: Any, name: str | None = None) -> tuple[Any, Any]:
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """QR: of tall matrices as :func:`tsqr`, of wide ones as :func:`sfqr`.
+    """QR: of tall matrices as :func:`tsqr`, of wide ones as :func:`sfqr`; of stacks of matrices.
 
     Parameters
     ----------
     a : array_like
-        A matrix ``(m, n)``.
+        A matrix ``(m, n)``, or a stack of matrices.
     mode : str, optional
         "reduced" for Q ``(m, k)`` and R ``(k, n)`` with ``k = min(m, n)``, "complete" for Q ``(m, m)`` and R ``(m, n)``, or "r" for R alone.
 
@@ -279,7 +263,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     A large matrix that is about square, and "complete" of a tall one, are factored by block columns, with Householder's reflections
     (Golub, Van Loan, "Matrix computations", section 5.2.3). A task holds all rows of two block columns, cut so narrow that each has the
     bytes of a block (``array.chunk_size_bytes``), or is 32 columns wide; the factors are LAPACK's. Needs SciPy. By :func:`tsqr` the
-    factors' signs depend on chunks.
+    factors' signs depend on chunks. Each matrix of a stack is in one task.
 
     Examples
     --------
@@ -290,8 +274,11 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     """
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"qr: mode must be 'reduced', 'complete' or 'r', got {mode!r}")
-    array = matrix_of(a, "qr")
-    rows, columns = array.shape
+    array = matrices_of(a, "qr")
+    rows, columns = array.shape[-2:]
+    if array.ndim > 2:
+        found = [wrap(part) for part in stacked_qr(array, mode)]
+        return found[0] if mode == "r" else QRResult(*found)
     if mode == "r":
         return wrap(wide_qr(array)[1] if columns > rows else tall_qr(array, wants_q=False)[1])
     if mode == "complete" and rows > columns:
@@ -302,9 +289,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 
 def _complete_qr(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr]:
-    rows, columns = array.shape
-    if columns and not array.chunks.is_single:
+    if array.shape[1] and not array.chunks.is_single:
         return householder_qr(array, complete=True)  # type: ignore[return-value]
-    both = one_task(kernels.complete_qr_block, array, shape=(rows, rows), dtype=array.dtype, label="qr")
-    shapes = ((rows, rows), (rows, columns))
-    return tuple([nth_of(both, place, shape, array.dtype, "qr-part") for place, shape in enumerate(shapes)])  # type: ignore[return-value]
+    q, r = stacked_qr(array, "complete")
+    return q, r

@@ -12,15 +12,14 @@ from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
-from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, product
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrices_of, matrix_of, product
 from kask.array.ops.linalg_solving import inv
+from kask.array.ops.linalg_stacks import of_each, stacked_singular_values
 from kask.array.ops.linalg_svd import svd_of, values_of
-from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.matrices import eye
 from kask.array.ops.products import matmul
 from kask.array.ops.products_einsum import einsum
 from kask.array.ops.slicing import expanded, transposed
-from kask.engine import Chunks
 
 __all__ = [
     "cond",
@@ -149,11 +148,7 @@ def _singular_values(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
     array = transposed(array, (*others, *axes))
     if array.ndim == 2:
         return values_of(matrix_of(wrap(array), "norm"))
-    ready = cut_whole(in_lapack_type(array, "norm"), (array.ndim - 2, array.ndim - 1))
-    depth, count = array.ndim - 2, min(array.shape[-2:])
-    chunks = Chunks.join([*[ready.chunks.axis(axis) for axis in range(depth)], Chunks.whole([count])])
-    reads = ((*range(depth), ("fixed", 0), ("fixed", 0)),)
-    return mapped(kernels.singular_values, ready, reads=reads, chunks=chunks, dtype=np.dtype(array.dtype.char.lower()))
+    return stacked_singular_values(in_lapack_type(array, "norm"))
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
@@ -280,7 +275,8 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """The pseudo-inverse of a matrix, by :func:`svd`: singular values less than ``rcond`` times the largest are taken for 0.
+    """The pseudo-inverse of a matrix, by :func:`svd`: singular values less than ``rcond`` times the largest are taken for 0. Of a stack each
+    matrix is in one task.
 
     Examples
     --------
@@ -288,7 +284,12 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     >>> ka.linalg.pinv(ka.ones((4, 1), chunks=(2, 1))).round(6).compute()
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    array = matrix_of(a, "pinv")
+    array = matrices_of(a, "pinv")
+    if array.ndim > 2:
+        # NumPy tells itself that only one of both may be given.
+        options = {key: given for key, given in (("rcond", rcond), ("rtol", rtol)) if given is not None}
+        shape = array.shape[:-3:-1]
+        return wrap(of_each(np.linalg.pinv, array, [shape], [array.dtype], hermitian=hermitian, **options)[0])
     u, s, v = svd_of(array)
     if rcond is None:
         rcond = max(array.shape) * np.finfo(s.dtype).eps if rtol is None else rtol

@@ -9,24 +9,14 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
-from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops import linalg_blocked as blocked
 from kask.array.ops import linalg_panels as panels
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
-from kask.array.ops.linalg_factors import (
-    adjoint,
-    in_lapack_type,
-    matrix_of,
-    nth_of,
-    one_task,
-    product,
-    tall_qr,
-    warn_of_one_task,
-)
-from kask.array.ops.mapped import cut_whole, mapped
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, nth_of, one_task, product, tall_qr
+from kask.array.ops.linalg_stacks import real_of, stacked
 from kask.array.ops.matrices import eye
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import prod
@@ -41,38 +31,6 @@ class SlogdetResult(NamedTuple):
 
     sign: Any
     logabsdet: Any
-
-
-def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **options: Any) -> list[ArrayExpr]:
-    """What a function of ``numpy.linalg`` makes of each matrix of a stack: for each result, how many of the last axes it is without, and
-    its type."""
-    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}")
-    warn_of_one_task(array, func.__name__)
-    ready = cut_whole(array, (array.ndim - 2, array.ndim - 1))
-    dtypes = tuple([np.dtype(dtype) for _, dtype in results])
-    is_one = len(results) == 1
-    # Several results are a tuple, of which others take theirs.
-    made = (
-        ready
-        if is_one
-        else mapped(kernels.Stacked(func, options, dtypes), ready, chunks=ready.chunks, dtype=array.dtype)
-    )
-    found: list[ArrayExpr] = []
-    for place, (dropped, dtype) in enumerate(results):
-        kept = array.ndim - dropped
-        found.append(
-            mapped(
-                kernels.Stacked(func, options, dtypes) if is_one else pick,
-                made,
-                reads=((*range(kept), *[("fixed", 0)] * dropped),),
-                chunks=ready.chunks.axes(list(range(kept))),
-                dtype=dtype,
-                constants=() if is_one else (place,),
-                label=func.__name__,
-            )
-        )
-    return found
 
 
 def lu(a: Any) -> tuple[Any, Any, Any]:
@@ -276,7 +234,13 @@ def _solved_each(a: Any, b: Any) -> Any:
     signature = "(m,m),(m)->(m)" if right.ndim == 1 else "(m,m),(m,n)->(m,n)"
     dtype = np.result_type(left.dtype, right.dtype)
     return apply_gufunc(
-        np.linalg.solve, signature, wrap(left), wrap(right), output_dtypes=dtype, allow_rechunk=True, vectorize=False
+        kernels.solved_each,
+        signature,
+        wrap(left),
+        wrap(right),
+        output_dtypes=dtype,
+        allow_rechunk=True,
+        vectorize=False,
     )
 
 
@@ -340,7 +304,7 @@ def slogdet(a: Any) -> Any:
     (np.float64(-1.0), np.float64(2.079442))
     """
     array = in_lapack_type(as_array(a).expr, "slogdet")
-    real = np.dtype(array.dtype.char.lower())
+    real = real_of(array.dtype)
     if _is_one_task(array):
         return SlogdetResult(*map(wrap, stacked(np.linalg.slogdet, array, [(2, array.dtype), (2, real)])))
     along, sign = _triangle(blocked.square_cuts(array, "slogdet"))
@@ -393,7 +357,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     right, is_vector = _right_side(array, b, "lstsq")
     rows, columns = array.shape
     dtype = np.result_type(array.dtype, right.dtype)
-    real = np.dtype(dtype.char.lower())
+    real = real_of(dtype)
     limit = float(np.finfo(real).eps * max(rows, columns) if rcond is None else rcond)
     small = min(rows, columns)
     q, r = tall_qr(array if rows >= columns else adjoint(array))

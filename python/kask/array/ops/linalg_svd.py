@@ -8,16 +8,8 @@ from kask.array.base import wrap
 from kask.array.kernels import linalg as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.filling import cast
-from kask.array.ops.linalg_factors import (
-    adjoint,
-    matrix_of,
-    one_task,
-    product,
-    real_of,
-    tall_qr,
-    tall_svd,
-    warn_of_one_task,
-)
+from kask.array.ops.linalg_factors import adjoint, matrices_of, matrix_of, one_task, product, tall_qr, tall_svd
+from kask.array.ops.linalg_stacks import real_of, stacked_singular_values, stacked_svd, warn_of_one_task
 from kask.array.ops.slicing import sliced, transposed
 
 __all__ = ["svd", "svd_compressed", "svdvals"]
@@ -40,17 +32,17 @@ def svd_of(array: ArrayExpr, coerce_signs: bool = True) -> tuple[ArrayExpr, Arra
 
 
 def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_uv: bool = True) -> Any:
-    """The singular value decomposition of a matrix.
+    """The singular value decomposition of a matrix, or of each matrix of a stack.
 
     Parameters
     ----------
     a : array_like
-        A matrix ``(m, n)``.
+        A matrix ``(m, n)``, or a stack of matrices.
     coerce_signs : bool, optional
-        Whether signs are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each column of U) is not
-        negative.
+        Whether signs of a single matrix are chosen so that they do not depend on chunks: the sum of each row of Vh (of a wide matrix: of each
+        column of U) is not negative. Not with ``full_matrices``, unless the matrix is square.
     full_matrices : bool, optional
-        Only False, unless the matrix is square: the first ``k = min(m, n)`` vectors are made.
+        Whether U is ``(m, m)`` and Vh ``(n, n)``; otherwise the first ``k = min(m, n)`` vectors are made.
     compute_uv : bool, optional
         False for the singular values alone.
 
@@ -63,8 +55,8 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     -----
     Exact, by :func:`qr` of the matrix or its transpose. One task decomposes the small factor R ``(k, k)``; so a matrix that is about
     square is in one task's memory, several times; from 1 GiB on (8 times ``array.chunk_size_bytes``; 11585 columns of float64) there is
-    a PerformanceWarning. See :func:`svd_compressed` for the largest singular values of large square ones. In contrast to NumPy,
-    ``full_matrices`` is False by default.
+    a PerformanceWarning. See :func:`svd_compressed` for the largest singular values of large square ones. Each matrix of a stack is in
+    one task, and so is one of which all vectors are wanted, unless it is square. In contrast to NumPy, ``full_matrices`` is False by default.
 
     Examples
     --------
@@ -73,14 +65,11 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     >>> s.round(6).compute()
     array([10.])
     """
-    array = matrix_of(a, "svd")
-    if full_matrices and array.shape[0] != array.shape[1]:
-        raise NotImplementedError(
-            f"svd: full_matrices=True is not possible for the shape {array.shape}; with full_matrices=False there are "
-            f"the first {min(array.shape)} singular vectors"
-        )
+    array = matrices_of(a, "svd")
     if not compute_uv:
         return svdvals(a)
+    if array.ndim > 2 or (full_matrices and array.shape[0] != array.shape[1]):
+        return SVDResult(*map(wrap, stacked_svd(array, full_matrices)))
     return SVDResult(*map(wrap, svd_of(array, coerce_signs)))
 
 
@@ -89,12 +78,13 @@ def values_of(array: ArrayExpr) -> ArrayExpr:
     if array.shape[0] < array.shape[1]:
         array = transposed(array, (1, 0))
     r = tall_qr(array, wants_q=False)[1]
-    warn_of_one_task(r, "svdvals", "; svd_compressed() makes the largest singular values of blocks")
+    instead = "; svd_compressed() makes the largest singular values of blocks"
+    warn_of_one_task(r.shape, r.dtype, "svdvals", instead, stacklevel=4)
     return one_task(kernels.singular_values, r, shape=(r.shape[0],), dtype=real_of(r.dtype), label="svdvals")
 
 
 def svdvals(x: Any) -> Any:
-    """Singular values, in descending order: see :func:`svd`.
+    """Singular values of a matrix, or of each matrix of a stack, in descending order: see :func:`svd`.
 
     Examples
     --------
@@ -102,7 +92,8 @@ def svdvals(x: Any) -> Any:
     >>> ka.linalg.svdvals(ka.ones((100, 1), chunks=(10, 1))).round(6).compute()
     array([10.])
     """
-    return wrap(values_of(matrix_of(x, "svdvals")))
+    array = matrices_of(x, "svdvals")
+    return wrap(values_of(array) if array.ndim == 2 else stacked_singular_values(array))
 
 
 def svd_compressed(

@@ -61,7 +61,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
 
     Notes
     -----
-    Each task multiplies one block by one block; a tree adds the products along the contracted axis.
+    Each task multiplies one block by one block; a tree adds the products along the contracted axis. Where the result has many blocks, those along the
+    contracted axis are put together first, up to 32 MiB. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.node import ArrayExpr, empty_meta
-from kask.array.ops.elementwise import unified
+from kask.array.ops.elementwise import cut_at_source, unified
 from kask.array.ops.filling import cast
 from kask.engine import Chunks, Hole
 from kask.expr import Lowering
@@ -32,6 +32,10 @@ __all__: list[str] = []
 
 #: Blocks that one node of a tree combines, unless the user says otherwise.
 _FAN_IN = 16
+#: More blocks than this, of fewer bytes than that on the average, cost more time for their tasks than for what these do.
+_MANY, _TINY_BYTES = 1000, 1 << 13
+#: How large blocks are made instead.
+_READY_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +69,28 @@ class Partial(ArrayExpr):
     @property
     def block_bytes(self) -> int:
         return math.prod(self.chunks.largest) * self.bytes_each
+
+    def simplified(self) -> Partial | None:
+        """The same of fewer blocks, where there are very many tiny ones that may as well be made larger."""
+        chunks, itemsize = self.array.chunks, max(1, self.array.dtype.itemsize)
+        size_bytes = math.prod(self.array.shape) * itemsize
+        is_ours = type(self.part).__module__.startswith("kask.")
+        if (
+            not is_ours
+            or self.others
+            or self.place
+            or chunks.nblocks <= _MANY
+            or size_bytes >= _TINY_BYTES * chunks.nblocks
+        ):
+            return None
+        specs = ["auto" if axis in self.axes else chunks.axis(axis) for axis in range(self.ndim)]
+        larger = (
+            Chunks.normalize(list(chunks.shape), specs, itemsize, _READY_BYTES) if 0 not in chunks.shape else chunks
+        )
+        if larger.nblocks >= chunks.nblocks:
+            return None
+        array = cut_at_source(self.array, larger)
+        return None if array is None else dataclasses.replace(self, array=array)
 
     def block_call(self) -> BlockCall:
         ndim = self.ndim

@@ -10,7 +10,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.kernels.storage import Target, write_block
-from kask.array.kernels.stores import Hdf5Dataset, ZarrSource, ZarrTarget, open_hdf5
+from kask.array.kernels.stores import Hdf5Dataset, ZarrSource, ZarrTarget, open_hdf5, zarr_place
 from kask.array.node import ArrayExpr
 from kask.array.ops.deferring import called
 from kask.array.ops.rechunk import rechunked
@@ -106,6 +106,12 @@ def _opened_zarr(zarr: Any, url: Any, component: Any, storage_options: Any, mode
         ) from error
     except (zarr.errors.MetadataValidationError, ValueError, KeyError) as error:
         raise OSError(f"the metadata of the Zarr array at {where} cannot be understood: {error}") from error
+    except TypeError:
+        # Of an argument that is none.
+        raise
+    except Exception as error:
+        # Servers that do not answer, or want a password: each library has errors of its own for these.
+        raise OSError(f"the Zarr array at {where} cannot be opened: {error}") from error
 
 
 def _unit_of(array: Any) -> tuple[int, ...]:
@@ -221,7 +227,7 @@ def _refuse_own_source(zarr: Any, expr: ArrayExpr, url: Any, component: Any, sto
         source = getattr(getattr(one, "source", None), "array", None)
         if isinstance(source, ZarrSource) and str(source.array.store_path) == str(there.store_path):
             raise ValueError(
-                f"the array reads the Zarr array {there.store_path}, which it would replace; write it to another place"
+                f"the array reads the Zarr array {zarr_place(there)}, which it would replace; write it to another place"
             )
 
 
@@ -250,6 +256,12 @@ def _made_zarr(
         raise ValueError(
             f"there is a Zarr array or group at {where} already; overwrite=True replaces it, region= and append_axis= write into it"
         ) from error
+    except (TypeError, ValueError):
+        # Of an argument that does not fit.
+        raise
+    except Exception as error:
+        # A bucket that is not there, a folder that nobody may write to, a server that does not answer.
+        raise OSError(f"no Zarr array can be made at {place}: {error}") from error
 
 
 def _appended(expr: ArrayExpr, target: Any, axis: int) -> tuple[ArrayExpr, tuple[slice, ...]]:
