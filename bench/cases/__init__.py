@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cases import (
+    array_fused,
     chain,
     core,
     large_graph,
@@ -31,4 +32,5 @@ ALL: dict[str, Callable[[], list[Case]]] = {
     "spill": spill.cases,
     "larger-than-memory": larger_than_memory.cases,
     "shuffle": shuffle.cases,
+    "array-fused": array_fused.cases,
 }

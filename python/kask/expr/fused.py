@@ -136,6 +136,8 @@ class Run:
                 return NotImplemented
         if math.prod(shape) < _WORTH_FUSING:
             return NotImplemented
+        # The buffer of an array without axes has no shape.
+        arrays = [array if array.ndim else array.reshape(1) for array in arrays]
         kinds = tuple([array.dtype for array in arrays])
         try:
             compiled = self._kernels[kinds]
