@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cases import (
+    array_fused,
     arrays,
     chain,
     core,
@@ -33,4 +34,5 @@ ALL: dict[str, Callable[[], list[Case]]] = {
     "larger-than-memory": larger_than_memory.cases,
     "shuffle": shuffle.cases,
     "arrays": arrays.cases,
+    "array-fused": array_fused.cases,
 }

@@ -255,6 +255,21 @@ def assemble_block(target: Any, output: int, parts: Iterable[Any]) -> None:
 
 def block_note(part: Any) -> bytes: ...
 
+class FusedKernel:
+    """Elementwise steps, and perhaps a reduction, in one pass over memory: see ``kask.expr.fused``, which makes it."""
+
+    def __new__(
+        cls,
+        inputs: Sequence[str],
+        constants: Sequence[tuple[str, bytes]],
+        steps: Sequence[tuple[str, str, Sequence[tuple[str, int]], Any]],
+        reduction: str | None,
+    ) -> FusedKernel: ...
+    def run(
+        self, arrays: Sequence[Any], outputs: Sequence[Any], axes: Sequence[int], watched: tuple[bool, ...]
+    ) -> bool:
+        """Fills the outputs. False when a flag that is watched (divide, over, under, invalid) was raised."""
+
 # -- running work --------------------------------------------------------------------------------------
 
 class Future:

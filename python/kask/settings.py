@@ -137,6 +137,7 @@ TABLE = {
     setting.name: setting
     for setting in [
         Setting("array.chunk_size_bytes", "size", 128 * 2**20, "bytes", "How large blocks of arrays are made where the user leaves it to Kask (`chunks=\"auto\"`).", _size),
+        Setting("array.fused_kernels", _YES_NO, True, "", "Whether chains of elementwise operations and reductions of arrays run as one kernel that reads memory once.", _boolean),
         Setting("scheduler", _WORD, "auto", "", "Where collections are computed when nothing else is said: the current client, otherwise embedded (`auto`), or one of "
                 "`embedded` (alias `threads`), `processes`, `sync` (aliases `synchronous`, `single-threaded`).", _scheduler),
         Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0)),

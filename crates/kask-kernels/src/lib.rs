@@ -6,8 +6,11 @@
 //! splits and makes one table of each output. A shuffle of array blocks (rechunk) cuts strided [blocks](Block) with [`split_block`]
 //! and puts others together with [`assemble_block`].
 //!
+//! Chains of elementwise operations on blocks, with a reduction at the end, run in one pass: [fused].
+//!
 //! Results are deterministic: they depend on the tables, their order and the parameters, never on the machine, the
-//! number of threads or chance. Everything here is safe Rust, checks what it reads, and runs on the calling thread.
+//! number of threads or chance. Everything here checks what it reads, and runs on the calling thread. It is safe Rust, but for memory seen
+//! as numbers and calls of loops for the processor at hand in `fused/`.
 //!
 //! Where to start: `split.rs` and `merge.rs`; `part.rs` is the format between them.
 
@@ -19,6 +22,7 @@ mod column;
 mod compact;
 mod dictionary;
 mod error;
+pub mod fused;
 mod gather;
 mod grouping;
 pub mod hash;

@@ -3,9 +3,13 @@
 //! Tables come and go through Arrow's C interface ([`streams`]), arrays through the buffer protocol ([`arrays`]), and parts are
 //! made in memory that other processes of this machine can map ([`memory`]). pyarrow is imported when a table has to be made, not
 //! before. `python/kask/shuffle.py` is what calls these.
+//!
+//! [`FusedKernel`] is what a fused block of array operations calls (`python/kask/expr/fused.py`).
 
 mod arrays;
+mod fused;
 mod memory;
+mod numpy_loop;
 mod streams;
 
 use crate::names::layer_name;
@@ -19,6 +23,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 pub use arrays::{assemble_block, block_note, split_block};
+pub use fused::FusedKernel;
 
 /// What a kernel refused, in Python's words: wrong values and wrong types apart.
 fn to_python(error: KernelError) -> PyErr {

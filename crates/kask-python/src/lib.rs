@@ -74,7 +74,7 @@ mod _kask {
     #[pymodule_export]
     use crate::future::{Future, restore_future};
     #[pymodule_export]
-    use crate::kernels::{assemble_block, block_key, block_note, merge_tables, split_block, split_table};
+    use crate::kernels::{FusedKernel, assemble_block, block_key, block_note, merge_tables, split_block, split_table};
     #[pymodule_export]
     use crate::layers::Layers;
     #[pymodule_export]

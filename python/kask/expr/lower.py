@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kask import engine
+from kask import config, engine
 from kask.annotations import overriding_options, sized_options, using
 from kask.engine import Hole
 from kask.expr.program import Position, Program, Step, Use
@@ -186,7 +186,7 @@ class Lowering:
                     args.append(Use(inputs[arg.expr.token, passed]))
             values[expr.token] = len(reads) + len(steps)
             steps.append(Step(call.func, tuple(args), dict(call.kwargs)))
-        program = Program(len(reads), tuple(steps), wants_position)
+        program = Program(len(reads), tuple(steps), wants_position, config.get("array.fused_kernels"))
         holes = tuple([Hole(i) for i in range(len(reads) + wants_position)])
         self.builder.add_blockwise(
             root.name,

@@ -1,44 +1,23 @@
 """What one fused block runs: a few calls in order, on inputs, earlier results and constants.
 
 A program is made once per layer, travels as the layer's function, and is called once per block. Buffers of its own
-intermediate results are written to again where NumPy allows it.
+intermediate results are written to again where NumPy allows it. Rows of elementwise steps, with a reduction at the end, are run by a kernel
+in Rust where they can be (:mod:`kask.expr.fused`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from kask.expr.fused import Run, runs_of
+from kask.expr.steps import Position, Step, Use
 
 __all__ = ["Position", "Program", "Step", "Use"]
 
 #: Smaller buffers are cheaper to make than to think about.
 _WORTH_REUSING_BYTES = 1 << 15
-
-
-class Use(NamedTuple):
-    """An argument that is a value of the program: inputs come first, then results of steps."""
-
-    place: int
-
-
-class Position(NamedTuple):
-    """An argument that is the position of a block: for each of its axes, an axis of the program's own position, or ``~i`` for i."""
-
-    axes: tuple[int, ...]
-
-
-class Step(NamedTuple):
-    """One call."""
-
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    #: Values that nobody needs after this call.
-    last: tuple[int, ...] = ()
-    #: Those of them whose buffers nothing else can see.
-    own: tuple[int, ...] = ()
 
 
 class Program:
@@ -50,17 +29,40 @@ class Program:
         How many arguments are values; the position follows them if ``wants_position``.
     steps : tuple of Step
         The calls.
+    wants_position : bool
+        Whether there is one.
+    fuses : bool
+        Whether kernels may run some of the steps.
     """
 
-    __slots__ = ("inputs", "steps", "wants_position")
+    __slots__ = ("fuses", "inputs", "runs", "steps", "wants_position")
 
-    def __init__(self, inputs: int, steps: tuple[Step, ...], wants_position: bool) -> None:
+    def __init__(self, inputs: int, steps: tuple[Step, ...], wants_position: bool, fuses: bool = True) -> None:
         self.inputs, self.steps, self.wants_position = inputs, _with_last_uses(inputs, steps), wants_position
+        self.fuses = fuses
+        #: Found at the first call, by the first step of each.
+        self.runs: dict[int, Run] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         values: list[Any] = list(arguments[: self.inputs])
         position = arguments[self.inputs] if self.wants_position else ()
-        for func, args, kwargs, last, own in self.steps:
+        if self.runs is None:
+            self.runs = runs_of(self.inputs, self.steps) if self.fuses else {}
+        skipped = 0
+        for at, (func, args, kwargs, last, own) in enumerate(self.steps):
+            if skipped:
+                skipped -= 1
+                continue
+            if at in self.runs:
+                run = self.runs[at]
+                result = run(values)
+                if result is not NotImplemented:
+                    for index in run.last:
+                        values[index] = None
+                    skipped = run.length - 1
+                    values.extend([None] * skipped)
+                    values.append(result)
+                    continue
             actual = [
                 values[arg.place] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
                 for arg in args
@@ -73,7 +75,7 @@ class Program:
         return values[-1]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Program, (self.inputs, self.steps, self.wants_position)
+        return Program, (self.inputs, self.steps, self.wants_position, self.fuses)
 
     def __kask_tokenize__(self) -> Any:
         return "program", self.inputs, self.wants_position, [tuple(step) for step in self.steps]

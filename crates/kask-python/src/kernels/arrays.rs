@@ -12,17 +12,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// The memory of an array and where in it the element at the origin begins.
-struct Memory {
+pub(super) struct Memory {
     start: *mut u8,
     len: usize,
-    origin: usize,
+    pub(super) origin: usize,
 }
 
 // SAFETY: an address that is used while the export is held, by one thread at a time.
 unsafe impl Send for Memory {}
 
 impl Memory {
-    fn of(export: &PyUntypedBuffer) -> Memory {
+    pub(super) fn of(export: &PyUntypedBuffer) -> Memory {
         let origin = export.buf_ptr().cast::<u8>();
         if export.item_count() == 0 {
             return Memory { start: origin, len: 0, origin: 0 };
@@ -35,7 +35,7 @@ impl Memory {
         Memory { start: origin.wrapping_sub(before), len: before + after, origin: before }
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         if self.len == 0 {
             return &[];
         }
@@ -44,7 +44,7 @@ impl Memory {
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
-    fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
         if self.len == 0 {
             return &mut [];
         }

@@ -51,6 +51,19 @@ def _sum(block: Any, axes: tuple[int, ...], where: Any, dtype: Any) -> Any:
         return np.sum(block, axis=axes, keepdims=True, **options)
 
 
+def _fused_count(shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
+    return np.full(kept, math.prod([shape[axis] for axis in axes]), np.intp)
+
+
+def _with_count(made: list[Any], shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
+    return made[0], _fused_count(shape, axes)
+
+
+def _with_count_first(made: list[Any], shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
+    return _fused_count(shape, axes), *made
+
+
 class MeanPart:
     """Sum and count of the elements."""
 
@@ -63,6 +76,10 @@ class MeanPart:
         if self.passes_nan:
             where = _not_nan(block, where)
         return _sum(block, axes, where, self.dtype), _counted(block, axes, where)
+
+    def __kask_fused__(self, dtype: Any) -> tuple[str, Any, Callable[..., Any]] | None:
+        """A sum; see ``kask.expr.fused``."""
+        return None if self.passes_nan else ("sum", self.dtype, _with_count)
 
     def __kask_tokenize__(self) -> Any:
         return "meanpart", self.dtype, self.passes_nan
@@ -133,6 +150,13 @@ class MomentsPart:
                 power = power * rest
                 sums.append(np.sum(power, axis=axes, keepdims=True, **options))
         return count, mean, *sums
+
+    #: Mean and squares in one pass: a kernel is worth it without steps before it.
+    __kask_fuses_alone__ = True
+
+    def __kask_fused__(self, dtype: Any) -> tuple[str, Any, Callable[..., Any]] | None:
+        """Mean and squared deviations in one pass; see ``kask.expr.fused``."""
+        return ("moments", self.dtype, _with_count_first) if self.order == 2 and not self.passes_nan else None
 
     def __kask_tokenize__(self) -> Any:
         return "momentspart", self.dtype, self.order, self.passes_nan, self.is_absolute

@@ -47,6 +47,10 @@ def nan_max(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -
     return np.fmax.reduce(block, axis=axis, keepdims=keepdims, **options)
 
 
+#: What a kernel can do, see ``kask.expr.fused``.
+_FUSED = {np.sum: "sum", np.prod: "prod", np.min: "min", np.max: "max", np.any: "any", np.all: "all"}
+
+
 class Part:
     """``func(block, axis=axes, keepdims=True, **options)``; nothing of a block without elements, where ``func`` cannot take these."""
 
@@ -62,6 +66,15 @@ class Part:
         options = self.options if where is None else {**self.options, "where": where}
         with np.errstate(all="ignore"):
             return self.func(block, axis=axes, keepdims=True, **options)
+
+    def __kask_fused__(self, dtype: Any) -> tuple[str, Any, None] | None:
+        """The reduction that this is, and the type that it is made in."""
+        name = _FUSED.get(self.func)
+        if name is None or not self.options.keys() <= {"dtype"}:
+            return None
+        if dtype == np.bool_:
+            name = {"min": "all", "max": "any"}.get(name, name)
+        return name, self.func(np.ones(1, dtype), axis=0, keepdims=True, **self.options).dtype, None
 
     def __kask_tokenize__(self) -> Any:
         return "part", self.func, self.options, self.needs_some

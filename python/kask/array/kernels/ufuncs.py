@@ -189,6 +189,9 @@ def cast(block: Any, dtype: np.dtype, casting: str) -> Any:
     return block.astype(dtype, casting=casting, copy=False)
 
 
+cast.__kask_fused__ = "cast"  # type: ignore[attr-defined]
+
+
 def select(cases: int, default: Any, *blocks: Any) -> Any:
     """``numpy.select`` of so many conditions, followed by as many choices."""
     return np.select(list(blocks[:cases]), list(blocks[cases:]), default)

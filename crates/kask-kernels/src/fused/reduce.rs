@@ -1,0 +1,404 @@
+//! Reductions of the tiles of a value.
+//!
+//! Where neighbouring elements belong to one place of the result, a piece is *folded*: in many lanes, block by block, and the results of
+//! blocks are merged as a balanced tree merges them ([`Cascade`]). So sums are as exact as pairwise ones. Where neighbours belong to
+//! different places, a piece is *joined* to the places, row by row, as NumPy does it.
+//!
+//! Moments are merged by the formulas of Chan, Golub and LeVeque (Updating formulae and a pairwise algorithm for computing sample
+//! variances, 1979), and joined by Welford's (Note on a method for calculating corrected sums of squares and products, 1962).
+
+use super::kinds::{Element, Float, Kind, Number, elements, with_element, with_float, with_number};
+use super::level::{Level, Task};
+use super::view::ViewMut;
+use super::walk::Walk;
+use crate::error::KernelError;
+
+/// What is made of the elements of each place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Product,
+    /// The smallest, or NaN if there is one.
+    Min,
+    /// The largest, or NaN if there is one.
+    Max,
+    /// Whether any is true.
+    Any,
+    /// Whether all are true.
+    All,
+    /// Their mean, and the sum of their squared deviations from it.
+    Moments,
+}
+
+impl Reduction {
+    /// How many arrays it makes.
+    pub fn outputs(self) -> usize {
+        if self == Reduction::Moments { 2 } else { 1 }
+    }
+
+    /// The type of its results.
+    pub(super) fn result_kind(self, kind: Kind) -> Kind {
+        kind
+    }
+
+    pub(super) fn check(self, kind: Kind) -> Result<(), KernelError> {
+        let is_defined = match self {
+            Reduction::Sum | Reduction::Product => kind.is_number(),
+            Reduction::Min | Reduction::Max => true,
+            Reduction::Any | Reduction::All => kind == Kind::Bool,
+            Reduction::Moments => kind.is_float(),
+        };
+        match is_defined {
+            true => Ok(()),
+            false => Err(KernelError::Block(format!("there is no reduction {self:?} of type {kind:?}"))),
+        }
+    }
+
+    pub(super) fn accumulator(self, kind: Kind, level: Level, places: usize) -> Box<dyn Accumulator> {
+        match self {
+            Reduction::Sum => with_number!(kind, T => folding(level, places, T::NOTHING, |a: T, b: T| a.plus(b))),
+            Reduction::Product => with_number!(kind, T => folding(level, places, T::ONE, |a: T, b: T| a.times(b))),
+            Reduction::Min => {
+                with_element!(kind, T => extreme(level, places, |a: T, b: T| if b < a || b.is_nan() { b } else { a }))
+            }
+            Reduction::Max => {
+                with_element!(kind, T => extreme(level, places, |a: T, b: T| if b > a || b.is_nan() { b } else { a }))
+            }
+            Reduction::Any => folding(level, places, 0, |a: u8, b: u8| u8::from(a | b != 0)),
+            Reduction::All => folding(level, places, 1, |a: u8, b: u8| u8::from((a != 0) & (b != 0))),
+            Reduction::Moments => with_float!(kind, T => Box::new(Moments::<T>::new(level, places))),
+        }
+    }
+}
+
+fn folding<T: Element, F: Fn(T, T) -> T + Copy + 'static>(
+    level: Level,
+    places: usize,
+    neutral: T,
+    f: F,
+) -> Box<dyn Accumulator> {
+    Box::new(Folding {
+        level,
+        f,
+        neutral: Some(neutral),
+        values: vec![neutral; places],
+        seen: Vec::new(),
+        current: None,
+    })
+}
+
+/// Extremes have no neutral element: a fold begins with the first.
+fn extreme<T: Element, F: Fn(T, T) -> T + Copy + 'static>(level: Level, places: usize, f: F) -> Box<dyn Accumulator> {
+    Box::new(Folding { level, f, neutral: None, values: vec![T::default(); places], seen: Vec::new(), current: None })
+}
+
+/// Takes pieces of the value, place by place.
+pub(super) trait Accumulator {
+    /// All elements of the piece belong to one place.
+    fn fold(&mut self, place: usize, piece: &[u8]);
+    /// They belong to places from this one on, of which each has had `turn` elements.
+    fn join(&mut self, place: usize, turn: usize, piece: &[u8]);
+    /// Writes the results; the first output is the operand of that number.
+    fn finish(self: Box<Self>, walk: &Walk, operand: usize, outputs: &mut [ViewMut<'_>]);
+}
+
+/// Merges results in the order of a balanced tree: two of equal weight become one.
+struct Cascade<S> {
+    parts: Vec<(u32, S)>,
+}
+
+impl<S: Copy> Cascade<S> {
+    fn new() -> Cascade<S> {
+        Cascade { parts: Vec::new() }
+    }
+
+    fn push(&mut self, part: S, merge: impl Fn(S, S) -> S) {
+        let (mut weight, mut part) = (0, part);
+        while let Some(&(other, before)) = self.parts.last() {
+            if other != weight {
+                break;
+            }
+            self.parts.pop();
+            (weight, part) = (weight + 1, merge(before, part));
+        }
+        self.parts.push((weight, part));
+    }
+
+    fn take(&mut self, merge: impl Fn(S, S) -> S) -> Option<S> {
+        let last = self.parts.pop()?.1;
+        Some(self.parts.drain(..).rev().fold(last, |after, (_, before)| merge(before, after)))
+    }
+}
+
+/// A place whose pieces come in.
+struct Current<S> {
+    place: usize,
+    cascade: Cascade<S>,
+}
+
+struct Folding<T, F> {
+    level: Level,
+    f: F,
+    neutral: Option<T>,
+    values: Vec<T>,
+    /// Places that have a value; empty as long as nothing was folded.
+    seen: Vec<bool>,
+    current: Option<Current<T>>,
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Copy> Folding<T, F> {
+    /// Puts what came in for the current place into it.
+    fn settle(&mut self) {
+        if let Some(mut current) = self.current.take()
+            && let Some(total) = current.cascade.take(self.f)
+        {
+            let value = &mut self.values[current.place];
+            let has_more = std::mem::replace(&mut self.seen[current.place], true);
+            *value = if has_more { (self.f)(*value, total) } else { total };
+        }
+    }
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Copy> Accumulator for Folding<T, F> {
+    fn fold(&mut self, place: usize, piece: &[u8]) {
+        let piece: &[T] = elements(piece);
+        let total = self.level.run(Fold { values: piece, neutral: self.neutral, f: self.f });
+        if self.current.as_ref().is_none_or(|current| current.place != place) {
+            self.settle();
+            self.seen.resize(self.values.len(), false);
+            self.current = Some(Current { place, cascade: Cascade::new() });
+        }
+        if let Some(current) = &mut self.current {
+            current.cascade.push(total, self.f);
+        }
+    }
+
+    fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {
+        let piece: &[T] = elements(piece);
+        let values = &mut self.values[place..place + piece.len()];
+        if turn == 0 {
+            values.copy_from_slice(piece);
+        } else {
+            self.level.run(Join { values, piece, f: self.f });
+        }
+    }
+
+    fn finish(mut self: Box<Self>, walk: &Walk, operand: usize, outputs: &mut [ViewMut<'_>]) {
+        self.settle();
+        write(&self.values, walk, operand, &mut outputs[0]);
+    }
+}
+
+fn write<T: Element>(values: &[T], walk: &Walk, operand: usize, output: &mut ViewMut<'_>) {
+    let size = size_of::<T>();
+    for (place, &value) in values.iter().enumerate() {
+        let begin = (output.origin as isize + walk.place_offset(operand, place)) as usize;
+        super::kinds::elements_mut::<T>(&mut output.bytes[begin..begin + size])[0] = value;
+    }
+}
+
+/// Lanes of a fold: with 16 elements each, a block has the depth of NumPy's.
+const LANES: usize = 32;
+const BLOCK: usize = 16 * LANES;
+
+struct Fold<'a, T, F> {
+    values: &'a [T],
+    neutral: Option<T>,
+    f: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Copy> Task for Fold<'_, T, F> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let mut blocks = self.values.chunks(BLOCK).map(|block| {
+            let mut lanes = [self.neutral.unwrap_or(block[0]); LANES];
+            let groups = block.chunks_exact(LANES);
+            for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
+                *lane = (self.f)(*lane, value);
+            }
+            for group in groups {
+                for (lane, &value) in lanes.iter_mut().zip(group) {
+                    *lane = (self.f)(*lane, value);
+                }
+            }
+            let mut width = LANES;
+            while width > 1 {
+                width /= 2;
+                for lane in 0..width {
+                    lanes[lane] = (self.f)(lanes[lane], lanes[lane + width]);
+                }
+            }
+            lanes[0]
+        });
+        let first = blocks.next().expect("a piece has at least one element");
+        blocks.fold(first, self.f)
+    }
+}
+
+struct Join<'a, T, F> {
+    values: &'a mut [T],
+    piece: &'a [T],
+    f: F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> T> Task for Join<'_, T, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (value, &new) in self.values.iter_mut().zip(self.piece) {
+            *value = (self.f)(*value, new);
+        }
+    }
+}
+
+/// Count, sum, and sum of squared deviations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moment {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moment {
+    fn merged(self, other: Moment) -> Moment {
+        if self.count == 0.0 {
+            return other;
+        }
+        let away = other.sum / other.count - self.sum / self.count;
+        let count = self.count + other.count;
+        let squares = self.squares + other.squares + away * away * (self.count * other.count / count);
+        Moment { count, sum: self.sum + other.sum, squares }
+    }
+}
+
+/// In double precision, whatever the elements have.
+struct Moments<T> {
+    level: Level,
+    folded: Vec<Moment>,
+    means: Vec<f64>,
+    squares: Vec<f64>,
+    places: usize,
+    current: Option<Current<Moment>>,
+    kind: std::marker::PhantomData<T>,
+}
+
+impl<T: Float> Moments<T> {
+    fn new(level: Level, places: usize) -> Moments<T> {
+        let (folded, means, squares) = (Vec::new(), Vec::new(), Vec::new());
+        Moments { level, folded, means, squares, places, current: None, kind: std::marker::PhantomData }
+    }
+
+    fn settle(&mut self) {
+        if let Some(mut current) = self.current.take()
+            && let Some(total) = current.cascade.take(Moment::merged)
+        {
+            self.folded[current.place] = self.folded[current.place].merged(total);
+        }
+    }
+}
+
+impl<T: Float> Accumulator for Moments<T> {
+    fn fold(&mut self, place: usize, piece: &[u8]) {
+        self.folded.resize(self.places, Moment::default());
+        let moment = self.level.run(FoldMoment { values: elements::<T>(piece) });
+        if self.current.as_ref().is_none_or(|current| current.place != place) {
+            self.settle();
+            self.current = Some(Current { place, cascade: Cascade::new() });
+        }
+        if let Some(current) = &mut self.current {
+            current.cascade.push(moment, Moment::merged);
+        }
+    }
+
+    fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {
+        self.means.resize(self.places, 0.0);
+        self.squares.resize(self.places, 0.0);
+        let piece: &[T] = elements(piece);
+        let to = place..place + piece.len();
+        let (means, squares) = (&mut self.means[to.clone()], &mut self.squares[to]);
+        self.level.run(JoinMoment { means, squares, piece, turn });
+    }
+
+    fn finish(mut self: Box<Self>, walk: &Walk, operand: usize, outputs: &mut [ViewMut<'_>]) {
+        self.settle();
+        if !self.folded.is_empty() {
+            self.means = self.folded.iter().map(|moment| moment.sum / moment.count).collect();
+            self.squares = self.folded.iter().map(|moment| moment.squares).collect();
+        }
+        for (at, values) in [self.means, self.squares].iter().enumerate() {
+            let values: Vec<T> = values.iter().map(|&value| T::narrow(value)).collect();
+            write(&values, walk, operand + at, &mut outputs[at]);
+        }
+    }
+}
+
+struct FoldMoment<'a, T> {
+    values: &'a [T],
+}
+
+impl<T: Float> Task for FoldMoment<'_, T> {
+    type Output = Moment;
+    #[inline(always)]
+    fn run(self) -> Moment {
+        let count = self.values.len() as f64;
+        let sum = lanes_of(self.values, |value| value);
+        let mean = sum / count;
+        let squares = lanes_of(self.values, |value| (value - mean) * (value - mean));
+        Moment { count, sum, squares }
+    }
+}
+
+/// The sum of what `f` makes of each element.
+#[inline(always)]
+fn lanes_of<T: Float>(values: &[T], f: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let groups = values.chunks_exact(LANES);
+    for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
+        *lane += f(value.wide());
+    }
+    for group in groups {
+        for (lane, &value) in lanes.iter_mut().zip(group) {
+            *lane += f(value.wide());
+        }
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    lanes[0]
+}
+
+struct JoinMoment<'a, T> {
+    means: &'a mut [f64],
+    squares: &'a mut [f64],
+    piece: &'a [T],
+    turn: usize,
+}
+
+impl<T: Float> Task for JoinMoment<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let each = self.means.iter_mut().zip(self.squares.iter_mut()).zip(self.piece);
+        if self.turn == 0 {
+            for ((mean, squares), &value) in each {
+                *mean = value.wide();
+                // 0, or NaN where there is no deviation from the value.
+                *squares = value.wide() - *mean;
+            }
+            return;
+        }
+        let share = 1.0 / (self.turn as f64 + 1.0);
+        for ((mean, squares), &value) in each {
+            let away = value.wide() - *mean;
+            *mean += away * share;
+            *squares += away * (value.wide() - *mean);
+        }
+    }
+}
