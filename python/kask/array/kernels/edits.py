@@ -1,4 +1,4 @@
-"""Blocks of arrays that are joined, flattened or numbered."""
+"""Blocks of arrays that are flattened or numbered."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ import numpy as np
 
 from kask.array.kernels.indexing import first_block
 
-__all__ = ["cycled", "flat_index", "flattened", "joined", "of_mode", "spread", "truth", "unraveled", "view_of_one"]
-
-
-def joined(*blocks: Any, dtype: np.dtype) -> Any:
-    """The one block that is there among lists of which the others are empty."""
-    (block,) = [some for some in blocks if some]
-    return first_block(block).astype(dtype, copy=False)[...]
+__all__ = ["cycled", "flat_index", "flattened", "of_mode", "spread", "truth", "unraveled", "view_of_one"]
 
 
 def flattened(block: Any) -> Any:

@@ -400,8 +400,8 @@ def svd_compressed(
         raise ValueError(f"svd_compressed: k={k} must be from 1 to {min(rows, columns)}, for the shape {array.shape}")
     size = min(rows, columns, k + n_oversamples)
     rng = seed if isinstance(seed, Generator) else default_rng(seed)
-    along = array.chunks.axis(1).tuples()[0]
-    omega = rng.standard_normal((columns, size), chunks=(along, size)).expr
+    cut = Chunks.join([array.chunks.axis(1), Chunks.whole([size])])
+    omega = rng.standard_normal((columns, size), chunks=cut).expr
     omega = elementwise(_cast, omega, _real(array.dtype), dtype=_real(array.dtype))
     sample = product(array, omega)
     for _ in range(n_power_iter):

@@ -89,8 +89,7 @@ def extended(array: ArrayExpr, axis: int, before: ArrayExpr | None, after: Array
         return array
     lengths = [0 if end is None else end.shape[axis] for end in (before, after)]
     along = array.chunks.axis(axis)
-    sizes = [*([lengths[0]] if lengths[0] else []), along, *([lengths[1]] if lengths[1] else [])]
-    grown = _joined_ends(along, lengths) if sum(lengths) else Chunks.concat(sizes)
+    grown = along.grown(*lengths)
     ready = [rechunked(end, array.chunks.replace(axis, Chunks.whole([end.shape[axis]]))) for end in ends]
     reads = tuple([tuple([("fixed", 0) if a == axis else a for a in range(array.ndim)]) for _ in ends])
     dtype = np.result_type(array.dtype, *[end.dtype for end in ends])
@@ -105,18 +104,6 @@ def extended(array: ArrayExpr, axis: int, before: ArrayExpr | None, after: Array
         wants_position=True,
         label="extend",
     )
-
-
-def _joined_ends(along: Chunks, lengths: list[int]) -> Chunks:
-    """Chunks of one axis of which the first and the last are longer by so many elements."""
-    total, blocks = along.shape[0], along.grid[0]
-    first, last = along.block_shape([0])[0], along.block_shape([blocks - 1])[0]
-    if blocks == 1:
-        return Chunks.whole([total + sum(lengths)])
-    ends = (Chunks.whole([first + lengths[0]]), Chunks.whole([last + lengths[1]]))
-    if blocks == 2:
-        return Chunks.concat(ends)
-    return Chunks.concat([ends[0], Chunks([along.tuples()[0][1:-1]]), ends[1]])
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -15,8 +15,9 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.shaping import Coarsen, repeat_block, windows
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.axes import transpose
+from kask.array.ops.chunk_runs import ends_of
 from kask.array.ops.chunks import normalized
-from kask.array.ops.joining import concatenated
+from kask.array.ops.joining import Concatenated, concatenated
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import expanded, ravel
 from kask.array.ops.slicing import sliced
@@ -315,42 +316,8 @@ def tile(A: Any, reps: Any) -> Any:
         if time == 0:
             expr = part(expr, axis, 0, 0)
         elif time > 1:
-            expr = _tiled(expr, axis, int(time))
+            expr = Concatenated((expr,) * int(time), axis)
     return wrap(expr)
-
-
-def _tiled(array: ArrayExpr, axis: int, time: int) -> ArrayExpr:
-    """So many views of each block, which is read where it is wanted."""
-    shape = list(array.shape)
-    shape[axis] *= time
-    along = array.chunks.axis(axis)
-    return Tiled(array, axis, time, array.chunks.replace(axis, Chunks.concat([along] * time)))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Tiled(ArrayExpr):
-    """The blocks of an array so many times along an axis."""
-
-    family = "tile"
-
-    array: Any
-    axis: int
-    times: int
-    chunks: Chunks
-
-    @functools.cached_property
-    def meta(self) -> Any:
-        return self.array.meta
-
-    def block_call(self) -> BlockCall:
-        count = self.array.grid[self.axis]
-        listed = ("listed", self.axis, tuple(range(count)) * self.times, tuple(range(1, count * self.times + 1)))
-        axes = tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])
-        return BlockCall(_first, (Read(self.array, axes),))
-
-
-def _first(blocks: list[Any]) -> Any:
-    return blocks[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -365,12 +332,12 @@ class Repeated(ArrayExpr):
 
     @functools.cached_property
     def chunks(self) -> Chunks:
-        sizes = np.asarray(self.array.chunks.axis(self.axis).tuples()[0], np.int64)
+        along = self.array.chunks.axis(self.axis)
         if np.ndim(self.repeats) == 0:
-            return self.array.chunks.replace(self.axis, (sizes * self.repeats).tolist())
-        ends = np.concatenate([[0], np.cumsum(self.repeats)])
-        cuts = np.cumsum(sizes)
-        return self.array.chunks.replace(self.axis, (ends[cuts] - ends[cuts - sizes]).tolist())
+            return self.array.chunks.replace(self.axis, along.scaled([self.repeats]))
+        # There is a number for each element, and so no more work to do for each chunk.
+        reached = np.concatenate([[0], np.cumsum(self.repeats)])
+        return self.array.chunks.replace(self.axis, np.diff(reached[ends_of(along)], prepend=0).tolist())
 
     @functools.cached_property
     def meta(self) -> Any:
@@ -464,15 +431,8 @@ def coarsen(
 
 def coarsened(array: ArrayExpr, func: Coarsen) -> ArrayExpr:
     """A function of groups, none of which is cut."""
-    coarse = []
-    for axis, size in enumerate(func.groups):
-        ends = np.cumsum(np.asarray(array.chunks.axis(axis).tuples()[0], np.int64)) // size
-        coarse.append(Chunks([np.diff(ends, prepend=0).tolist()]))
-    chunks = Chunks.join(coarse)
-    fine = [
-        Chunks([(np.asarray(along.tuples()[0], np.int64) * size).tolist()]) for along, size in zip(coarse, func.groups)
-    ]
-    ready = rechunked(array, Chunks.join(fine))
+    chunks = array.chunks.coarsened(list(func.groups))
+    ready = rechunked(array, chunks.scaled(list(func.groups)))
     with np.errstate(all="ignore"):
         sample = func(np.ones_like(array.meta, shape=func.groups))
     return Coarsened(ready, func, chunks, empty_meta(sample.dtype, array.ndim, array.meta))
