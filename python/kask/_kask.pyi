@@ -52,6 +52,10 @@ class Chunks:
         """The axes of all of these, one after another."""
 
     @staticmethod
+    def of_runs(runs: Sequence[tuple[int, int]]) -> Chunks:
+        """Chunks of one axis from runs of equal ones: a size, and how many chunks have it."""
+
+    @staticmethod
     def concat(all: Iterable[Any]) -> Chunks:
         """Chunks of one axis: these, one after another."""
     ndim: int
@@ -59,6 +63,8 @@ class Chunks:
     grid: tuple[int, ...]
     largest: tuple[int, ...]
     nblocks: int
+    #: For each axis its runs of equal chunks: their size, and how many there are.
+    runs: list[list[tuple[int, int]]]
     is_single: bool
     def axis(self, axis: int) -> Chunks: ...
     def axes(self, axes: Sequence[int]) -> Chunks: ...
@@ -73,6 +79,41 @@ class Chunks:
 
     def slice(self, taken: Sequence[tuple[int, int, int]]) -> Chunks:
         """What is left when of each axis ``len`` elements are taken, from ``start`` on every ``step``-th."""
+
+    def flat(self) -> Chunks:
+        """Chunks of one axis: the blocks of all of these axes in C order."""
+
+    def scaled(self, factors: Sequence[int]) -> Chunks:
+        """Each chunk so many times as long: a factor for each axis."""
+
+    def coarsened(self, groups: Sequence[int]) -> Chunks:
+        """How many groups of so many neighbours end in each chunk: a size for each axis."""
+
+    def grown(self, before: int, after: int) -> Chunks:
+        """The only axis with the first chunk and the last one longer by so many elements."""
+
+    def plus(self, *others: Chunks) -> Chunks:
+        """The only axis with each chunk longer by the sizes that others have at its place."""
+
+    def minus(self, *others: Chunks) -> Chunks:
+        """The only axis with each chunk shorter by the sizes that others have at its place."""
+
+    def picked(self, blocks: Sequence[int]) -> Chunks:
+        """The chunks of the only axis that have these numbers."""
+
+    def first_shared(self, unit: int, start: int, step: int) -> int | None:
+        """The first piece of so many places along the only axis that two chunks have elements in, element ``i`` at
+        ``start + step * i``."""
+
+    def touched(self, start: int, step: int, len: int, is_one: bool) -> BlockLists:
+        """For each chunk of the only axis the next number (or 0, where all are), if one of ``len`` elements is in it, from ``start``
+        on every ``step``-th."""
+
+    def ends(self) -> bytes:
+        """Where each chunk of the only axis ends, as 64-bit integers in the machine's byte order."""
+
+    def block_shapes(self, first: int, count: int) -> list[tuple[int, ...]]:
+        """The shapes of so many blocks from one on, in C order."""
 
     def plan_rechunk(self, new: Chunks, item_bytes: int, limit_bytes: int) -> str:
         """ "nothing", "direct" or "shuffle"."""
@@ -96,7 +137,18 @@ class Interval:
     def margin(self, block: int) -> int:
         """How many elements before the block's own there are."""
 
+    def margins(self) -> tuple[Chunks, Chunks]:
+        """How many elements more each output block has before its own and after them, as chunks of one axis."""
+
     def __kask_tokenize__(self) -> Any: ...
+
+class BlockLists:
+    """Blocks for each position along an axis. Immutable."""
+
+    def __init__(self, blocks: Sequence[int], ends: Sequence[int]) -> None:
+        """The blocks, list after list, and where each list ends."""
+
+    def __hash__(self) -> int: ...
 
 def block_names(name: str, grid: Sequence[int]) -> list[str]:
     """The printed keys of all blocks of a layer, in C order."""
@@ -153,14 +205,18 @@ class GraphBuilder:
         func: Any,
         template: tuple,
         grid: Sequence[int],
-        inputs: Sequence[tuple[str, Sequence[int], Sequence[int | str | tuple]]],
+        inputs: Sequence[
+            tuple[str | tuple[int, Sequence[str], Sequence[int]], Sequence[int], Sequence[int | str | tuple]]
+        ],
         items: Sequence[Any] | None = None,
         wants_position: bool = False,
         options: Options | None = None,
     ) -> None:
-        """``template``: positional arguments, with ``Hole(i)`` for input ``i``. Each input: (layer name, its grid, axes); an axis is
+        """``template``: positional arguments, with ``Hole(i)`` for input ``i``. Each input: (layer name, its grid, axes), where (axis, names,
+        ends) in place of the name are layers whose grids lie one after another along an axis, and where each one ends there; an axis is
         an output axis number, ``"all"``, ``("fixed", i)``, ``("window", axis, before, after)``, ``("interval", axis, Interval)`` or
-        ``("listed", axis, blocks, ends)``: the blocks for each position, list after list, and where each list ends."""
+        ``("listed", axis, blocks, ends)``: the blocks for each position, list after list, and where each list ends; or
+        ``("listed", axis, BlockLists)``."""
     def add_tree_reduce(
         self,
         name: str,

@@ -11,7 +11,6 @@ the inputs were. Rows of an output are in the order of the inputs, whoever ran w
 
 from __future__ import annotations
 
-import itertools
 import math
 import pickle
 from collections.abc import Callable, Iterable, Sequence
@@ -446,10 +445,7 @@ class SplitBlock(_Described):
         note = pickle.dumps(block.dtype, protocol=5)
         if not shape:
             return engine.split_block(_raw(block), [0], ((1,),), self.groups, note)
-        return engine.split_block(_raw(block), list(self.old.block_start(position)), self._tuples(), self.groups, note)
-
-    def _tuples(self) -> tuple[tuple[int, ...], ...]:
-        return self.new.tuples()
+        return engine.split_block(_raw(block), list(self.old.block_start(position)), self.new, self.groups, note)
 
 
 class MergeBlocks(_Described):
@@ -474,10 +470,9 @@ class MergeBlocks(_Described):
         return merged
 
     def _shapes(self, group: int) -> Iterable[tuple[int, ...]]:
-        sizes = self.new.tuples()
         size, larger = divmod(math.prod(self.new.grid), self.groups)
         first = group * size + min(group, larger)
-        return itertools.islice(itertools.product(*sizes), first, first + size + (group < larger))
+        return self.new.block_shapes(first, size + (group < larger))
 
 
 def take_block(outputs: list[Any], position: tuple[int]) -> Any:

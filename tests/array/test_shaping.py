@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from against_numpy import assert_same, check, check_function, chunkings, nothing_runs
 
+import kask
 import kask.array as ka
 from kask.array.ops.reshaping import renumbered
 
@@ -188,6 +190,45 @@ def test_wrong_joining() -> None:
 def test_many_arrays_are_put_together() -> None:
     parts = [np.arange(at, at + 3) for at in range(0, 300, 3)]
     assert_same(ka.concatenate([ka.from_array(part, chunks=2) for part in parts]), np.arange(300))
+
+
+def families(array: Any) -> dict[str, int]:
+    """Tasks of each family."""
+    return {family.prefix: family.tasks for family in array.explain().families}
+
+
+def test_what_is_put_together_has_no_tasks_of_its_own() -> None:
+    a, b = ka.from_array(MATRIX, chunks=(2, 3)).persist(), ka.from_array(MATRIX * 2, chunks=(3, 3)).persist()
+    both = ka.concatenate([a, b, a])
+    whole = np.concatenate([MATRIX, MATRIX * 2, MATRIX])
+    added = both + 1
+    assert sum(families(added).values()) == math.prod(added.numblocks) == 8 * 3
+    assert_same(added, whole + 1)
+    # Read in several ways, by several; and wanted itself, when each block is handed on.
+    neighbours = ka.map_overlap(lambda block: block + 1, both, depth=1, boundary="none", dtype=both.dtype)
+    many = [both + both.sum(axis=0), neighbours, both[1::2].T, both.rechunk((5, 7)), ka.cumsum(both, axis=0), both]
+    expected = [whole + whole.sum(axis=0), whole + 1, whole[1::2].T, whole, np.cumsum(whole, axis=0), whole]
+    for found, wanted in zip(kask.compute(*many), expected):
+        np.testing.assert_array_equal(found, wanted)
+    assert families(both)["concatenate"] == 8 * 3
+    # What is put together within what is put together, along the same axis and along another.
+    assert sum(families(ka.concatenate([both, b]) * 2).values()) == 10 * 3
+    square = ka.block([[both, both], [b, a]])
+    assert_same(square * 2, np.block([[whole, whole], [MATRIX * 2, MATRIX]]) * 2)
+    assert_same(ka.tile(both, (2, 3)), np.tile(whole, (2, 3)))
+    assert sum(families(ka.tile(a, (2, 1)) + 1).values()) == 2 * 3 * 3
+
+
+def test_putting_together_costs_as_much_as_there_are_arrays() -> None:
+    zeros = [ka.full(1_000, number, chunks=1) for number in range(1_000)]
+    with nothing_runs():
+        row = ka.concatenate(zeros)
+        assert row.numblocks == (1_000_000,)
+        builder = kask.engine.GraphBuilder()
+        (row + 1).sum(split_every=1_000).__kask_graph__(builder)
+    # A million are filled, a million are added to and summed, and then there is a tree.
+    assert builder.ntasks() == 2_001_001
+    assert row[-1_500::1_000].compute().tolist() == [998, 999]
 
 
 @pytest.mark.parametrize("step", [1, 3, -1, -2])

@@ -9,6 +9,7 @@ import pytest
 from engines import map_on, submit_to
 
 from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, Parts, current_task, graph_of
+from kask.exceptions import GraphError
 
 
 def inc(x):
@@ -90,6 +91,31 @@ def test_a_later_graph_reads_a_tree(engine: Engine):
     later.add_tree_reduce(t, sum, sum, (Hole(0),), s, [1, 3], {0: 2, 1: 2})
     futures = engine.submit_graph(later, [f"('{y}', 0, 2)", f"('{t}', 0)"])
     assert engine.gather(futures, timeout=20) == [(expected[2], expected), sum(expected)]
+
+
+def test_grids_of_several_layers_are_read_as_one(engine: Engine):
+    builder = GraphBuilder()
+    x, y, z = (f"{name}-{i:032x}" for i, name in enumerate("xyz", 40))
+    builder.add_blockwise(x, lambda at: ("x", *at), (Hole(0),), [2, 1], [], wants_position=True)
+    builder.add_blockwise(y, lambda at: ("y", *at), (Hole(0),), [2, 2], [], wants_position=True)
+    both = (1, [x, y, x], [1, 3, 4])
+    reads = [(both, [2, 4], [0, 1]), (both, [2, 4], [0, ("window", 1, 1, 0)])]
+    builder.add_blockwise(z, lambda one, two: (one, two), (Hole(0), Hole(1)), [2, 4], reads)
+    futures = engine.submit_graph(builder, [f"('{z}', 1, {j})" for j in range(4)])
+    row = [("x", 1, 0), ("y", 1, 0), ("y", 1, 1), ("x", 1, 0)]
+    expected = [(block, row[max(0, j - 1) : j + 1]) for j, block in enumerate(row)]
+    assert engine.gather(futures, timeout=20) == expected
+
+
+def test_parts_that_make_up_no_grid_are_refused(engine: Engine):
+    x, z = f"x-{44:032x}", f"z-{45:032x}"
+    builder = GraphBuilder()
+    builder.add_blockwise(x, lambda at: at, (Hole(0),), [2], [], wants_position=True)
+    builder.add_blockwise(z, abs, (Hole(0),), [3], [((0, [x, x], [2, 4]), [3], [0])])
+    with pytest.raises(GraphError, match="reads 2 layers as one grid of 3 blocks along axis 0"):
+        engine.submit_graph(builder, [f"('{z}', 1)"])[0].result(timeout=20)
+    with pytest.raises(TypeError, match="an input is the name of a layer, or"):
+        builder.add_blockwise(z, abs, (Hole(0),), [3], [((0, x), [3], [0])])
 
 
 def sort_by_remainder(x: str, outputs: int, groups: list[int]) -> tuple[GraphBuilder, str]:

@@ -3,8 +3,8 @@
 //! `cargo run --release -p kask-graph --example expand_speed [TASKS]` (default 1,000,000).
 
 use kask_graph::{
-    BlockInput, BlockwiseLayer, Expansion, Graph, Grid, InputAxis, KeyLists, Known, Layer, LayerKind, MapLayer,
-    ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand, peak_held,
+    BlockInput, BlockSource, BlockwiseLayer, Expansion, Graph, Grid, InputAxis, KeyLists, Known, Layer, LayerKind,
+    MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand, peak_held,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use smallvec::smallvec;
@@ -29,7 +29,7 @@ fn blockwise(token: u128, grid: &Grid, inputs: Vec<BlockInput>) -> Layer {
 
 fn same_block(token: u128, grid: &Grid) -> BlockInput {
     let axes = (0..grid.len() as u32).map(InputAxis::Out).collect();
-    BlockInput { layer: LayerToken(token), grid: grid.clone(), axes }
+    BlockInput { source: BlockSource::Layer(LayerToken(token)), grid: grid.clone(), axes }
 }
 
 fn tree(token: u128, input: u128, grid: &Grid, split: u32) -> Layer {
@@ -59,12 +59,16 @@ fn shared(tasks: u32) -> Graph {
     let side = (f64::from(tasks) / (3.0 + 2.0 / 3.0)).sqrt() as u32;
     let grid: Grid = smallvec![side, side];
     let mean = BlockInput {
-        layer: LayerToken(2),
+        source: BlockSource::Layer(LayerToken(2)),
         grid: smallvec![1, 1],
         axes: smallvec![InputAxis::Out(0), InputAxis::Out(1)],
     };
     let window = |axis| InputAxis::Window { axis, before: 1, after: 1 };
-    let around = BlockInput { layer: LayerToken(3), grid: grid.clone(), axes: smallvec![window(0), window(1)] };
+    let around = BlockInput {
+        source: BlockSource::Layer(LayerToken(3)),
+        grid: grid.clone(),
+        axes: smallvec![window(0), window(1)],
+    };
     let layers = vec![
         blockwise(1, &grid, vec![]),
         tree(2, 1, &grid, 2),

@@ -12,12 +12,12 @@ impl BlockwiseLayer {
     /// order, then those of `inputs[1]`, and so on. `block` is an index in C order of `inputs[i].grid`.
     ///
     /// ```
-    /// # use kask_graph::{BlockInput, BlockwiseLayer, InputAxis};
+    /// # use kask_graph::{BlockInput, BlockSource, BlockwiseLayer, InputAxis};
     /// # use kask_types::{BlobId, LayerToken, Payload};
     /// # use smallvec::smallvec;
     /// // Matrix product: block (i, j) reads row i of the first input.
     /// let row = BlockInput {
-    ///     layer: LayerToken(1),
+    ///     source: BlockSource::Layer(LayerToken(1)),
     ///     grid: smallvec![2, 3],
     ///     axes: smallvec![InputAxis::Out(0), InputAxis::All],
     /// };
@@ -103,11 +103,12 @@ impl BlockInput {
         if self.axes.len() != self.grid.len() {
             return Err(GraphError::InputAxes {
                 layer: layer.label(),
-                input: self.layer.to_string(),
+                input: self.source.label(),
                 axes: self.axes.len(),
                 grid: self.grid.len(),
             });
         }
+        self.source.check(layer, &self.grid)?;
         for (axis, &input_blocks) in self.axes.iter().zip(&self.grid) {
             self.check_axis(layer, output, axis, input_blocks)?;
         }
@@ -116,7 +117,7 @@ impl BlockInput {
 
     fn check_axis(&self, layer: &Layer, output: &[u32], axis: &InputAxis, input_blocks: u32) -> Result<(), GraphError> {
         let differ = |axis: u32, input_blocks: u32, output_blocks: u32| {
-            let (layer, input) = (layer.label(), self.layer.to_string());
+            let (layer, input) = (layer.label(), self.source.label());
             Err(GraphError::BlocksDiffer { layer, input, axis, input_blocks, output_blocks })
         };
         let along = |axis: u32| {
@@ -180,6 +181,6 @@ impl InputAxis {
     }
 }
 
-fn out_of_range(layer: &Layer, what: &'static str, index: u32, len: usize) -> GraphError {
+pub(crate) fn out_of_range(layer: &Layer, what: &'static str, index: u32, len: usize) -> GraphError {
     GraphError::OutOfRange { layer: layer.label(), what, index: index.into(), len: len as u64 }
 }

@@ -5,10 +5,12 @@
 //!
 //! * [`normalize`] makes chunk sizes of what users write: `"auto"`, a byte target, one size for all, lists.
 //! * [`unify`] finds the cuts that several arrays agree on; `slice` (a method) what is left of cuts after slicing.
+//! * [`flat`] makes one axis of several; `scaled`, `coarsened`, `plus` and others (methods) change sizes block by block.
 //! * [`Interval`] says which blocks of an input an output block needs, along one axis.
 //! * [`plan_rechunk`] goes from one chunking to another in steps that bound the number of pieces.
 //! * [`plan_reshape`] says how an array must be cut so that each block can be reshaped by itself.
 
+mod combine;
 mod interval;
 mod normalize;
 mod rechunk;
@@ -16,6 +18,7 @@ mod reshape;
 mod sizes;
 mod unify;
 
+pub use combine::flat;
 pub use interval::{Interval, Piece};
 pub use normalize::{AxisSpec, normalize};
 pub use rechunk::{RechunkStep, plan_rechunk};

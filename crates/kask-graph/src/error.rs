@@ -109,6 +109,23 @@ pub enum GraphError {
         /// The output axis.
         axis: u32,
     },
+    /// Parts that do not make up the grid that they are read as.
+    #[error(
+        "layer {layer} reads {layers} layers as one grid of {blocks} blocks along axis {axis}, but the {ends} numbers that say where \
+         each one ends there do not rise to {blocks}"
+    )]
+    BadParts {
+        /// The reader.
+        layer: String,
+        /// The axis of the input's grid.
+        axis: u32,
+        /// Blocks of the input along it.
+        blocks: u32,
+        /// How many layers are put together.
+        layers: usize,
+        /// For how many of them it is said where they end.
+        ends: usize,
+    },
     /// An index is past the end of what it points into.
     #[error("layer {layer} has {what} {index}, but there are only {len}")]
     OutOfRange {

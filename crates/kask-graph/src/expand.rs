@@ -264,7 +264,10 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
                     }
                 }
                 Source::Blocks(blockwise, bases) => {
-                    blockwise.inputs_of(index, &mut |input, block| self.add_block(bases[input], block));
+                    blockwise.inputs_of(index, &mut |input, block| {
+                        let (base, index) = bases[input].find(block);
+                        self.add_block(base, index);
+                    });
                 }
                 Source::Tree(shape, base) => shape.inputs_of(index, &mut |input| match input {
                     TreeInput::Block(block) => self.add_block(*base, block),

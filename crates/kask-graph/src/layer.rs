@@ -135,12 +135,32 @@ pub struct BlockwiseLayer {
 /// How a block finds one of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockInput {
-    /// The layer whose results are read: anything that has a grid. Their keys are [`Key::block`] of it.
-    pub layer: LayerToken,
-    /// A grid of that layer's results, or of as many blocks: they are numbered in C order.
+    /// Where the blocks are that are read.
+    pub source: BlockSource,
+    /// The grid of them: that of a layer's results, or of as many blocks, as they are numbered in C order.
     pub grid: Grid,
     /// Per axis of that grid, which blocks are read. An axis of one block is broadcast under `Out`.
     pub axes: SmallVec<[InputAxis; 4]>,
+}
+
+/// Where the blocks of a grid are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlockSource {
+    /// They are the results of this layer: anything that has a grid. Their keys are [`Key::block`] of it.
+    Layer(LayerToken),
+    /// They are the results of several layers, whose grids lie one after another along an axis.
+    Joined(Arc<JoinedGrids>),
+}
+
+/// Grids of several layers, which are alike but for one axis, one after another along that axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinedGrids {
+    /// The axis.
+    pub axis: u32,
+    /// The layers in order; one may occur several times.
+    pub layers: Vec<LayerToken>,
+    /// For each of them, where its blocks end along the axis.
+    pub ends: Vec<u32>,
 }
 
 /// Which blocks along one axis of an input.

@@ -13,6 +13,7 @@ mod expand;
 mod grid;
 mod held;
 mod index;
+mod joined;
 mod keyed;
 pub mod layer;
 mod order;
@@ -29,8 +30,8 @@ pub use error::{GraphError, Limits, MAX_AXES};
 pub use expand::{Expansion, InputOf, Known, Output, expand, expand_within};
 pub use held::peak_held;
 pub use layer::{
-    BlockInput, BlockLists, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, KeyLists, Layer, LayerKind,
-    MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
+    BlockInput, BlockLists, BlockSource, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, JoinedGrids, KeyLists,
+    Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
 };
 pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
 pub use plan::{LayerSpan, validate};

@@ -5,7 +5,9 @@
 //! explicit layers, but nothing for the tasks of grids.
 
 use crate::error::{GraphError, Limits};
-use crate::layer::{BlockwiseLayer, Graph, Grid, KeyLists, Layer, LayerKind, ShuffleLayer};
+use crate::layer::{
+    BlockInput, BlockSource, BlockwiseLayer, Graph, Grid, JoinedGrids, KeyLists, Layer, LayerKind, ShuffleLayer,
+};
 use crate::tree::TreeShape;
 use kask_types::{Key, LayerToken};
 use rustc_hash::FxHashMap;
@@ -29,13 +31,35 @@ pub(crate) enum Base {
     External(LayerToken),
 }
 
+/// Where the blocks of an input of a blockwise layer are.
+#[derive(Debug)]
+pub(crate) enum Bases<'g> {
+    /// Of one layer.
+    One(Base),
+    /// Of several, with the base of each.
+    Joined(&'g JoinedGrids, &'g Grid, Vec<Base>),
+}
+
+impl Bases<'_> {
+    /// Where the first block of the layer is that a block (a C-order index of the input's grid) belongs to, and its index there.
+    pub(crate) fn find(&self, block: u32) -> (Base, u32) {
+        match self {
+            Bases::One(base) => (*base, block),
+            Bases::Joined(joined, grid, bases) => {
+                let (part, index) = joined.find(grid, block);
+                (bases[part], index)
+            }
+        }
+    }
+}
+
 /// How a layer's tasks find their inputs.
 #[derive(Debug)]
 pub(crate) enum Source<'g> {
     /// By key; the layer's own keys come first.
     Keyed(&'g [Key], &'g KeyLists),
-    /// Block by block, with the base of each of the layer's inputs.
-    Blocks(&'g BlockwiseLayer, SmallVec<[Base; 4]>),
+    /// Block by block, with the bases of each of the layer's inputs.
+    Blocks(&'g BlockwiseLayer, SmallVec<[Bases<'g>; 4]>),
     /// As a tree.
     Tree(TreeShape, Base),
     /// As a shuffle.
@@ -133,14 +157,26 @@ impl<'g> Links<'_, 'g> {
             LayerKind::Map(map) => Source::Keyed(&map.keys, &map.inputs),
             LayerKind::Explicit(explicit) => Source::Keyed(&explicit.keys, &explicit.inputs),
             LayerKind::Blockwise(blockwise) => {
-                let base = |input: &crate::BlockInput| self.base(layer, input.layer, &input.grid);
-                Source::Blocks(blockwise, blockwise.inputs.iter().map(base).collect::<Result<_, _>>()?)
+                let bases = |input| self.bases(layer, input);
+                Source::Blocks(blockwise, blockwise.inputs.iter().map(bases).collect::<Result<_, _>>()?)
             }
             LayerKind::TreeReduce(tree) => Source::Tree(tree.shape(), self.base(layer, tree.input, &tree.input_grid)?),
             LayerKind::Shuffle(shuffle) => {
                 Source::Shuffle(shuffle, self.base(layer, shuffle.input, &shuffle.input_grid)?)
             }
         })
+    }
+
+    fn bases(&self, reader: &Layer, input: &'g BlockInput) -> Result<Bases<'g>, GraphError> {
+        match &input.source {
+            BlockSource::Layer(token) => Ok(Bases::One(self.base(reader, *token, &input.grid)?)),
+            BlockSource::Joined(joined) => {
+                let base =
+                    |(part, token): (usize, &LayerToken)| self.base(reader, *token, &joined.grid_of(part, &input.grid));
+                let bases = joined.layers.iter().enumerate().map(base).collect::<Result<_, _>>()?;
+                Ok(Bases::Joined(joined, &input.grid, bases))
+            }
+        }
     }
 
     /// Finds what `reader` reads as a grid of `said` blocks. Blocks are numbered in C order, so that any grid of as many will do: axes

@@ -1,7 +1,7 @@
 //! Chunk arithmetic against what it means, element by element.
 
 use kask_graph::chunks::{
-    AxisSpec, ChunkSizes, ChunksError, Interval, RechunkStep, normalize, plan_rechunk, plan_reshape, unify,
+    AxisSpec, ChunkSizes, ChunksError, Interval, RechunkStep, flat, normalize, plan_rechunk, plan_reshape, unify,
 };
 use proptest::prelude::*;
 
@@ -179,6 +179,96 @@ proptest! {
         same_stretches(&plan.before, &plan.merged)?;
         same_stretches(&plan.split, &plan.after)?;
     }
+}
+
+proptest! {
+    #[test]
+    fn combined_chunks_are_what_their_lists_are(
+        pairs in prop::collection::vec((0u64..6, 0u64..4), 1..9), factor in 0u64..4, before in 0u64..4, after in 0u64..4,
+    ) {
+        let (left, right): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
+        let (one, other) = (sizes(&left), sizes(&right));
+        prop_assert_eq!(listed(&one.scaled(factor).unwrap()), left.iter().map(|size| size * factor).collect::<Vec<_>>());
+        prop_assert_eq!(listed(&one.plus(&[&other]).unwrap()), pairs.iter().map(|(a, b)| a + b).collect::<Vec<_>>());
+        let without: Option<Vec<u64>> = pairs.iter().map(|(a, b)| a.checked_sub(*b)).collect();
+        prop_assert_eq!(one.minus(&[&other]).ok().map(|sizes| listed(&sizes)), without);
+        let mut longer = left.clone();
+        longer[0] += before;
+        *longer.last_mut().unwrap() += after;
+        prop_assert_eq!(listed(&one.grown(before, after).unwrap()), longer);
+    }
+
+    #[test]
+    fn groups_belong_to_the_chunk_that_they_end_in(one in any_sizes(), size in 1u64..6) {
+        let mut counts = vec![0; one.blocks() as usize];
+        for (element, owner) in (1..).zip(owners(&one)) {
+            counts[owner as usize] += u64::from(element % size == 0);
+        }
+        prop_assert_eq!(listed(&one.coarsened(size)), counts);
+    }
+
+    #[test]
+    fn chunks_share_the_pieces_that_both_write(one in any_sizes(), unit in 1u64..7, start in 0u64..9, step in 1u64..4) {
+        let owners = owners(&one);
+        let piece = |element: usize| (start + step * element as u64) / unit;
+        let shared = (1..owners.len()).filter(|&at| owners[at] != owners[at - 1] && piece(at) == piece(at - 1));
+        prop_assert_eq!(one.first_shared(unit, start, step), shared.map(piece).next());
+    }
+
+    #[test]
+    fn touched_chunks_have_an_element(one in any_sizes(), start in any::<prop::sample::Index>(), step in 1u64..5, most in 0usize..20) {
+        let start = if one.total() == 0 { 0 } else { start.index(one.total() as usize) as u64 };
+        let taken: Vec<u64> = (start..one.total()).step_by(step as usize).take(most).collect();
+        let mut touched = vec![false; one.blocks() as usize];
+        taken.iter().for_each(|&at| touched[one.block_at(at) as usize] = true);
+        prop_assert_eq!(one.touched(start, step, taken.len() as u64).collect::<Vec<_>>(), touched);
+    }
+
+    #[test]
+    fn flat_chunks_are_the_blocks_in_c_order(axes in prop::collection::vec(any_sizes(), 0..4), picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6)) {
+        let naive = axes.iter().fold(vec![1], |heads: Vec<u64>, axis| {
+            heads.iter().flat_map(|head| axis.iter().map(move |size| head * size)).collect()
+        });
+        let one = flat(&axes).unwrap();
+        prop_assert_eq!(listed(&one), naive.clone());
+        let picks: Vec<usize> = picks.iter().map(|pick| pick.index(naive.len())).collect();
+        let picked = one.picked(picks.iter().map(|&at| at as u32)).unwrap();
+        prop_assert_eq!(listed(&picked), picks.iter().map(|&at| naive[at]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn margins_are_those_of_each_block(
+        (input, cut) in two_cuts(), first in any::<prop::sample::Index>(), before in 0u64..9, after in 0u64..9,
+    ) {
+        let start = first.index(input.total() as usize + 1) as u64;
+        let output = if start == 0 { cut } else { cut.slice(start.min(cut.total().saturating_sub(1)), 1, cut.total() - start) };
+        let interval = Interval { input, output: output.clone(), start, step: 1, before, after };
+        let (fronts, backs) = interval.margins();
+        for block in 0..output.blocks() {
+            let front = interval.margin(block);
+            prop_assert_eq!(fronts.size(block), front);
+            prop_assert_eq!(backs.size(block), interval.len(block) - front - output.size(block));
+        }
+        let wide = output.plus(&[&fronts, &backs]).unwrap();
+        prop_assert!((0..output.blocks()).all(|block| wide.size(block) == interval.len(block)));
+    }
+}
+
+#[test]
+fn runs_stay_runs() {
+    let many = ChunkSizes::uniform(1 << 40, 1 << 10).unwrap();
+    let blocks = many.blocks();
+    let runs = |sizes: &ChunkSizes| sizes.runs().map(|run| (run.size, run.count)).collect::<Vec<_>>();
+    assert_eq!(runs(&many.scaled(3).unwrap()), [(3 << 10, blocks)]);
+    assert_eq!(runs(&many.coarsened(1 << 5)), [(1 << 5, blocks)]);
+    assert_eq!(runs(&many.grown(1, 2).unwrap()), [(1025, 1), (1024, blocks - 2), (1026, 1)]);
+    assert_eq!(runs(&flat(&[many.clone(), sizes(&[7])]).unwrap()), [(7 << 10, blocks)]);
+    let interval = Interval { input: many.clone(), output: many.clone(), start: 0, step: 1, before: 1500, after: 3 };
+    let (fronts, backs) = interval.margins();
+    assert_eq!(runs(&fronts), [(0, 1), (1024, 1), (1500, blocks - 2)]);
+    assert_eq!(runs(&backs), [(3, blocks - 1), (0, 1)]);
+    assert_eq!(many.minus(&[&sizes(&[1])]), Err(ChunksError::BlocksDiffer { left: blocks, right: 1 }));
+    assert_eq!(sizes(&[2]).minus(&[&sizes(&[1]), &sizes(&[2])]), Err(ChunksError::TooShort { size: 1, taken: 2 }));
 }
 
 /// Some shapes of so many elements.

@@ -4,8 +4,8 @@ mod common;
 
 use common::*;
 use kask_graph::{
-    Graph, GraphError, Grid, InputAxis, Known, Layer, LayerKind, Limits, Output, Slot, Slots, Wanted, expand,
-    expand_within, validate,
+    BlockSource, Graph, GraphError, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Output, Slot, Slots,
+    Wanted, expand, expand_within, validate,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use std::collections::BTreeSet;
@@ -135,6 +135,45 @@ fn grids_that_do_not_fit_are_refused() {
     assert!(matches!(on(&[1; 65], &[const { All }; 65]), GraphError::TooManyAxes { axes: 65, .. }));
     let list = refused([map(1, &[(1, vec![])]), blockwise(2, &[1], vec![same_block(1, &[1])])]);
     assert!(matches!(list, GraphError::NotAGrid { .. }));
+}
+
+#[test]
+fn grids_one_after_another_are_read_as_one() {
+    // Blocks (0, 0) and (1, 0) are of layer 1, the others of layer 2, which is not in the graph.
+    let both = reads_joined(1, &[(1, 1), (2, 2)], &[2, 3], &[InputAxis::Out(0), InputAxis::All]);
+    let graph = graph([blockwise(1, &[2, 1], vec![]), blockwise(3, &[2], vec![both])]);
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    let block = |token, index| Key::block(LayerToken(token), index);
+    assert_eq!(input_keys(&graph, &expansion, 2), [block(1, 0), block(2, 0), block(2, 1)]);
+    assert_eq!(input_keys(&graph, &expansion, 3), [block(1, 1), block(2, 2), block(2, 3)]);
+    assert_eq!(expansion.externals.len(), 4);
+}
+
+#[test]
+fn parts_that_do_not_make_up_a_grid_are_refused() {
+    let on = |axis: usize, parts: &[(u128, u32)], grid: &[u32]| {
+        let axes: Vec<InputAxis> = (0..grid.len() as u32).map(InputAxis::Out).collect();
+        let layers = [blockwise(1, &[4, 2], vec![]), blockwise(2, &[1, 2], vec![])];
+        refused(layers.into_iter().chain([blockwise(3, &[5, 2], vec![reads_joined(axis, parts, grid, &axes)])]))
+    };
+    let short = on(0, &[(1, 4)], &[5, 2]);
+    assert!(matches!(short, GraphError::BadParts { axis: 0, blocks: 5, layers: 1, ends: 1, .. }));
+    assert!(short.to_string().contains("do not rise to 5"), "{short}");
+    assert!(matches!(on(0, &[], &[5, 2]), GraphError::BadParts { layers: 0, ends: 0, .. }));
+    assert!(matches!(on(2, &[(1, 4), (2, 1)], &[5, 2]), GraphError::OutOfRange { index: 2, len: 2, .. }));
+    // Each part is compared with the layer that it is of.
+    assert!(matches!(on(0, &[(1, 3), (2, 2)], &[5, 2]), GraphError::InputGrid { .. }));
+    assert!(matches!(on(1, &[(1, 1), (2, 1)], &[5, 2]), GraphError::InputGrid { .. }));
+    let mut falling = reads_joined(0, &[(1, 4), (2, 1)], &[5, 2], &[InputAxis::Out(0), InputAxis::Out(1)]);
+    falling.source = BlockSource::Joined(std::sync::Arc::new(JoinedGrids {
+        axis: 0,
+        layers: vec![LayerToken(1); 3],
+        ends: vec![4, 1, 5],
+    }));
+    let layers = [blockwise(1, &[4, 2], vec![]), blockwise(3, &[5, 2], vec![falling])];
+    assert!(matches!(refused(layers), GraphError::BadParts { layers: 3, .. }));
+    let layers = [blockwise(3, &[5], vec![reads_joined(0, &[(1, 4), (2, 1)], &[5], &[])])];
+    assert!(matches!(refused(layers), GraphError::InputAxes { axes: 0, grid: 1, .. }));
 }
 
 #[test]

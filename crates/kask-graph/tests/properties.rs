@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
-    BlockInput, BlockLists, Graph, Grid, InputAxis, Known, Layer, LayerKind, Limits, Wanted, expand, expand_within,
+    BlockInput, BlockLists, BlockSource, Graph, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Wanted,
+    expand, expand_within,
 };
 use kask_types::{Items, Key, LayerToken, Payload};
 use proptest::prelude::*;
@@ -158,6 +159,43 @@ fn grids() -> impl Strategy<Value = Graph> {
     })
 }
 
+/// A blockwise layer that reads the grids of up to four layers as one, in any way; some are in the graph, one may occur twice.
+fn joined_grids() -> impl Strategy<Value = Graph> {
+    let grid = prop::collection::vec(1u32..5, 1..4);
+    let inputs = grid.prop_flat_map(|grid| (Just(grid.clone()), input(0, grid)));
+    let parts = (any::<prop::sample::Index>(), prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+    (inputs, parts, any::<[bool; 5]>()).prop_map(|((grid, whole), (axis, cuts), is_there)| {
+        if whole.grid.is_empty() {
+            return graph([blockwise(9, &grid, vec![same_block(5, &grid)])]);
+        }
+        let axis = axis.index(whole.grid.len());
+        let blocks = whole.grid[axis];
+        let mut ends: Vec<u32> = cuts.iter().map(|cut| cut.index(blocks as usize + 1) as u32).collect();
+        ends.sort_unstable();
+        ends.push(blocks);
+        let mut start = 0;
+        let lens: Vec<u32> = ends.iter().map(|&end| end - std::mem::replace(&mut start, end)).collect();
+        let mut layers = Vec::new();
+        let mut parts: Vec<(u128, u32)> = Vec::new();
+        for (token, &len) in (1u128..).zip(&lens) {
+            // The same layer again, where it has as many blocks as are wanted here.
+            if let Some(&again) = parts.iter().find(|(_, other)| *other == len && is_there[4]) {
+                parts.push(again);
+                continue;
+            }
+            parts.push((token, len));
+            let mut own = whole.grid.to_vec();
+            own[axis] = len;
+            if is_there[token as usize - 1] {
+                layers.push(blockwise(token, &own, vec![]));
+            }
+        }
+        let joined = reads_joined(axis, &parts, &whole.grid, &whole.axes);
+        layers.push(blockwise(9, &grid, vec![joined, same_block(8, &grid)]));
+        graph(layers)
+    })
+}
+
 fn check_random(graph: &Graph, wanted: &[Key], alive: Vec<Key>) {
     let alive: BTreeSet<Key> = alive.into_iter().collect();
     let mut known = |key: Key| if alive.contains(&key) { Known::Alive } else { Known::No };
@@ -178,6 +216,16 @@ proptest! {
 
     #[test]
     fn random_grids((graph, wanted, alive) in grids().prop_flat_map(|graph| {
+        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
+        (Just(graph), subset(keys.clone()), subset(keys))
+    })) {
+        check_random(&graph, &wanted, alive);
+        let all: Vec<Key> = naive_inputs(&graph).into_keys().collect();
+        check_random(&graph, &all, Vec::new());
+    }
+
+    #[test]
+    fn random_joined_grids((graph, wanted, alive) in joined_grids().prop_flat_map(|graph| {
         let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
         (Just(graph), subset(keys.clone()), subset(keys))
     })) {
@@ -265,8 +313,16 @@ fn hostile_layer(token: u128) -> BoxedStrategy<Layer> {
         }
         layer
     });
-    let input = (0u128..4, numbers(4), prop::collection::vec(hostile_axis(), 0..4))
-        .prop_map(|(token, grid, axes)| reads(token, &grid, &axes));
+    let joined = prop::option::of((number(), prop::collection::vec(0u128..4, 0..3), numbers(3)));
+    let input = (0u128..4, numbers(4), prop::collection::vec(hostile_axis(), 0..4), joined);
+    let input = input.prop_map(|(token, grid, axes, joined)| {
+        let mut input = reads(token, &grid, &axes);
+        if let Some((axis, layers, ends)) = joined {
+            let layers = layers.into_iter().map(LayerToken).collect();
+            input.source = BlockSource::Joined(Arc::new(JoinedGrids { axis, layers, ends }));
+        }
+        input
+    });
     let blocks = (numbers(4), prop::collection::vec(input, 0..3), prop::option::of(hostile_items()), any::<bool>());
     let blocks = blocks.prop_map(move |(grid, inputs, items, wants_position)| {
         let mut layer = blockwise(token, &grid, inputs);

@@ -3,13 +3,13 @@
 //! What Python adds is kept as it is until the graph is submitted, because only the engine that it is submitted to knows
 //! whether objects have to become bytes.
 
-use crate::chunks::Interval;
+use crate::chunks::{Interval, Lists};
 use crate::explain;
 use crate::lower::Lowered;
 use crate::names::layer_name;
 use crate::node::{self, Node};
 use crate::options::{Options, annotations};
-use kask_graph::{BlockInput, BlockLists, Capacity, Grid, InputAxis};
+use kask_graph::{BlockInput, BlockLists, BlockSource, Capacity, Grid, InputAxis, JoinedGrids};
 use kask_types::{Annotations, LayerToken};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -95,7 +95,7 @@ impl GraphBuilder {
         func: Py<PyAny>,
         template: Py<PyTuple>,
         grid: Vec<u32>,
-        inputs: Vec<(String, Vec<u32>, Vec<Bound<'_, PyAny>>)>,
+        inputs: Vec<(Bound<'_, PyAny>, Vec<u32>, Vec<Bound<'_, PyAny>>)>,
         items: Option<Vec<Py<PyAny>>>,
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,
@@ -103,9 +103,9 @@ impl GraphBuilder {
         let (prefix, token) = layer_of(name)?;
         let inputs = inputs
             .into_iter()
-            .map(|(layer, grid, axes)| {
+            .map(|(layers, grid, axes)| {
                 let axes = axes.iter().map(axis).collect::<PyResult<SmallVec<[InputAxis; 4]>>>()?;
-                Ok(BlockInput { layer: layer_of(&layer)?.1, grid: grid.into(), axes })
+                Ok(BlockInput { source: source(&layers)?, grid: grid.into(), axes })
             })
             .collect::<PyResult<Vec<_>>>()?;
         let (grid, annotations) = (grid.into(), annotations(options));
@@ -270,6 +270,19 @@ fn layer_of(name: &str) -> PyResult<(Arc<str>, LayerToken)> {
     Ok((prefix.into(), token))
 }
 
+/// The name of a layer, or an axis along which the grids of several lie one after another, their names and where each one ends.
+fn source(layers: &Bound<'_, PyAny>) -> PyResult<BlockSource> {
+    if let Ok(name) = layers.cast::<PyString>() {
+        return Ok(BlockSource::Layer(layer_of(&name.to_cow()?)?.1));
+    }
+    let (axis, names, ends): (u32, Vec<String>, Vec<u32>) = layers.extract().map_err(|_| {
+        let message = format!("an input is the name of a layer, or (axis, names, ends) of several, not {layers:?}");
+        PyTypeError::new_err(message)
+    })?;
+    let layers = names.iter().map(|name| Ok(layer_of(name)?.1)).collect::<PyResult<_>>()?;
+    Ok(BlockSource::Joined(Arc::new(JoinedGrids { axis, layers, ends })))
+}
+
 fn axis(axis: &Bound<'_, PyAny>) -> PyResult<InputAxis> {
     if let Ok(output) = axis.extract::<u32>() {
         return Ok(InputAxis::Out(output));
@@ -295,12 +308,17 @@ fn axis(axis: &Bound<'_, PyAny>) -> PyResult<InputAxis> {
     {
         return Ok(InputAxis::Interval { axis, interval: interval.0 });
     }
+    if let Ok((word, axis, lists)) = axis.extract::<(String, u32, Lists)>()
+        && word == "listed"
+    {
+        return Ok(InputAxis::Listed { axis, lists: lists.0 });
+    }
     if let Ok((word, axis, blocks, ends)) = axis.extract::<(String, u32, Vec<u32>, Vec<u32>)>()
         && word == "listed"
     {
         return Ok(InputAxis::Listed { axis, lists: Arc::new(BlockLists { blocks, ends }) });
     }
     let message = "an input axis is a number, \"all\", (\"fixed\", i), (\"window\", axis, before, after), \
-                   (\"interval\", axis, Interval) or (\"listed\", axis, blocks, ends)";
+                   (\"interval\", axis, Interval) (\"listed\", axis, blocks, ends) or (\"listed\", axis, BlockLists)";
     Err(PyTypeError::new_err(message))
 }

@@ -1,10 +1,11 @@
 //! `Chunks` and `Interval`: how arrays are cut into blocks, for the array collection. The arithmetic is that of
 //! `kask_graph::chunks`; nothing here but what a user asks to see costs as much as there are chunks.
 
+use kask_graph::BlockLists;
 use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkStep, SizeRun};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -23,6 +24,29 @@ pub struct Chunks(Vec<ChunkSizes>);
 #[pyclass(module = "kask._kask", frozen, eq, from_py_object)]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Interval(pub Arc<chunks::Interval>);
+
+/// Blocks for each position along an axis. Immutable.
+#[pyclass(module = "kask._kask", frozen, eq, from_py_object, name = "BlockLists")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct Lists(pub Arc<BlockLists>);
+
+#[pymethods]
+impl Lists {
+    #[new]
+    fn new(blocks: Vec<u32>, ends: Vec<u32>) -> Lists {
+        Lists(Arc::new(BlockLists { blocks, ends }))
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.0.blocks, &self.0.ends).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
 
 fn refuse(error: ChunksError) -> PyErr {
     PyValueError::new_err(error.to_string())
@@ -81,8 +105,26 @@ impl Chunks {
         PyTuple::new(py, self.0.iter().map(each).collect::<Vec<T>>())
     }
 
-    fn runs(&self) -> Runs {
+    fn with_each(
+        &self,
+        numbers: &[u64],
+        each: impl Fn(&ChunkSizes, u64) -> Result<ChunkSizes, ChunksError>,
+    ) -> PyResult<Chunks> {
+        if numbers.len() != self.0.len() {
+            let message = format!("{} numbers for {} axes", numbers.len(), self.0.len());
+            return Err(PyValueError::new_err(message));
+        }
+        let axes = self.0.iter().zip(numbers).map(|(sizes, &number)| each(sizes, number));
+        axes.collect::<Result<_, _>>().map(Chunks).map_err(refuse)
+    }
+
+    fn runs_of_axes(&self) -> Runs {
         self.0.iter().map(|sizes| sizes.runs().map(|run| (run.size, run.count)).collect()).collect()
+    }
+
+    /// All sizes, axis by axis.
+    pub fn lists(&self) -> Vec<Vec<u64>> {
+        self.0.iter().map(|sizes| sizes.iter().collect()).collect()
     }
 }
 
@@ -119,6 +161,12 @@ impl Chunks {
     fn unify(all: &Bound<'_, PyAny>) -> PyResult<Chunks> {
         let all = all.try_iter()?.map(|axis| sizes_of(&axis?)).collect::<PyResult<Vec<_>>>()?;
         chunks::unify(&all).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// Chunks of one axis from runs of equal ones: a size, and how many chunks have it.
+    #[staticmethod]
+    fn of_runs(runs: Vec<(u64, u32)>) -> PyResult<Chunks> {
+        restore_chunks(vec![runs])
     }
 
     /// The axes of all of these, one after another.
@@ -172,6 +220,12 @@ impl Chunks {
     #[getter]
     fn is_single(&self) -> bool {
         self.0.iter().all(ChunkSizes::is_single)
+    }
+
+    /// For each axis its runs of equal chunks: their size, and how many there are.
+    #[getter]
+    fn runs(&self) -> Runs {
+        self.runs_of_axes()
     }
 
     /// Chunks of one axis.
@@ -253,6 +307,104 @@ impl Chunks {
         self.0.iter().zip(taken).map(slice).collect::<PyResult<_>>().map(Chunks)
     }
 
+    /// Chunks of one axis: the blocks of all of these axes in C order.
+    fn flat(&self) -> PyResult<Chunks> {
+        chunks::flat(&self.0).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// Each chunk so many times as long: a factor for each axis.
+    fn scaled(&self, factors: Vec<u64>) -> PyResult<Chunks> {
+        self.with_each(&factors, ChunkSizes::scaled)
+    }
+
+    /// How many groups of so many neighbours end in each chunk: a size for each axis.
+    fn coarsened(&self, groups: Vec<u64>) -> PyResult<Chunks> {
+        if groups.contains(&0) {
+            return Err(PyValueError::new_err("a group has one element at least"));
+        }
+        self.with_each(&groups, |sizes, group| Ok(sizes.coarsened(group)))
+    }
+
+    /// The only axis with the first chunk and the last one longer by so many elements.
+    fn grown(&self, before: u64, after: u64) -> PyResult<Chunks> {
+        self.only()?.grown(before, after).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// The only axis with each chunk longer by the sizes that others have at its place.
+    #[pyo3(signature = (*others))]
+    fn plus(&self, others: Vec<Chunks>) -> PyResult<Chunks> {
+        let others = others.iter().map(Chunks::only).collect::<PyResult<Vec<_>>>()?;
+        self.only()?.plus(&others).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// The only axis with each chunk shorter by the sizes that others have at its place.
+    #[pyo3(signature = (*others))]
+    fn minus(&self, others: Vec<Chunks>) -> PyResult<Chunks> {
+        let others = others.iter().map(Chunks::only).collect::<PyResult<Vec<_>>>()?;
+        self.only()?.minus(&others).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// The chunks of the only axis that have these numbers.
+    fn picked(&self, blocks: Vec<u32>) -> PyResult<Chunks> {
+        let sizes = self.only()?;
+        if let Some(block) = blocks.iter().find(|&&block| block >= sizes.blocks()) {
+            return Err(PyIndexError::new_err(format!("block {block} of {}", sizes.blocks())));
+        }
+        sizes.picked(blocks).map(|sizes| Chunks(vec![sizes])).map_err(refuse)
+    }
+
+    /// The first piece of so many places along the only axis that two chunks have elements in, element `i` at `start + step * i`.
+    fn first_shared(&self, unit: u64, start: u64, step: u64) -> PyResult<Option<u64>> {
+        if unit == 0 {
+            return Err(PyValueError::new_err("a piece has one place at least"));
+        }
+        Ok(self.only()?.first_shared(unit, start, step))
+    }
+
+    /// For each chunk of the only axis the next number (or 0, where all are), if one of `len` elements is in it, from `start` on every
+    /// `step`-th.
+    fn touched(&self, start: u64, step: u64, len: u64, is_one: bool) -> PyResult<Lists> {
+        if step == 0 {
+            return Err(PyValueError::new_err("a step is 1 at least"));
+        }
+        let mut lists = BlockLists::default();
+        for is_touched in self.only()?.touched(start, step, len) {
+            if is_touched {
+                lists.blocks.push(if is_one { 0 } else { lists.blocks.len() as u32 });
+            }
+            lists.ends.push(lists.blocks.len() as u32);
+        }
+        Ok(Lists(Arc::new(lists)))
+    }
+
+    /// Where each chunk of the only axis ends, as 64-bit integers in the machine's byte order.
+    fn ends<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut end = 0u64;
+        let ends = self.only()?.iter().flat_map(|size| {
+            end += size;
+            end.to_ne_bytes()
+        });
+        Ok(PyBytes::new(py, &ends.collect::<Vec<u8>>()))
+    }
+
+    /// The shapes of so many blocks from one on, in C order.
+    fn block_shapes<'py>(&self, py: Python<'py>, first: u32, count: u32) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let all = self.nblocks();
+        if u64::from(first) + u64::from(count) > all {
+            return Err(PyIndexError::new_err(format!("{count} blocks from {first} on, of {all}")));
+        }
+        let shape = |block: u32| {
+            let mut rest = block;
+            let mut shape = vec![0; self.0.len()];
+            for (length, sizes) in shape.iter_mut().zip(&self.0).rev() {
+                *length = sizes.size(rest % sizes.blocks());
+                rest /= sizes.blocks();
+            }
+            PyTuple::new(py, shape)
+        };
+        (first..first + count).map(shape).collect()
+    }
+
     /// How to get to other chunks of the same array: "nothing", "direct" or "shuffle".
     fn plan_rechunk(&self, new: &Bound<'_, Chunks>, item_bytes: u64, limit_bytes: u64) -> PyResult<&'static str> {
         let step = chunks::plan_rechunk(&self.0, &new.get().0, item_bytes, limit_bytes).map_err(refuse)?;
@@ -274,11 +426,11 @@ impl Chunks {
     }
 
     fn __kask_tokenize__(&self) -> (&'static str, Runs) {
-        ("chunks", self.runs())
+        ("chunks", self.runs_of_axes())
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Runs,))> {
-        Ok((py.import("kask._kask")?.getattr("_restore_chunks")?, (self.runs(),)))
+        Ok((py.import("kask._kask")?.getattr("_restore_chunks")?, (self.runs_of_axes(),)))
     }
 }
 
@@ -323,6 +475,12 @@ impl Interval {
     fn margin(&self, block: u32) -> PyResult<u64> {
         self.check(block)?;
         Ok(self.0.margin(block))
+    }
+
+    /// How many elements more each output block has before its own and after them, as chunks of one axis.
+    fn margins(&self) -> (Chunks, Chunks) {
+        let (fronts, backs) = self.0.margins();
+        (Chunks(vec![fronts]), Chunks(vec![backs]))
     }
 
     fn __repr__(&self) -> String {

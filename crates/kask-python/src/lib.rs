@@ -60,7 +60,7 @@ mod _kask {
     #[pymodule_export]
     use crate::builder::GraphBuilder;
     #[pymodule_export]
-    use crate::chunks::{Chunks, Interval, block_names, restore_chunks};
+    use crate::chunks::{Chunks, Interval, Lists, block_names, restore_chunks};
     #[pymodule_export]
     use crate::cluster::{Cluster, cli_main, worker_process_main};
     #[pymodule_export]

@@ -7,7 +7,8 @@
 //! arguments choose the numbers of tasks (`10k 1M`) and of workers (`workers=100`).
 
 use kask_graph::{
-    BlockInput, BlockwiseLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, TreeReduceLayer, Wanted,
+    BlockInput, BlockSource, BlockwiseLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer, TreeReduceLayer,
+    Wanted,
 };
 use kask_scheduler::{Action, Config, Event, Scheduler};
 use kask_types::{

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
-use kask_graph::{BlockInput, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, ShuffleLayer, ShuffleStage, Wanted};
+use kask_graph::{
+    BlockInput, BlockSource, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, ShuffleLayer, ShuffleStage, Wanted,
+};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, DeathCause, Failure, Key, LayerToken, Payload, TaskId, WorkerId, WorkerRestriction};
 use kask_wire::client::{Query, Reply};
@@ -638,7 +640,7 @@ fn what_reads_a_shuffle_reads_whole_values() {
         template: Payload::empty(),
         grid: [4].into_iter().collect(),
         inputs: vec![BlockInput {
-            layer: LayerToken(2),
+            source: BlockSource::Layer(LayerToken(2)),
             grid: [4].into_iter().collect(),
             axes: [InputAxis::Out(0)].into_iter().collect(),
         }],

@@ -6,7 +6,7 @@
 use crate::call::{Call, Filled, bytes_of};
 use crate::model::{Model, Spec, Work};
 use kask_graph::{
-    BlockInput, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer,
+    BlockInput, BlockSource, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer,
     ShuffleStage, TreeReduceLayer,
 };
 use kask_types::{BlobId, Key, LayerToken, TaskName};
@@ -128,8 +128,25 @@ fn read(input: &BlockInput, position: &[u32]) -> Filled<Key> {
     let indices = along.iter().zip(&input.grid).fold(vec![0u32], |rows, (blocks, count)| {
         rows.iter().flat_map(|row| blocks.iter().map(move |block| row * count + block)).collect()
     });
-    let keys: Vec<Key> = indices.into_iter().map(|index| Key::block(input.layer, index)).collect();
+    let all = keys_of(&input.source, &input.grid);
+    let keys: Vec<Key> = indices.into_iter().map(|index| all[index as usize]).collect();
     if is_list { Filled::List(keys) } else { Filled::One(keys[0]) }
+}
+
+/// The keys of all blocks of an input, in C order.
+fn keys_of(source: &BlockSource, grid: &[u32]) -> Vec<Key> {
+    let joined = match source {
+        BlockSource::Layer(layer) => return blocks_of(*layer, grid),
+        BlockSource::Joined(joined) => joined,
+    };
+    // Each part's blocks come in C order, too: the next one of a part is the one after its last.
+    let mut next = vec![0u32; joined.layers.len()];
+    let key = |position: Vec<u32>| {
+        let part = joined.ends.iter().filter(|&&end| end <= position[joined.axis as usize]).count();
+        next[part] += 1;
+        Key::block(joined.layers[part], next[part] - 1)
+    };
+    positions(grid).into_iter().map(key).collect()
 }
 
 fn learn_tree(model: &mut Model, layer: &Layer, tree: &TreeReduceLayer) {

@@ -6,8 +6,8 @@ use crate::rng::Rng;
 use crate::swarm::Rates;
 use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
-    BlockInput, BlockLists, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, KeyLists, Layer, LayerKind, MapLayer,
-    ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
+    BlockInput, BlockLists, BlockSource, BlockwiseLayer, ExplicitLayer, Graph, InputAxis, JoinedGrids, KeyLists, Layer,
+    LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, Resources, WorkerRestriction};
 use std::sync::Arc;
@@ -234,11 +234,28 @@ impl Artist<'_> {
         InputAxis::Listed { axis, lists: Arc::new(lists) }
     }
 
+    /// What makes a grid of blocks: a layer, or two whose grids lie one after another along the first axis.
+    fn source(&mut self, grid: &[u32]) -> (Vec<Layer>, BlockSource) {
+        if grid[0] < 2 || self.rng.chance(600) {
+            let layer = self.blockwise(grid, Vec::new());
+            let source = BlockSource::Layer(layer.token);
+            return (vec![layer], source);
+        }
+        let first = self.rng.between(1, u64::from(grid[0]) - 1) as u32;
+        let parts = [first, grid[0] - first].map(|blocks| {
+            let own: Vec<u32> = [&[blocks], &grid[1..]].concat();
+            self.blockwise(&own, Vec::new())
+        });
+        let layers = parts.iter().map(|layer| layer.token).collect();
+        let joined = JoinedGrids { axis: 0, layers, ends: vec![first, grid[0]] };
+        (parts.into(), BlockSource::Joined(Arc::new(joined)))
+    }
+
     /// A source of blocks, sometimes a second and a contraction with it, and a tree over all of it.
     fn grid(&mut self) -> Drawn {
         let axes = self.rng.between(1, 2) as usize;
         let grid: Vec<u32> = (0..axes).map(|_| self.rng.between(1, 6) as u32).collect();
-        let source = self.blockwise(&grid, Vec::new());
+        let (mut layers, source) = self.source(&grid);
         let reads = (0..axes as u32).map(|axis| match self.rng.below(6) {
             0 => InputAxis::Window { axis, before: self.rng.below(3) as u32, after: self.rng.below(3) as u32 },
             1 => InputAxis::Fixed(self.rng.below(u64::from(grid[axis as usize])) as u32),
@@ -247,12 +264,9 @@ impl Artist<'_> {
             4 => self.listed(axis, grid[axis as usize]),
             _ => InputAxis::Out(axis),
         });
-        let input = BlockInput { layer: source.token, grid: grid.iter().copied().collect(), axes: reads.collect() };
-        let same = BlockInput {
-            layer: source.token,
-            grid: input.grid.clone(),
-            axes: (0..axes as u32).map(InputAxis::Out).collect(),
-        };
+        let input = BlockInput { source: source.clone(), grid: grid.iter().copied().collect(), axes: reads.collect() };
+        let same =
+            BlockInput { source, grid: input.grid.clone(), axes: (0..axes as u32).map(InputAxis::Out).collect() };
         let inputs = if self.rng.chance(500) { vec![input] } else { vec![same, input] };
         let middle = self.blockwise(&grid, inputs);
         let axis = self.rng.below(axes as u64) as u32;
@@ -275,7 +289,7 @@ impl Artist<'_> {
             wanted.push(Key::block(middle.token, 0));
         }
         let tree = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::TreeReduce(tree) };
-        let mut layers = vec![source, middle, tree];
+        layers.extend([middle, tree]);
         if self.rng.chance(300) {
             layers.reverse();
         }

@@ -5,6 +5,7 @@ which client is the default one; ``exits`` closes what is open at interpreter ex
 """
 
 from kask._kask import (
+    BlockLists,
     Chunks,
     Cluster,
     CompletionQueue,
@@ -45,6 +46,7 @@ from kask._kask import (
 )
 
 __all__ = [
+    "BlockLists",
     "Chunks",
     "Cluster",
     "CompletionQueue",

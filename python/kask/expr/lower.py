@@ -5,6 +5,9 @@ that saves tasks and memory: an expression joins the group of those who read it 
 the group needs one block of it, always the same; where several need the same one, it has to be *light*, since it is made for each of them. A group becomes one layer that runs a :class:`~kask.expr.program.Program`. Every
 other expression makes its layers itself, in a method ``lower(lowering)``.
 
+An expression whose blocks are those of others, one after another along an axis, says so in ``joined``. Whoever makes blocks of it reads
+the others' blocks, wherever it can; then it has no tasks of its own.
+
 Positions inside a group are those of its root. What a member's axis is there is a number: an axis of the root, or ``~i`` for
 "always block i".
 """
@@ -12,6 +15,7 @@ Positions inside a group are those of its root. What a member's axis is there is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,20 +25,57 @@ from kask.engine import Hole
 from kask.expr.program import Position, Program, Step, Use
 from kask.expr.rewrite import walk
 
-__all__ = ["AT", "BlockCall", "Lowering", "Read"]
+__all__ = ["AT", "BlockCall", "Joined", "Lowering", "Read"]
 
 
 class Read(NamedTuple):
     """An argument of a block call: blocks of another expression, with an axis specification of ``GraphBuilder.add_blockwise`` for
     each of its axes. Where every axis is a number or ``("fixed", i)`` the argument is a block, otherwise a list of blocks."""
 
+    #: An expression, or :class:`Joined`.
     expr: Any
     axes: tuple[Any, ...]
+    #: Another grid for the same blocks, which are numbered in C order.
+    grid: tuple[int, ...] | None = None
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The grid that ``axes`` are about."""
+        return self.expr.grid if self.grid is None else self.grid
 
     @property
     def is_one(self) -> bool:
         """Whether it is one block."""
         return all(isinstance(axis, int) or axis[0] == "fixed" for axis in self.axes)
+
+
+class Joined:
+    """Expressions that are cut alike but for one axis, one after another along it: a block call can read them as one.
+
+    Parameters
+    ----------
+    axis : int
+        The axis.
+    exprs : tuple of expressions
+        One at least; the same one may occur several times.
+    """
+
+    def __init__(self, axis: int, exprs: tuple[Any, ...]) -> None:
+        self.axis, self.exprs = axis, exprs
+        grid = exprs[0].grid
+        self._ends = list(accumulate([expr.grid[axis] for expr in exprs]))
+        #: Blocks along each axis.
+        self.grid = (*grid[:axis], self._ends[-1], *grid[axis + 1 :])
+
+    @property
+    def block_bytes(self) -> int:
+        """The most that a block takes."""
+        return max([expr.block_bytes for expr in self.exprs])
+
+    @property
+    def source(self) -> tuple[int, list[str], list[int]]:
+        """What a builder takes in place of the name of a layer."""
+        return self.axis, [expr.name for expr in self.exprs], self._ends
 
 
 class _At:
@@ -78,6 +119,8 @@ class Lowering:
     def __init__(self, builder: engine.GraphBuilder, *, fuse: bool = True) -> None:
         self.builder = builder
         self._fuse = fuse
+        # Expressions that have no tasks, by token: what is read in their place.
+        self._joined_reads: dict[str, Joined] = {}
 
     def add(self, roots: Iterable[Any]) -> None:
         """Add the layers of these expressions and of all that they need."""
@@ -101,6 +144,11 @@ class Lowering:
         places: dict[str, list[tuple[_Group, tuple[int, ...]]]] = {}
         roots: dict[str, list[_Group]] = {}
         for expr in reversed(order):
+            if expr.token not in wanted and _is_read_as_parts(expr, readers.get(expr.token, ())):
+                self._joined_reads[expr.token] = expr.joined
+                for operand in expr.operands:
+                    readers.setdefault(operand.token, []).append((None, Read(operand, ())))
+                continue
             call = expr.block_call()
             if call is None:
                 for operand in expr.operands:
@@ -115,7 +163,12 @@ class Lowering:
             for group, axes in joined:
                 group.members.append((expr, axes))
             for arg in call.args:
-                if isinstance(arg, Read):
+                if not isinstance(arg, Read):
+                    continue
+                if isinstance(arg.expr, Joined):
+                    for part in arg.expr.exprs:
+                        readers.setdefault(part.token, []).append((None, Read(part, ())))
+                else:
                     readers.setdefault(arg.expr.token, []).append((expr, arg))
         return roots
 
@@ -129,7 +182,7 @@ class Lowering:
         """The groups that an expression can be a member of, with its axes there; none if it has to be made by itself."""
         found: dict[int, tuple[_Group, tuple[int, ...]]] = {}
         for reader, read in readers:
-            if reader is None or not read.is_one:
+            if reader is None or not read.is_one or read.grid is not None:
                 return ()
             for group, axes in places[reader.token]:
                 ours = tuple(
@@ -154,20 +207,17 @@ class Lowering:
 
     def _add_group(self, group: _Group) -> None:
         root = group.root
-        inside = {expr.token: axes for expr, axes in group.members}
-        inputs: dict[tuple[str, tuple[Any, ...]], int] = {}
-        reads: list[tuple[str, list[int], list[Any]]] = []
+        inside = {expr.token for expr, _ in group.members}
+        inputs = _Inputs(self._joined_reads)
         calls: list[tuple[Any, BlockCall, tuple[int, ...]]] = []
         # Members were found from the root down.
         for expr, axes in reversed(group.members):
             call = expr.block_call()
             calls.append((expr, call, axes))
             for arg in call.args:
-                if isinstance(arg, Read) and arg.expr.token not in inside:
-                    passed = tuple([_passed(axis, axes, blocks) for axis, blocks in zip(arg.axes, arg.expr.grid)])
-                    if (arg.expr.token, passed) not in inputs:
-                        inputs[arg.expr.token, passed] = len(reads)
-                        reads.append((arg.expr.name, list(arg.expr.grid), list(passed)))
+                if isinstance(arg, Read) and not _is_inside(arg, inside):
+                    inputs.place(arg, axes)
+        reads = inputs.reads
         values: dict[str, int] = {}
         steps: list[Step] = []
         wants_position = False
@@ -179,11 +229,10 @@ class Lowering:
                     args.append(Position(axes))
                 elif not isinstance(arg, Read):
                     args.append(arg)
-                elif arg.expr.token in inside:
+                elif _is_inside(arg, inside):
                     args.append(Use(values[arg.expr.token]))
                 else:
-                    passed = tuple([_passed(axis, axes, blocks) for axis, blocks in zip(arg.axes, arg.expr.grid)])
-                    args.append(Use(inputs[arg.expr.token, passed]))
+                    args.append(Use(inputs.place(arg, axes)))
             values[expr.token] = len(reads) + len(steps)
             steps.append(Step(call.func, tuple(args), dict(call.kwargs)))
         program = Program(len(reads), tuple(steps), wants_position, config.get("array.fused_kernels"))
@@ -221,6 +270,36 @@ def _is_made(expr: Any, call: BlockCall) -> bool:
 def _is_repeated(grid: tuple[int, ...], axes: tuple[int, ...]) -> bool:
     """Whether several blocks of a grid need the same block of what has these axes there."""
     return any(blocks > 1 and axis not in axes for axis, blocks in enumerate(grid))
+
+
+class _Inputs:
+    """What a group reads of other layers, each once."""
+
+    def __init__(self, joined_reads: Mapping[str, Joined]) -> None:
+        self._joined_reads = joined_reads
+        self._places: dict[Any, int] = {}
+        #: For the builder.
+        self.reads: list[tuple[Any, list[int], list[Any]]] = []
+
+    def place(self, read: Read, axes: tuple[int, ...]) -> int:
+        """The number of an input, by what a member with these axes reads."""
+        joined = read.expr if isinstance(read.expr, Joined) else self._joined_reads.get(read.expr.token)
+        passed = tuple([_passed(axis, axes, blocks) for axis, blocks in zip(read.axes, read.blocks)])
+        key = (id(joined) if joined is not None else read.expr.token, passed, read.grid)
+        if key not in self._places:
+            self._places[key] = len(self.reads)
+            source = joined.source if joined is not None else read.expr.name
+            self.reads.append((source, list(read.blocks), list(passed)))
+        return self._places[key]
+
+
+def _is_inside(read: Read, inside: set[str]) -> bool:
+    return not isinstance(read.expr, Joined) and read.expr.token in inside
+
+
+def _is_read_as_parts(expr: Any, readers: Iterable[tuple[Any, Read]]) -> bool:
+    """Whether the blocks of an expression can be read where they come from by all who read them."""
+    return expr.joined is not None and all(reader is not None and read.grid is None for reader, read in readers)
 
 
 def _through(axis: Any, axes: tuple[int, ...]) -> int:

@@ -86,6 +86,11 @@ class Expr:
                 changed[field.name] = new
         return dataclasses.replace(self, **changed) if changed else self
 
+    @property
+    def joined(self) -> Any:
+        """A :class:`~kask.expr.lower.Joined` of the operands, if the blocks are theirs as they are."""
+        return None
+
     def simplified(self) -> Expr | None:
         """A cheaper expression with the same value, or None. Asked again of what it answers."""
         return None

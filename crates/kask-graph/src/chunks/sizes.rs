@@ -90,6 +90,22 @@ pub enum ChunksError {
         /// The other.
         right: u64,
     },
+    /// Chunks of another number.
+    #[error("there are {left} chunks along one axis and {right} along another that should have as many")]
+    BlocksDiffer {
+        /// One number.
+        left: u32,
+        /// The other.
+        right: u32,
+    },
+    /// More taken off than there is.
+    #[error("a chunk of {size} elements is shorter than the {taken} that shall be taken off it")]
+    TooShort {
+        /// Elements of the chunk.
+        size: u64,
+        /// What shall be taken off.
+        taken: u64,
+    },
     /// Shapes of another number of elements.
     #[error("an array of {from} elements cannot have a shape of {to} elements")]
     CannotReshape {
@@ -186,6 +202,12 @@ impl ChunkSizes {
 
     fn run_of(&self, block: u32) -> &Placed {
         &self.runs[self.runs.partition_point(|placed| placed.block <= block) - 1]
+    }
+
+    /// The size of a chunk, and the first chunk after it that is in another run.
+    pub(crate) fn run_at(&self, block: u32) -> (u64, u32) {
+        let placed = self.run_of(block);
+        (placed.run.size, placed.block + placed.run.count)
     }
 
     /// Elements of a chunk.

@@ -3,11 +3,13 @@
 
 use kask_graph::chunks::Interval;
 use kask_graph::{
-    BlockInput, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis, KeyLists, Known,
-    Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted, expand,
+    BlockInput, BlockSource, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis,
+    JoinedGrids, KeyLists, Known, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
+    expand,
 };
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub fn layer(token: u128, kind: LayerKind) -> Layer {
     Layer { token: LayerToken(token), prefix: "f".into(), annotations: Annotations::default(), kind }
@@ -60,7 +62,22 @@ pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: 
 }
 
 pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
-    BlockInput { layer: LayerToken(token), grid: Grid::from_slice(grid), axes: axes.to_vec().into() }
+    BlockInput {
+        source: BlockSource::Layer(LayerToken(token)),
+        grid: Grid::from_slice(grid),
+        axes: axes.to_vec().into(),
+    }
+}
+
+/// An input whose blocks are those of several layers, each with so many along an axis.
+pub fn reads_joined(axis: usize, parts: &[(u128, u32)], grid: &[u32], axes: &[InputAxis]) -> BlockInput {
+    let ends = parts.iter().scan(0u32, |end, &(_, blocks)| {
+        *end += blocks;
+        Some(*end)
+    });
+    let layers = parts.iter().map(|&(token, _)| LayerToken(token)).collect();
+    let joined = JoinedGrids { axis: axis as u32, layers, ends: ends.collect() };
+    BlockInput { source: BlockSource::Joined(Arc::new(joined)), ..reads(0, grid, axes) }
 }
 
 pub fn same_block(token: u128, grid: &[u32]) -> BlockInput {
@@ -160,7 +177,7 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
     for (index, out) in positions(&layer.grid).iter().enumerate() {
         let mut read = Vec::new();
         for input in &layer.inputs {
-            for (block, at) in positions(&input.grid).iter().enumerate() {
+            for (block, at) in positions(&input.grid).into_iter().enumerate() {
                 let is_read = input.axes.iter().enumerate().all(|(i, axis)| match axis {
                     InputAxis::Out(axis) => at[i] == out[*axis as usize] || input.grid[i] == 1,
                     InputAxis::Window { axis, before, after } => {
@@ -173,12 +190,27 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
                     InputAxis::Listed { axis, lists } => lists.get(out[*axis as usize]).contains(&at[i]),
                 });
                 if is_read {
-                    read.push(Key::block(input.layer, block as u32));
+                    read.push(naive_key(input, block, &at));
                 }
             }
         }
         all.insert(Key::block(token, index as u32), read);
     }
+}
+
+/// The key of a block of an input.
+fn naive_key(input: &BlockInput, block: usize, at: &[u32]) -> Key {
+    let joined = match &input.source {
+        BlockSource::Layer(layer) => return Key::block(*layer, block as u32),
+        BlockSource::Joined(joined) => joined,
+    };
+    let axis = joined.axis as usize;
+    let part = joined.ends.iter().position(|&end| at[axis] < end).expect("the parts make up the grid");
+    let start = if part == 0 { 0 } else { joined.ends[part - 1] };
+    let (mut grid, mut at) = (input.grid.to_vec(), at.to_vec());
+    (grid[axis], at[axis]) = (joined.ends[part] - start, at[axis] - start);
+    let index = positions(&grid).iter().position(|other| *other == at).expect("it is in the part");
+    Key::block(joined.layers[part], index as u32)
 }
 
 /// Whether an input block lies between the first and the last element that an output block needs.

@@ -59,12 +59,16 @@ pub fn split_block(
     py: Python<'_>,
     block: &Bound<'_, PyAny>,
     start: Vec<u64>,
-    chunks: Vec<Vec<u64>>,
+    chunks: &Bound<'_, PyAny>,
     groups: &Bound<'_, PyAny>,
     note: &Bound<'_, PyBytes>,
 ) -> PyResult<Parts> {
     let export = PyUntypedBuffer::get(block)?;
-    let chunks = Chunks::new(&chunks).map_err(to_python)?;
+    let sizes = match chunks.cast::<crate::chunks::Chunks>() {
+        Ok(chunks) => chunks.get().lists(),
+        Err(_) => chunks.extract::<Vec<Vec<u64>>>()?,
+    };
+    let chunks = Chunks::new(&sizes).map_err(to_python)?;
     let grouping = grouping(groups, chunks.count())?;
     let (itemsize, shape, strides) = (export.item_size(), export.shape().to_vec(), export.strides().to_vec());
     let (note, memory) = (note.as_bytes(), Memory::of(&export));

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
-    BlockInput, BlockLists, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage,
-    Slot, Slots, Wanted,
+    BlockInput, BlockLists, BlockSource, BlockwiseLayer, Graph, InputAxis, JoinedGrids, Layer, LayerKind, MapLayer,
+    ShuffleLayer, ShuffleStage, Slot, Slots, Wanted,
 };
 use kask_types::payload::Segment;
 use kask_types::{
@@ -104,7 +104,14 @@ fn layer() -> impl Strategy<Value = Layer> {
         });
         let axes = axes.collect();
         let grid: kask_graph::Grid = sizes.into_iter().collect();
-        let inputs = vec![BlockInput { layer: LayerToken(blob), grid: grid.clone(), axes }];
+        let source = match blob % 2 {
+            0 => BlockSource::Layer(LayerToken(blob)),
+            _ => {
+                let layers = vec![LayerToken(blob), LayerToken(7)];
+                BlockSource::Joined(Arc::new(JoinedGrids { axis: 1, layers, ends: vec![3, 9] }))
+            }
+        };
+        let inputs = vec![BlockInput { source, grid: grid.clone(), axes }];
         let function = BlobId(blob);
         LayerKind::Blockwise(BlockwiseLayer { function, template, grid, inputs, items: None, wants_position: true })
     });

@@ -1,4 +1,4 @@
-"""Blocks of arrays that are joined, flattened or numbered."""
+"""Blocks of arrays that are flattened or numbered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__ = [
     "cycled",
     "flat_index",
     "flattened",
-    "joined",
     "of_mode",
     "put_along_axis",
     "spread",
@@ -21,12 +20,6 @@ __all__ = [
     "unraveled",
     "view_of_one",
 ]
-
-
-def joined(*blocks: Any, dtype: np.dtype) -> Any:
-    """The one block that is there among lists of which the others are empty."""
-    (block,) = [some for some in blocks if some]
-    return first_block(block).astype(dtype, copy=False)[...]
 
 
 def flattened(block: Any) -> Any:

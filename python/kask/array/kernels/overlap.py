@@ -15,9 +15,8 @@ __all__ = ["EqualMargins", "Margins", "gather_margins", "trim"]
 class Margins:
     """How many elements of the neighbours there are beside each block along an axis: those that an interval adds."""
 
-    def __init__(self, interval: Interval, own: Chunks, start: int, before: int, after: int, total: int) -> None:
+    def __init__(self, interval: Interval, own: Chunks) -> None:
         self.interval, self.own = interval, own
-        self.start, self.before, self.after, self.total = start, before, after, total
 
     def of(self, block: int) -> tuple[int, int]:
         """In front of a block and behind it."""
@@ -25,13 +24,9 @@ class Margins:
         (size,) = self.own.block_shape((block,))
         return front, self.interval.length(block) - front - size
 
-    def all(self) -> tuple[np.ndarray, np.ndarray]:
-        """In front of all blocks and behind them."""
-        sizes = np.asarray(self.own.tuples()[0], np.int64)
-        starts = np.cumsum(sizes) - sizes + self.start
-        front = np.where(sizes > 0, np.minimum(starts, self.before), 0)
-        back = np.where(sizes > 0, np.minimum(self.total - starts - sizes, self.after), 0)
-        return front, back
+    def all(self) -> tuple[Chunks, Chunks]:
+        """In front of all blocks and behind them, as sizes of chunks."""
+        return self.interval.margins()
 
     def __kask_tokenize__(self) -> Any:
         return "margins", self.interval, self.own
@@ -48,12 +43,12 @@ class EqualMargins:
         front = 0 if self.is_open and block == 0 else self.before
         return front, 0 if self.is_open and block == self.blocks - 1 else self.after
 
-    def all(self) -> tuple[np.ndarray, np.ndarray]:
-        """In front of all blocks and behind them."""
-        front, back = np.full(self.blocks, self.before), np.full(self.blocks, self.after)
-        if self.is_open:
-            front[0] = back[-1] = 0
-        return front, back
+    def all(self) -> tuple[Chunks, Chunks]:
+        """In front of all blocks and behind them, as sizes of chunks."""
+        within = self.blocks - 1 if self.is_open else self.blocks
+        open_end = [(0, 1)] if self.is_open else []
+        front, back = (self.before, within), (self.after, within)
+        return Chunks.of_runs([*open_end, front]), Chunks.of_runs([back, *open_end])
 
     def __kask_tokenize__(self) -> Any:
         return "equal margins", self.before, self.after, self.blocks, self.is_open

@@ -10,7 +10,7 @@ import numpy as np
 
 from kask.array.kernels.regions import gather_region
 
-__all__ = ["Coarsen", "only", "repeat_block", "stretch", "view_block", "windows"]
+__all__ = ["Coarsen", "repeat_block", "stretch", "view_block", "windows"]
 
 
 def stretch(block: Any, position: tuple[int, ...], chunks: Any) -> Any:
@@ -22,14 +22,6 @@ def view_block(block: Any, position: tuple[int, ...], chunks: Any) -> Any:
     """The elements of a block in another shape."""
     block = block[0] if type(block) is list else block
     return block.reshape(chunks.block_shape(position))
-
-
-def only(*lists: list[Any]) -> Any:
-    """The one block that there is in several lists."""
-    for blocks in lists:
-        if blocks:
-            return blocks[0]
-    raise ValueError("a block was to be taken over from another, but there is none")
 
 
 def repeat_block(block: Any, position: tuple[int, ...], starts: Any, repeats: Any, axis: int) -> Any:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from kask.engine import Chunks
 
-__all__ = ["chunks_of_runs", "mapped_sizes", "runs_of"]
+__all__ = ["chunks_of_runs", "ends_of", "mapped_sizes", "runs_of", "sizes_of"]
 
 
 def runs_of(chunks: Chunks) -> list[tuple[int, int]]:
     """Sizes along the only axis, and how often each comes in a row."""
-    (runs,) = chunks.__kask_tokenize__()[1]
-    return list(runs)
+    (runs,) = chunks.runs
+    return runs
 
 
 def chunks_of_runs(runs: Iterable[tuple[int, int]]) -> Chunks:
     """Chunks of one axis, from sizes and how often each comes in a row."""
-    parts = [Chunks.normalize([size * count], [size], 1, 1) if size else Chunks([[0] * count]) for size, count in runs]
-    return parts[0] if len(parts) == 1 else Chunks.concat(parts)
+    return Chunks.of_runs(list(runs))
+
+
+def ends_of(chunks: Chunks) -> np.ndarray:
+    """Where each chunk along the only axis ends."""
+    return np.frombuffer(chunks.ends(), np.int64)
+
+
+def sizes_of(chunks: Chunks) -> np.ndarray:
+    """The size of each chunk along the only axis, for what is as large as there are chunks anyway."""
+    return np.diff(ends_of(chunks), prepend=0)
 
 
 def mapped_sizes(chunks: Chunks, func: Callable[[int], int]) -> Chunks:

@@ -12,11 +12,13 @@ from kask.array.base import ArrayBase, as_array, as_expr, wrap
 from kask.array.kernels import edits as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
 from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
+from kask.array.ops.joining import concatenated
 from kask.array.ops.masks import selected
-from kask.array.ops.pieces import joined, spread
+from kask.array.ops.pieces import spread
 from kask.array.ops.reshaping import raveled
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.array.ops.ufunc_calls import replace
@@ -289,7 +291,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         )
     new = squeezed(new, tuple(range(extra)))
     cuts = array.chunks.replace(axis, [len(places)])
-    both = joined([array, spread(new, shape, array.dtype, cuts)], axis, array.dtype)
+    both = concatenated([array, spread(new, shape, array.dtype, cuts)], axis)
     where = places.astype(np.int64)
     where[np.argsort(places, kind="stable")] += np.arange(len(places))
     source = np.empty(length + len(places), np.int64)
@@ -351,7 +353,8 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
                 "all the input array dimensions except for the concatenation axis must match exactly, but along dimension "
                 f"{other}, the array at index 0 has size {ours} and the array at index 1 has size {theirs}"
             )
-    return wrap(joined([first, second], at, np.result_type(first.dtype, second.dtype)))
+    dtype = np.result_type(first.dtype, second.dtype)
+    return wrap(concatenated([cast(first, dtype), cast(second, dtype)], at))
 
 
 def shuffle(x: Any, indexer: list[list[int]], axis: int, chunks: str = "auto") -> Any:

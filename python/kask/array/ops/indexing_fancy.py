@@ -16,6 +16,7 @@ import numpy as np
 from kask.array.kernels import indexing as kernels
 from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
+from kask.array.ops.chunk_runs import ends_of, sizes_of
 from kask.array.ops.creation import Filled
 from kask.array.ops.slicing import Taken, _with_axes, sliced, squeezed, transposed
 from kask.engine import Chunks
@@ -29,7 +30,7 @@ _MOST_BLOCKS = 4
 
 def sizes_along(array: ArrayExpr, axis: int) -> np.ndarray:
     """The chunk sizes along an axis."""
-    return np.array(array.chunks.axis(axis).tuples()[0], np.int64)
+    return sizes_of(array.chunks.axis(axis))
 
 
 def one_each(axis: int, blocks: np.ndarray) -> tuple[Any, ...]:
@@ -73,8 +74,7 @@ class Take(ArrayExpr):
     @functools.cached_property
     def points(self) -> Points:
         """Where elements are picked and where they go."""
-        cuts = np.array(self.along.tuples()[0], np.int64)
-        return Points([self.index.values], [sizes_along(self.array, self.axis)], cuts)
+        return Points([self.index.values], [sizes_along(self.array, self.axis)], sizes_of(self.along))
 
     def block_call(self) -> BlockCall:
         points = self.points
@@ -108,7 +108,7 @@ def _cut_like(array: ArrayExpr, axis: int, index: np.ndarray) -> Chunks:
     """Chunks for a list: those of the array if the list is sorted, otherwise as large as the array's largest."""
     largest = max(1, array.chunks.largest[axis])
     if len(index) > 1 and (index[1:] >= index[:-1]).all():
-        ends = np.cumsum(sizes_along(array, axis))
+        ends = ends_of(array.chunks.axis(axis))
         counts = np.diff(np.searchsorted(index, ends, side="left"), prepend=0)
         counts = counts[counts > 0]
         if counts.max(initial=0) <= 2 * largest:
@@ -211,7 +211,7 @@ def pointwise(array: ArrayExpr, axes: tuple[int, ...], indices: list[np.ndarray]
     if 0 in shape or 0 in array.shape:
         chunks = Chunks.join([along, Chunks.whole(inner), array.chunks.axes(others)])
         return transposed(Filled(0, chunks, _with_axes(array.meta, chunks.ndim)), order)
-    cuts = np.array(along.tuples()[0], np.int64) * each
+    cuts = sizes_of(along) * each
     flat = [np.broadcast_to(index, shape).reshape(-1) for index in indices]
     points = Points(flat, [sizes_along(array, axis) for axis in axes], cuts)
     return transposed(_merged(array, axes, points, along, tuple(inner)), order)

@@ -12,7 +12,7 @@ from kask.array.kernels import edits as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.masks import places
-from kask.array.ops.pieces import raveled
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.slicing import expanded
 
 __all__ = ["argwhere", "flatnonzero", "nonzero", "ravel_multi_index", "unravel_index"]

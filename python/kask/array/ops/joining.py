@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
-from kask.array.kernels.shaping import only
+from kask.array.kernels.edits import view_of_one
 from kask.array.node import ArrayExpr
 from kask.array.ops.filling import cast
 from kask.array.ops.rechunk import rechunked
@@ -18,17 +19,15 @@ from kask.array.ops.reshaping import expanded, reshaped
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
 from kask.expr import Expr
-from kask.expr.lower import BlockCall, Read
+from kask.expr.lower import BlockCall, Joined, Read
 
 __all__ = ["block", "column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack"]
-
-#: Arrays that are put together at once. More are put together in groups first, since each one costs as much as there are blocks.
-_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Concatenated(ArrayExpr):
-    """Arrays one after another along an axis; they are cut alike along the others. Each block is a block of one of them."""
+    """Arrays one after another along an axis; they are cut alike along the others. Each block is a block of one of them, so that
+    whoever reads this reads them; tasks of its own it has only where its blocks are wanted themselves."""
 
     family = "concatenate"
 
@@ -44,15 +43,12 @@ class Concatenated(ArrayExpr):
     def meta(self) -> Any:
         return self.arrays[0].meta
 
+    @functools.cached_property
+    def joined(self) -> Joined:
+        return Joined(self.axis, self.arrays)
+
     def block_call(self) -> BlockCall:
-        counts = [array.grid[self.axis] for array in self.arrays]
-        total, first, reads = sum(counts), 0, []
-        for array, count in zip(self.arrays, counts):
-            ends = np.clip(np.arange(1, total + 1) - first, 0, count)
-            listed = ("listed", self.axis, tuple(range(count)), tuple(ends.tolist()))
-            reads.append(Read(array, tuple([listed if axis == self.axis else axis for axis in range(self.ndim)])))
-            first += count
-        return BlockCall(only, tuple(reads))
+        return BlockCall(view_of_one, (Read(self.joined, tuple(range(self.ndim))),))
 
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
         start, step, length = taken[self.axis]
@@ -74,7 +70,12 @@ class Concatenated(ArrayExpr):
     def simplified(self) -> Expr | None:
         if len(self.arrays) == 1:
             return self.arrays[0]
-        return None
+        inner = [array.arrays if self._continues(array) else (array,) for array in self.arrays]
+        flat = tuple(itertools.chain.from_iterable(inner))
+        return Concatenated(flat, self.axis) if len(flat) > len(self.arrays) else None
+
+    def _continues(self, array: Any) -> bool:
+        return isinstance(array, Concatenated) and array.axis == self.axis
 
 
 def _share(start: int, step: int, length: int, there: int) -> tuple[int, int, int]:
@@ -87,21 +88,19 @@ def _share(start: int, step: int, length: int, there: int) -> tuple[int, int, in
 
 
 def concatenated(arrays: list[ArrayExpr], axis: int) -> ArrayExpr:
-    """Arrays of one type and number of axes, put together."""
-    ndim = arrays[0].ndim
-    kept = [place for place in range(ndim) if place != axis]
-    cuts = {place: Chunks.unify([array.chunks.axis(place) for array in arrays]) for place in kept}
-    ready = []
-    for array in arrays:
-        along = [cuts[place] if place != axis else array.chunks.axis(axis) for place in range(ndim)]
-        ready.append(rechunked(array, Chunks.join(along)))
+    """Arrays of one type and number of axes, as long as each other along the other axes, put together."""
+    kept = [place for place in range(arrays[0].ndim) if place != axis]
+    common = Chunks.join([Chunks.unify([array.chunks.axis(place) for array in arrays]) for place in kept])
     # An array without elements takes no part, unless all are.
-    some = [array for array in ready if array.shape[axis]] or ready[:1]
-    while len(some) > 1:
-        size = _AT_ONCE if len(some) > _AT_ONCE else len(some)
-        groups = [tuple(some[at : at + size]) for at in range(0, len(some), size)]
-        some = [Concatenated(group, axis) if len(group) > 1 else group[0] for group in groups]
-    return some[0]
+    some = [array for array in arrays if array.shape[axis]] or arrays[:1]
+    ready = []
+    for array in some:
+        if array.chunks.axes(kept) != common:
+            along = [common.axes([place]) for place in range(len(kept))]
+            along.insert(axis, array.chunks.axis(axis))
+            array = rechunked(array, Chunks.join(along))
+        ready.append(array)
+    return Concatenated(tuple(ready), axis) if len(ready) > 1 else ready[0]
 
 
 def _operands(seq: Any, what: str) -> list[ArrayExpr]:

@@ -11,6 +11,7 @@ from kask.array.ops.filling import cast
 from kask.array.ops.linalg_factors import adjoint, matrices_of, matrix_of, one_task, product, tall_qr, tall_svd
 from kask.array.ops.linalg_stacks import real_of, stacked_singular_values, stacked_svd, warn_of_one_task
 from kask.array.ops.slicing import sliced, transposed
+from kask.engine import Chunks
 
 __all__ = ["svd", "svd_compressed", "svdvals"]
 
@@ -154,8 +155,8 @@ def svd_compressed(
         raise ValueError(f"svd_compressed: k={k} must be from 1 to {min(rows, columns)}, for the shape {array.shape}")
     size = min(rows, columns, k + n_oversamples)
     rng = seed if isinstance(seed, Generator) else default_rng(seed)
-    along = array.chunks.axis(1).tuples()[0]
-    omega = rng.standard_normal((columns, size), chunks=(along, size)).expr
+    cut = Chunks.join([array.chunks.axis(1), Chunks.whole([size])])
+    omega = rng.standard_normal((columns, size), chunks=cut).expr
     omega = cast(omega, real_of(array.dtype))
     sample = product(array, omega)
     for _ in range(n_power_iter):

@@ -12,7 +12,7 @@ import numpy as np
 from kask.array.base import wrap
 from kask.array.kernels import indexing as kernels
 from kask.array.node import ArrayExpr
-from kask.array.ops.indexing_fancy import one_each
+from kask.array.ops.indexing_fancy import one_each, sizes_along
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import _with_axes, transposed
 from kask.array.ops.staged import Staged
@@ -141,8 +141,8 @@ def counted(array: ArrayExpr, values: np.ndarray, mask: ArrayExpr, axis: int, pl
     array, mask, _ = _aligned(array, mask, axis, place)
     counts = values.astype(np.int64)
     numbers = []
-    for at, sizes in enumerate(mask.chunks.tuples()):
-        lengths = np.array(sizes, np.int64)
+    for at in range(mask.ndim):
+        lengths = sizes_along(mask, at)
         numbers.append(np.flatnonzero(lengths))
         counts = np.add.reduceat(counts, (np.cumsum(lengths) - lengths)[numbers[at]], axis=at)
     found = counts.nonzero()

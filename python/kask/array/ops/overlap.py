@@ -52,9 +52,7 @@ class Overlapped(ArrayExpr):
         """What is beside the blocks along each axis; None where that is nothing."""
         found: list[Any] = []
         for axis, depth in enumerate(self.depth):
-            interval, along = self.intervals[axis], self.own.axis(axis)
-            total = self.array.shape[axis]
-            found.append(Margins(interval, along, self.starts[axis], *depth, total) if any(depth) else None)
+            found.append(Margins(self.intervals[axis], self.own.axis(axis)) if any(depth) else None)
         return tuple(found)
 
     @functools.cached_property
@@ -62,10 +60,7 @@ class Overlapped(ArrayExpr):
         along = []
         for axis, margin in enumerate(self.margins):
             sizes = self.own.axis(axis)
-            if margin is not None:
-                front, back = margin.all()
-                sizes = Chunks([(np.asarray(sizes.tuples()[0], np.int64) + front + back).tolist()])
-            along.append(sizes)
+            along.append(sizes if margin is None else sizes.plus(*margin.all()))
         return Chunks.join(along)
 
     @functools.cached_property
@@ -90,12 +85,12 @@ class Trimmed(ArrayExpr):
     def chunks(self) -> Chunks:
         chunks = self.array.chunks
         for axis, margin in enumerate(self.margins):
-            if margin is not None:
-                front, back = margin.all()
-                sizes = np.asarray(chunks.axis(axis).tuples()[0], np.int64) - front - back
-                if sizes.size and sizes.min() < 0:
-                    raise ValueError(f"a block of axis {axis} is smaller than the overlap that shall be trimmed off it")
-                chunks = chunks.replace(axis, sizes.tolist())
+            if margin is None:
+                continue
+            try:
+                chunks = chunks.replace(axis, chunks.axis(axis).minus(*margin.all()))
+            except ValueError as error:
+                raise ValueError(f"the overlap cannot be trimmed off axis {axis}: {error}") from None
         return chunks
 
     @functools.cached_property

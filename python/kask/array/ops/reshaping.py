@@ -284,10 +284,7 @@ def _merged_axes(array: ArrayExpr, shape: tuple[int, ...]) -> list[Chunks]:
             axis += 1
         if product != length:
             raise ValueError(f"shape {array.shape} cannot become {shape} by putting neighbouring axes together")
-        sizes: Any = np.ones(1, np.int64)
-        for along in range(first, axis):
-            sizes = np.multiply.outer(sizes, np.asarray(array.chunks.axis(along).tuples()[0], np.int64)).ravel()
-        found.append(Chunks([sizes.tolist()]))
+        found.append(Chunks.join([array.chunks.axis(along) for along in range(first, axis)]).flat())
     return found
 
 

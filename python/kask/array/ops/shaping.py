@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.shaping import only, repeat_block
+from kask.array.kernels.shaping import repeat_block
 from kask.array.node import ArrayExpr
 from kask.array.ops.axes import transpose
+from kask.array.ops.chunk_runs import ends_of
 from kask.array.ops.chunks import normalized
-from kask.array.ops.joining import concatenated
-from kask.array.ops.mapped import mapped
+from kask.array.ops.joining import Concatenated, concatenated
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import ravel
 from kask.array.ops.slicing import expanded, sliced
@@ -314,17 +314,8 @@ def tile(A: Any, reps: Any) -> Any:
         if time == 0:
             expr = part(expr, axis, 0, 0)
         elif time > 1:
-            expr = _tiled(expr, axis, int(time))
+            expr = Concatenated((expr,) * int(time), axis)
     return wrap(expr)
-
-
-def _tiled(array: ArrayExpr, axis: int, time: int) -> ArrayExpr:
-    """So many views of each block, which is read where it is wanted."""
-    blocks = array.grid[axis]
-    listed = ("listed", axis, tuple(range(blocks)) * time, tuple(range(1, blocks * time + 1)))
-    reads = (tuple([listed if at == axis else at for at in range(array.ndim)]),)
-    chunks = array.chunks.replace(axis, Chunks.concat([array.chunks.axis(axis)] * time))
-    return mapped(only, array, reads=reads, chunks=chunks, meta=array.meta, label="tile")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -339,12 +330,12 @@ class Repeated(ArrayExpr):
 
     @functools.cached_property
     def chunks(self) -> Chunks:
-        sizes = np.asarray(self.array.chunks.axis(self.axis).tuples()[0], np.int64)
+        along = self.array.chunks.axis(self.axis)
         if np.ndim(self.repeats) == 0:
-            return self.array.chunks.replace(self.axis, (sizes * self.repeats).tolist())
-        ends = np.concatenate([[0], np.cumsum(self.repeats)])
-        cuts = np.cumsum(sizes)
-        return self.array.chunks.replace(self.axis, (ends[cuts] - ends[cuts - sizes]).tolist())
+            return self.array.chunks.replace(self.axis, along.scaled([self.repeats]))
+        # There is a number for each element, and so no more work to do for each chunk.
+        reached = np.concatenate([[0], np.cumsum(self.repeats)])
+        return self.array.chunks.replace(self.axis, np.diff(reached[ends_of(along)], prepend=0).tolist())
 
     @functools.cached_property
     def meta(self) -> Any:

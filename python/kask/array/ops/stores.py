@@ -283,22 +283,13 @@ def _aligned(expr: ArrayExpr, unit: tuple[int, ...], starts: tuple[int, ...]) ->
     axes = []
     for axis, (size, start) in enumerate(zip(unit, starts)):
         chunks, length = expr.chunks.axis(axis), expr.shape[axis]
-        if _first_shared(chunks, size, start, 1) is not None:
+        if chunks.first_shared(size, start, 1) is not None:
             first = min(length, -start % size)
             large = -(-chunks.largest[0] // size) * size
             rest = [Chunks.normalize([length - first], [large], 1, 1)] if length > first else []
             chunks = Chunks.concat([*([Chunks([[first]])] if first else []), *rest])
         axes.append(chunks)
     return rechunked(expr, Chunks.join(axes)) if axes else expr
-
-
-def _first_shared(chunks: Chunks, unit: int, start: int, step: int) -> int | None:
-    """The first chunk of a store that two blocks would write, along an axis."""
-    ends = np.cumsum(chunks.tuples()[0])
-    cuts = np.unique(ends[(ends > 0) & (ends < ends[-1])]) if ends.size else ends
-    before, after = (start + step * (cuts - 1)) // unit, (start + step * cuts) // unit
-    shared = before[before == after]
-    return int(shared[0]) if shared.size else None
 
 
 def _refuse_shared_chunks(
@@ -308,7 +299,7 @@ def _refuse_shared_chunks(
         raise ValueError(f"region={region!r}, but a region is a slice for each of the {expr.ndim} axes")
     for axis, (size, part) in enumerate(zip(unit, region)):
         start, _, step = part.indices(shape[axis])
-        shared = _first_shared(expr.chunks.axis(axis), size, start, step) if step > 0 else None
+        shared = expr.chunks.axis(axis).first_shared(size, start, step) if step > 0 else None
         if shared is not None:
             raise ValueError(
                 f"two blocks of the array would write the same chunk of the store (number {shared} along axis {axis}, where chunks have "

@@ -62,15 +62,8 @@ def coarsen(
 
 def coarsened(array: ArrayExpr, func: Coarsen) -> ArrayExpr:
     """A function of groups, none of which is cut."""
-    coarse = []
-    for axis, size in enumerate(func.groups):
-        ends = np.cumsum(np.asarray(array.chunks.axis(axis).tuples()[0], np.int64)) // size
-        coarse.append(Chunks([np.diff(ends, prepend=0).tolist()]))
-    chunks = Chunks.join(coarse)
-    fine = [
-        Chunks([(np.asarray(along.tuples()[0], np.int64) * size).tolist()]) for along, size in zip(coarse, func.groups)
-    ]
-    ready = rechunked(array, Chunks.join(fine))
+    chunks = array.chunks.coarsened(list(func.groups))
+    ready = rechunked(array, chunks.scaled(list(func.groups)))
     with np.errstate(all="ignore"):
         sample = func(np.ones_like(array.meta, shape=func.groups))
     return mapped(func, ready, chunks=chunks, meta=empty_meta(sample.dtype, array.ndim, array.meta))
