@@ -301,7 +301,7 @@ def merge_tables(parts: Iterable[Any]) -> list[Any]:
     """The pyarrow tables of a group's outputs, from the same part of every split, in the order of the splits."""
 
 def split_block(
-    block: Any, start: Sequence[int], chunks: Sequence[Sequence[int]], groups: int | Sequence[int], note: bytes
+    block: Any, start: Sequence[int], chunks: Chunks | Sequence[Sequence[int]], groups: int | Sequence[int], note: bytes
 ) -> Parts:
     """A block (with the buffer protocol) that begins at ``start`` of its array, in one part for each group of the blocks that the
     chunk sizes ``chunks`` make. ``note`` travels with the parts."""

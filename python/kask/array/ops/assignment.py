@@ -147,12 +147,8 @@ class Assigned(ArrayExpr):
     def _along(self, axis: int) -> Any:
         """Which block of the value each block reads along an axis: none where nothing is assigned."""
         start, step, length = self.taken[axis]
-        ends = np.cumsum(sizes_along(self.array, axis))
-        last = np.clip(-((start - ends) // step), 0, length)
-        is_inside = np.diff(last, prepend=0) > 0
-        read = np.cumsum(is_inside)
-        blocks = np.arange(read[-1]) if self.value.shape[axis] == length else np.zeros(read[-1], np.int64)
-        return ("listed", axis, tuple(blocks.tolist()), tuple(read.tolist()))
+        is_one = self.value.shape[axis] != length
+        return ("listed", axis, self.array.chunks.axis(axis).touched(start, step, length, is_one))
 
 
 def _assigned_part(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:

@@ -215,8 +215,8 @@ def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:
     if source.shape[axis] == 0:
         return Filled(np.array(np.nan).astype(dtype)[()], source.chunks.replace(axis, [1]), source.meta)
     # A block without elements has no maximum; it is put to its neighbour.
-    whole = [(0, 1, source.shape[axis])]
-    source = rechunked(source, source.chunks.replace(axis, source.chunks.axis(axis).slice(whole)))
+    filled = source.chunks.axis(axis).slice([(0, 1, source.shape[axis])])
+    source = rechunked(source, source.chunks.replace(axis, filled))
     func, join = {"maximum": (np.max, np.maximum), "minimum": (np.min, np.minimum), "mean": (np.sum, np.add)}[mode]
     kind = dtype if mode != "mean" else np.sum(np.ones(1, dtype)).dtype
     found = _tree(source, (axis,), func, join, kind, mode)
