@@ -227,7 +227,7 @@ class _Tasks(LayerView):
     def reads(self) -> list[tuple[str, Sequence[int]]]:
         assert self.graph is not None, "a layer is looked at as a part of its graph"
         places = [self.graph.place_of(key) for _, inputs in self.tasks for key in inputs]
-        return [(layer, ()) for layer, _ in places if layer != self.name]
+        return [(layer, ()) for layer, _ in places if layer != self.name and layer in self.graph.layers]
 
     def key_of(self, index: int) -> str:
         return self.tasks[index][0]

@@ -88,6 +88,12 @@ def test_kept_blocks_are_tasks_without_inputs() -> None:
     assert Counter(task.family for task in tasks) == {"array": 4, "add": 4}
     # The same blocks as results and as what is read.
     assert sorted(graph_view([kept, kept + 1], True, True).needed(100)) == sorted(tasks)
+    (value,) = kask.persist(kask.delayed(abs)(-1))
+    tasks = graph_view([value + 1, value], True, True).needed(100)
+    assert [(task.key == value.key, task.family, len(task.inputs)) for task in tasks] == [
+        (True, "abs", 0),
+        (False, "add", 1),
+    ]
     alone = ka.from_delayed(kask.delayed(np.ones)(3), (3,), float).persist()
     tasks = graph_view([alone.sum()], True, True).needed(100)
     assert [len(task.inputs) for task in tasks] == [0, 1]
