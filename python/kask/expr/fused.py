@@ -53,7 +53,7 @@ _OWN = {
     "logical_not": ("not", "b"),
 }
 
-_clip = np._core.umath.clip
+_clip: np.ufunc = np._core.umath.clip  # type: ignore[attr-defined]
 
 
 class _Unfit(Exception):
@@ -69,8 +69,13 @@ def _is_candidate(step: Step) -> bool:
     return (func in (np.where, np.clip) and len(args) == 3) or hasattr(func, "__kask_fused__")
 
 
+def _fused(step: Step) -> Any:
+    """What the step's function says of itself."""
+    return getattr(step.func, "__kask_fused__", None)
+
+
 def _reduces(step: Step) -> bool:
-    return callable(getattr(step.func, "__kask_fused__", None))
+    return callable(_fused(step))
 
 
 def runs_of(inputs: int, steps: tuple[Step, ...]) -> dict[int, Run]:
@@ -165,7 +170,7 @@ class _Compiled:
         self.outputs, name = 1, None
         if run.reduces:
             use, self.axes = run.steps[-1].args
-            described = run.steps[-1].func.__kask_fused__(listing.dtype(use))
+            described = _fused(run.steps[-1])(listing.dtype(use))
             if described is None or not self.axes:
                 raise _Unfit
             name, self.dtype, self.finish = described
@@ -227,7 +232,7 @@ class _Listing:
         elif func is np.clip:
             dtype = np.clip(*map(self._stand_in, step.args)).dtype
             source = self._loop(_clip, [self._operand(arg, dtype) for arg in step.args], (dtype,) * 4)
-        elif func.__kask_fused__ == "cast":
+        elif _fused(step) == "cast":
             arg, dtype, casting = step.args
             dtype = np.dtype(dtype)
             if not np.can_cast(self.dtype(arg), dtype, casting):
@@ -299,4 +304,4 @@ def _kind(dtype: Any) -> str:
 
 def _is_harmless(exponent: Any, dtype: Any) -> bool:
     """Whether no power raises: NumPy refuses negative powers of integers."""
-    return dtype.kind == "f" or (isinstance(exponent, int | np.integer) and exponent >= 0)
+    return dtype.kind == "f" or (isinstance(exponent, int | np.integer) and bool(exponent >= 0))
