@@ -109,7 +109,7 @@ fn grid_graph(tasks: u32) -> (Graph, Wanted) {
     let mut layers = vec![blocks(1, width, vec![])];
     for step in 1..STEPS {
         let input = BlockInput {
-            layer: LayerToken(u128::from(step)),
+            source: BlockSource::Layer(LayerToken(u128::from(step))),
             grid: [width].into_iter().collect(),
             axes: [InputAxis::Window { axis: 0, before: 1, after: 1 }].into_iter().collect(),
         };
