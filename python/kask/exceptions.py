@@ -122,6 +122,10 @@ class FutureLostError(KaskError):
 class OutOfMemoryError(KaskError, MemoryError):
     """There is no memory, and no disk to spill to, for what a task needs. Also a ``MemoryError``."""
 
+    def __new__(cls, *args: object, **_options: object) -> OutOfMemoryError:
+        # That of MemoryError refuses subclasses whose first base is another; libraries such as tblib call it when they unpickle.
+        return Exception.__new__(cls, *args)
+
 
 class SerializationError(KaskError, TypeError):
     """A function, argument or result cannot be pickled; the message names the culprit."""

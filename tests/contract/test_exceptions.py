@@ -48,6 +48,14 @@ def test_pickling_keeps_everything(error, protocol):
     del error.__notes__[-1]
 
 
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_they_are_made_without_their_initialiser(error):
+    """As tblib does, which Dask's ``distributed`` has unpickle all exceptions of a process."""
+    made = type(error).__new__(type(error), *error.args)
+    assert type(made) is type(error)
+    assert made.args == error.args
+
+
 def test_a_hint_is_no_part_of_the_message_but_is_printed():
     error = ex.KaskError("nothing listens there", hint="start it")
     assert str(error) == "nothing listens there"
