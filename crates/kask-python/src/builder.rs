@@ -19,6 +19,9 @@ use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// What a block reads: a layer, or several one after another; the grid that is read, and for each of its axes which blocks.
+type Input<'py> = (Bound<'py, PyAny>, Vec<u32>, Vec<Bound<'py, PyAny>>);
+
 /// One function over a grid of blocks.
 pub struct Blockwise {
     pub token: LayerToken,
@@ -95,7 +98,7 @@ impl GraphBuilder {
         func: Py<PyAny>,
         template: Py<PyTuple>,
         grid: Vec<u32>,
-        inputs: Vec<(Bound<'_, PyAny>, Vec<u32>, Vec<Bound<'_, PyAny>>)>,
+        inputs: Vec<Input<'_>>,
         items: Option<Vec<Py<PyAny>>>,
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,

@@ -213,29 +213,37 @@ impl<T: Element, F: Fn(T, T) -> T + Copy> Task for Fold<'_, T, F> {
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
-        let mut blocks = self.values.chunks(BLOCK).map(|block| {
-            let mut lanes = [self.neutral.unwrap_or(block[0]); LANES];
-            let groups = block.chunks_exact(LANES);
-            for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
-                *lane = (self.f)(*lane, value);
-            }
-            for group in groups {
-                for (lane, &value) in lanes.iter_mut().zip(group) {
-                    *lane = (self.f)(*lane, value);
-                }
-            }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for lane in 0..width {
-                    lanes[lane] = (self.f)(lanes[lane], lanes[lane + width]);
-                }
-            }
-            lanes[0]
-        });
-        let first = blocks.next().expect("a piece has at least one element");
-        blocks.fold(first, self.f)
+        let mut total = None;
+        // A loop, since what a closure does between iterators is compiled without the caller's instructions.
+        for block in self.values.chunks(BLOCK) {
+            let part = folded(block, self.neutral.unwrap_or(block[0]), |value| value, self.f);
+            total = Some(total.map_or(part, |before| (self.f)(before, part)));
+        }
+        total.expect("a piece has at least one element")
     }
+}
+
+/// `of` each value, put together in lanes, which are then put together as a tree.
+#[inline(always)]
+fn folded<T: Copy, S: Copy>(values: &[T], first: S, of: impl Fn(T) -> S, f: impl Fn(S, S) -> S) -> S {
+    let mut lanes = [first; LANES];
+    let (groups, rest) = values.as_chunks::<LANES>();
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = f(*lane, of(value));
+    }
+    for group in groups {
+        for (lane, &value) in lanes.iter_mut().zip(group) {
+            *lane = f(*lane, of(value));
+        }
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] = f(lanes[lane], lanes[lane + width]);
+        }
+    }
+    lanes[0]
 }
 
 struct Join<'a, T, F> {
@@ -344,34 +352,12 @@ impl<T: Float> Task for FoldMoment<'_, T> {
     #[inline(always)]
     fn run(self) -> Moment {
         let count = self.values.len() as f64;
-        let sum = lanes_of(self.values, |value| value);
+        let plus = |a: f64, b: f64| a + b;
+        let sum = folded(self.values, 0.0, |value| value.wide(), plus);
         let mean = sum / count;
-        let squares = lanes_of(self.values, |value| (value - mean) * (value - mean));
+        let squares = folded(self.values, 0.0, |value| (value.wide() - mean) * (value.wide() - mean), plus);
         Moment { count, sum, squares }
     }
-}
-
-/// The sum of what `f` makes of each element.
-#[inline(always)]
-fn lanes_of<T: Float>(values: &[T], f: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let groups = values.chunks_exact(LANES);
-    for (lane, &value) in lanes.iter_mut().zip(groups.remainder()) {
-        *lane += f(value.wide());
-    }
-    for group in groups {
-        for (lane, &value) in lanes.iter_mut().zip(group) {
-            *lane += f(value.wide());
-        }
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-    }
-    lanes[0]
 }
 
 struct JoinMoment<'a, T> {
