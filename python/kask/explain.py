@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Family", "Need", "explain"]
 
 
+#: Families that are printed at most.
+_PRINTED = 60
+
+
 class Family(NamedTuple):
     """The tasks of one family that would run: those of a layer, or of delayed calls of the same function."""
 
@@ -129,7 +133,8 @@ class Explanation:
     def __repr__(self) -> str:
         above = [text for outline in self._outlines() for text in (repr(outline), "")]
         head = ("family", "kind", "tasks", "edges", "each", "all")
-        rows = [head, *map(_cells, self.families)]
+        told, rest = self._told()
+        rows = [head, *map(_cells, told)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = [
             "  ".join(
@@ -139,16 +144,21 @@ class Explanation:
             for row in rows
         ]
         lines.insert(1, "-" * max(map(len, lines)))
-        return "\n".join([*above, *lines, "", *(f"{name}: {text}" for name, text in self._facts())])
+        return "\n".join([*above, *lines, *rest, "", *(f"{name}: {text}" for name, text in self._facts())])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in ("family", "kind", "tasks", "edges", "each", "all"))
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(family))}</tr>" for family in self.families
-        )
+        told, rest = self._told()
+        cells = [*map(_cells, told), *[(line,) for line in rest]]
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
         facts = "".join(f"<li><b>{escape(name)}</b>: {escape(text)}</li>" for name, text in self._facts())
         above = "".join(f"<pre>{escape(repr(outline))}</pre>" for outline in self._outlines())
         return f"{above}<table><tr>{head}</tr>{rows}</table><ul>{facts}</ul>"
+
+    def _told(self) -> tuple[list[Family], list[str]]:
+        """The families that are printed, and a line about the others."""
+        more = len(self.families) - _PRINTED
+        return self.families[:_PRINTED], [f"... and {more:,} more families"] if more > 0 else []
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("tasks", f"{self.tasks:,}, reading {self.edges:,} inputs")]

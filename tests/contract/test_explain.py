@@ -103,6 +103,19 @@ def test_it_prints():
     assert html.count("<tr>") == 1 + len(found.families) and "<td>load</td>" in html
 
 
+def test_very_many_families_are_counted():
+    def call(number):
+        func = lambda: number  # noqa: E731
+        func.__name__ = f"kind{number}"
+        return kask.delayed(func)()
+
+    found = kask.explain(*map(call, range(70)))
+    assert len(found.families) == 70
+    assert "\n... and 10 more families\n" in repr(found)
+    assert found._repr_html_().endswith("</ul>")
+    assert "<td>... and 10 more families</td>" in found._repr_html_()
+
+
 def test_grids_trees_and_shuffles():
     builder = GraphBuilder()
     x, s, t = (f"{name}-{i:032x}" for i, name in enumerate(("x", "s", "t"), 1))
