@@ -94,29 +94,58 @@ class LayerView(Mapping[str, TaskView]):
         return f"<layer {self.name}: {self.count:,} tasks>"
 
 
+class _Source(NamedTuple):
+    """The layers whose grids are read as one: one layer, or several one after another along an axis."""
+
+    names: Sequence[str]
+    grids: Sequence[tuple[int, ...]]
+    axis: int
+    #: Where each layer ends along the axis.
+    ends: Sequence[int]
+
+    @classmethod
+    def of(cls, source: Any, grid: Sequence[int]) -> _Source:
+        """From what a builder is told."""
+        if isinstance(source, str):
+            return cls([source], [tuple(grid)], 0, [])
+        axis, names, ends = source
+        counts = [end - before for before, end in zip([0, *ends], ends)]
+        return cls(names, [(*grid[:axis], count, *grid[axis + 1 :]) for count in counts], axis, ends)
+
+    def place(self, position: Sequence[int]) -> _Place:
+        """The task at a position of the whole grid."""
+        if not self.ends:
+            return self.names[0], _number(self.grids[0], position)
+        part = bisect.bisect_right(self.ends, position[self.axis])
+        before = self.ends[part - 1] if part else 0
+        inside = (*position[: self.axis], position[self.axis] - before, *position[self.axis + 1 :])
+        return self.names[part], _number(self.grids[part], inside)
+
+
 class _Blockwise(LayerView):
     kind = "blockwise"
 
-    def __init__(self, name: str, grid: Sequence[int], inputs: Sequence[tuple[str, Sequence[int], Any]]) -> None:
+    def __init__(self, name: str, grid: Sequence[int], inputs: Sequence[tuple[Any, Sequence[int], Any]]) -> None:
         super().__init__(name, math.prod(grid))
-        self.grid, self.inputs = tuple(grid), [(layer, tuple(theirs), tuple(axes)) for layer, theirs, axes in inputs]
+        self.grid = tuple(grid)
+        self.inputs = [(_Source.of(source, theirs), tuple(theirs), tuple(axes)) for source, theirs, axes in inputs]
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.grid
 
     def reads(self) -> list[tuple[str, Sequence[int]]]:
-        return [(layer, grid) for layer, grid, _ in self.inputs]
+        return [part for source, _, _ in self.inputs for part in zip(source.names, source.grids)]
 
     def key_of(self, index: int) -> str:
         return _printed(self.name, _position(self.grid, index))
 
     def inputs_of(self, index: int) -> Iterator[_Place]:
         at = _position(self.grid, index)
-        for layer, grid, axes in self.inputs:
+        for source, grid, axes in self.inputs:
             along = [_blocks_along(axis, blocks, at) for axis, blocks in zip(axes, grid, strict=True)]
             for position in itertools.product(*along):
-                yield layer, _number(grid, position)
+                yield source.place(position)
 
 
 class _Tree(LayerView):

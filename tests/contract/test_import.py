@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 
+import numpy as np
 import pytest
 
 import kask
@@ -72,7 +73,9 @@ def modules():
 @pytest.mark.parametrize("name", modules())
 def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = doctest.testmod(importlib.import_module(name))
+    # Libraries that other tests import may have asked NumPy for its old way of printing.
+    with np.printoptions(legacy=False):
+        result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0
 
 

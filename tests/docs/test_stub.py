@@ -67,7 +67,8 @@ def test_classes_have_the_names_of_their_stub(node: ast.ClassDef) -> None:
 )
 def test_functions_have_the_parameters_of_their_stub(name: str, node: Function, found: object) -> None:
     arguments = node.args
-    expected = [a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
+    several = [arguments.vararg] if arguments.vararg else []
+    expected = [a.arg for a in [*arguments.posonlyargs, *arguments.args, *several, *arguments.kwonlyargs]]
     signature = inspect.signature(found)  # type: ignore[arg-type]
     actual = [parameter for parameter in signature.parameters if parameter != "self"]
     assert actual == [parameter for parameter in expected if parameter != "self"]
