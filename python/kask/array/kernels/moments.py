@@ -12,16 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.reductions import joined, length_along
+from kask.array.kernels.reductions import joined
 
 __all__ = ["FromMoments", "MeanFinish", "MeanPart", "MomentFinish", "MomentsCombine", "MomentsPart", "SumsCombine"]
+
+
+def _all_counted(shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """How many elements of a block of this shape there are for each element of the result."""
+    kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
+    return np.full(kept, math.prod([shape[axis] for axis in axes]), np.intp)
 
 
 def _counted(block: Any, axes: tuple[int, ...], where: Any) -> Any:
     """How many elements count, for each element of the result."""
     if where is None:
-        shape = [1 if axis in axes else length for axis, length in enumerate(np.shape(block))]
-        return np.full(shape, length_along(block, axes), np.intp)
+        return _all_counted(np.shape(block), axes)
     return np.sum(np.broadcast_to(where, block.shape), axis=axes, keepdims=True, dtype=np.intp)
 
 
@@ -51,17 +56,12 @@ def _sum(block: Any, axes: tuple[int, ...], where: Any, dtype: Any) -> Any:
         return np.sum(block, axis=axes, keepdims=True, **options)
 
 
-def _fused_count(shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
-    return np.full(kept, math.prod([shape[axis] for axis in axes]), np.intp)
-
-
 def _with_count(made: list[Any], shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
-    return made[0], _fused_count(shape, axes)
+    return made[0], _all_counted(shape, axes)
 
 
 def _with_count_first(made: list[Any], shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Any, ...]:
-    return _fused_count(shape, axes), *made
+    return _all_counted(shape, axes), *made
 
 
 class MeanPart:
