@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kask.base import Work, engine_for
 from kask.engine import GraphBuilder
+from kask.tables import lined_up
 from kask.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -134,16 +135,7 @@ class Explanation:
         above = [text for outline in self._outlines() for text in (repr(outline), "")]
         head = ("family", "kind", "tasks", "edges", "each", "all")
         told, rest = self._told()
-        rows = [head, *map(_cells, told)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if column < 2 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "-" * max(map(len, lines)))
+        lines = lined_up([head, *map(_cells, told)], left=2)
         return "\n".join([*above, *lines, *rest, "", *(f"{name}: {text}" for name, text in self._facts())])
 
     def _repr_html_(self) -> str:

@@ -14,6 +14,7 @@ from kask.engine import GraphBuilder
 from kask.expr.lower import Lowering
 from kask.expr.node import Expr
 from kask.expr.rewrite import walk
+from kask.tables import lined_up
 from kask.units import format_bytes
 
 __all__ = ["Outline", "Row", "outlined"]
@@ -67,16 +68,7 @@ class Outline:
     def __repr__(self) -> str:
         head = (self.title, "shape", "chunks", "layer", "tasks", "bytes")
         told = self.rows[:_PRINTED]
-        table = [head, *map(_cells, told)]
-        widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if column < 3 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
-        lines.insert(1, "-" * max(map(len, lines)))
+        lines = lined_up([head, *map(_cells, told)], left=3)
         if len(self.rows) > len(told):
             lines.append(f"... and {len(self.rows) - len(told):,} more")
         peak = f"at most {format_bytes(self.peak_bytes)} held at once"
