@@ -85,6 +85,8 @@ pub struct Arena {
     generation: u32,
     retained_max: AtomicU64,
     state: Mutex<Allocator>,
+    /// Held by whoever gives memory back. It is in no set of pages meanwhile, and is still there.
+    trimming: Mutex<()>,
     trimmer: OnceLock<Thread>,
 }
 
@@ -168,6 +170,7 @@ impl Arena {
             is_lazy: !is_overcommit_strict(),
             generation: fork::generation(),
             retained_max: AtomicU64::new(RETAINED_BYTES),
+            trimming: Mutex::new(()),
             state: Mutex::new(Allocator::new(pages)),
             trimmer: OnceLock::new(),
         }))
@@ -359,7 +362,7 @@ impl Arena {
             let wanted = if len < EXTENT_BYTES && commit { (EXTENT_BYTES / self.page) as u32 } else { count };
             state.take_cold(count, wanted, align)?
         };
-        // What is kept for others must not add to what is about to be taken.
+        // What is kept for reuse, or is just being given back, must not add to what is about to be taken.
         self.trim();
         if commit {
             let (offset, len) = self.bytes_of(pages);

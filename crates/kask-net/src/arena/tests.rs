@@ -60,6 +60,27 @@ fn freed_memory_is_used_again_and_is_not_beyond_the_bound() {
     assert_eq!(arena.resident_bytes(), 4 * MIB as u64);
 }
 
+/// What one thread is giving back is there until it has done so.
+#[test]
+fn new_memory_waits_until_the_old_has_gone() {
+    let arena = arena();
+    arena.set_retained_max(0);
+    let bound = 80 * MIB as u64;
+    for _ in 0..50 {
+        let old: Vec<NonNull<u8>> = (0..4).map(|_| arena.allocate(16 * MIB, false).expect("memory")).collect();
+        old.into_iter().for_each(|memory| free(&arena, memory));
+        let trimmer = arena.clone();
+        let trimmer = std::thread::spawn(move || trimmer.trim());
+        while arena.usage().retained_bytes > 0 {
+            std::thread::yield_now();
+        }
+        let new: Vec<NonNull<u8>> = (0..4).map(|_| arena.allocate(16 * MIB, false).expect("memory")).collect();
+        assert!(arena.resident_bytes() < bound, "{} MiB", arena.resident_bytes() >> 20);
+        trimmer.join().expect("it gives back what it can");
+        new.into_iter().for_each(|memory| free(&arena, memory));
+    }
+}
+
 #[test]
 fn the_trimmer_gives_back_what_nobody_asks_for() {
     let arena = arena();

@@ -12,15 +12,16 @@ use std::time::Duration;
 /// Freed memory beyond the bound has this long to be used again before it is given back.
 const TRIM_DELAY: Duration = Duration::from_millis(50);
 /// What is given back in one system call.
-const PUNCH_BYTES: usize = 64 << 20;
+const PUNCH_BYTES: usize = 16 << 20;
 
 impl Arena {
     pub(super) fn retained_pages(&self) -> u64 {
         self.retained_max.load(Ordering::Relaxed) / self.page as u64
     }
 
-    /// Gives back what is kept beyond the bound.
+    /// Gives back what is kept beyond the bound. Afterwards it has been given back, whichever thread did it.
     pub(super) fn trim(&self) {
+        let _one_at_a_time = self.trimming.lock();
         loop {
             let Some(pages) = self.state.lock().take_excess(self.retained_pages()) else { return };
             let most = (PUNCH_BYTES / self.page) as u32;
