@@ -58,10 +58,7 @@ def cluster(request):
 @pytest.mark.parametrize("cluster", [1], indirect=True)
 @pytest.mark.parametrize("make", [constant, noise])
 class TestAClientKeepsFourTimesTheLimit:
-    def test_of_values_that_are_on_disk(self, cluster, make, request):
-        if make is constant:
-            reason = "the worker may take two blocks too many for some milliseconds: see Known gaps in docs/memory.md"
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+    def test_of_values_that_are_on_disk(self, cluster, make):
         with Client(cluster) as client, MemoryWatch(lambda: worker_pids(cluster), 0.01) as watch:
             futures = client.map(make, range(BLOCKS))
             wait(futures)
@@ -85,6 +82,16 @@ class TestAClientKeepsFourTimesTheLimit:
             arrays = [client.submit(make, number).result() for number in range(BLOCKS)]
             assert sums(arrays) == sums(map(make, range(BLOCKS)))
             check_that_nobody_suffered(cluster, client, watch)
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_what_leaves_memory_has_gone_before_what_takes_its_place_is_made(cluster):
+    """Python frees what other threads let go of when it gets to it; a task that was given the room must not start before."""
+    with Client(cluster) as client, MemoryWatch(lambda: worker_pids(cluster), 0.002) as watch:
+        futures = client.map(constant, range(BLOCKS))
+        wait(futures)
+        check_that_nobody_suffered(cluster, client, watch)
+    assert watch.peak_bytes() <= 0.8 * LIMIT, f"{watch.peak_bytes() // MIB} MiB"
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)

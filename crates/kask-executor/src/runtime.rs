@@ -99,6 +99,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs jobs until there are none, holding whatever lock the language has all the while.
     /// Must not unwind: a panic of the called code is a [`Completion::Failed`].
     fn run_jobs(&self, jobs: &mut dyn Jobs);
+    /// The memory of values that were let go of is wanted: a language that frees late does so soon. When the next job starts,
+    /// what was let go of before that job came is free.
+    fn reclaim(&self) {}
     /// Turns objects ([`Payload::Local`]) into bytes; called off the network threads.
     fn encode(&self, values: Vec<(TaskId, Payload)>) -> Vec<Result<Payload, Failure>>;
     /// Calls a pickled `(function, args, kwargs)` outside of any task.

@@ -91,6 +91,15 @@ pub(crate) struct ToSpill {
     serial: u32,
 }
 
+/// What became free with values that were thrown away.
+#[derive(Debug)]
+pub struct Removed {
+    /// What is left of them on disk, to be removed.
+    pub on_disk: Vec<Arc<Spilled>>,
+    /// What they took in memory.
+    pub memory_bytes: u64,
+}
+
 /// The values that a worker holds.
 #[derive(Default)]
 pub struct Store {
@@ -261,9 +270,9 @@ impl Store {
         evicted.iter().for_each(Value::give_up);
     }
 
-    /// Throws values away. What is left of them on disk is given back, to be removed.
+    /// Throws values away.
     #[must_use = "files do not go by themselves"]
-    pub fn remove(&self, ids: &[ValueId]) -> Vec<Arc<Spilled>> {
+    pub fn remove(&self, ids: &[ValueId]) -> Removed {
         let mut removed: Vec<Entry> = {
             let mut values = self.values.lock();
             let removed = ids.iter().filter_map(|id| values.entries.remove(id)).collect();
@@ -277,12 +286,14 @@ impl Store {
             Entry::Value(copies) => copies.disk.take(),
             Entry::Unsendable(_) => None,
         };
+        let mut memory_bytes = 0;
         for entry in &removed {
-            if let Entry::Value(Copies { memory: Some(value), .. }) = entry {
+            if let Entry::Value(Copies { memory: Some(value), nbytes, .. }) = entry {
                 value.give_up();
+                memory_bytes += nbytes;
             }
         }
-        removed.iter_mut().filter_map(on_disk).collect()
+        Removed { on_disk: removed.iter_mut().filter_map(on_disk).collect(), memory_bytes }
     }
 
     /// Throws everything away. Files stay where they are.
@@ -469,7 +480,7 @@ mod tests {
         assert_eq!(rig.found().expect("it is here").expect_err("on disk alone"), spilled);
         rig.store.unspilled(&spilled, Value::received(Payload::from_bytes("one")));
         assert_eq!(rig.text(), b"one");
-        assert_eq!(rig.store.remove(&[TASK.into()]), [spilled]);
+        assert_eq!(rig.store.remove(&[TASK.into()]).on_disk, [spilled]);
         assert!(rig.store.is_empty());
     }
 
@@ -478,7 +489,7 @@ mod tests {
         let rig = rig();
         rig.store.insert(TASK, value("one"), 3);
         let to_spill = rig.store.to_spill(TASK).expect("it is here");
-        assert_eq!(rig.store.remove(&[TASK.into()]), []);
+        assert_eq!(rig.store.remove(&[TASK.into()]).on_disk, []);
         rig.store.insert(TASK, value("two"), 3);
         assert!(rig.store.value_to_spill(&to_spill).is_none());
         assert!(!rig.store.spilled(&to_spill, &rig.write("one")));
@@ -494,7 +505,7 @@ mod tests {
         rig.store.insert(TASK, value("two"), 3);
         rig.store.unspilled(&old, Value::received(Payload::from_bytes("one")));
         assert_eq!(rig.text(), b"two");
-        assert_eq!(rig.store.remove(&[TASK.into()]), std::slice::from_ref(&old));
+        assert_eq!(rig.store.remove(&[TASK.into()]).on_disk, std::slice::from_ref(&old));
         rig.store.unspilled(&old, Value::received(Payload::from_bytes("one")));
         assert!(rig.found().is_none());
     }
@@ -509,7 +520,7 @@ mod tests {
         assert_eq!(rig.text(), b"one");
         rig.store.evict(&[TASK]);
         assert_eq!(rig.text(), b"one");
-        rig.store.remove(&[TASK.into()]).clear();
+        rig.store.remove(&[TASK.into()]).on_disk.clear();
         rig.store.adopt(spilled.clone());
         assert!(rig.store.lost(&spilled) && rig.found().is_none());
     }

@@ -8,7 +8,7 @@ use crate::host::WorkerHost;
 use crate::procfs;
 use crate::runners::{Queued, RunQueue, takes_next};
 use crate::runtime::{Blob, Completion, Job, Value};
-use crate::store::{Found, Store, Stored};
+use crate::store::{Found, Removed, Store, Stored};
 use kask_net::data_plane::{DataPlane, DataSink, Fetched};
 use kask_net::reactor::{Actor, Link, Wake, drive};
 use kask_net::timer::Timer;
@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
+
+/// Thrown away values of so much memory are not waited for until the language frees them in its own time.
+const RECLAIM_BYTES: u64 = 1 << 20;
 
 /// What is posted to a worker.
 pub(crate) enum Input {
@@ -112,7 +115,10 @@ impl Working {
                 self.data.get(peer, values, Box::new(FetchSink { host, request, peer }));
             }
             Action::Drop(values) => {
-                let on_disk = self.store.remove(&values);
+                let Removed { on_disk, memory_bytes } = self.store.remove(&values);
+                if memory_bytes >= RECLAIM_BYTES {
+                    self.with_host(|host| host.runtime.reclaim());
+                }
                 self.tell_of_lent();
                 if !on_disk.is_empty() {
                     self.with_host(|host| host.disk.remove(host, on_disk));
@@ -121,6 +127,7 @@ impl Working {
             Action::Spill(tasks) => self.spill(&tasks),
             Action::Evict(tasks) => {
                 self.store.evict(&tasks);
+                self.with_host(|host| host.runtime.reclaim());
                 self.tell_of_lent();
             }
             Action::Unspill(tasks) => self.with_host(|host| {

@@ -3,12 +3,15 @@
 //! Engine threads leave done-callbacks, wake-ups and objects to be thrown away here and go on; they never wait for the GIL.
 //! The thread starts at the first use, works its queue off in batches under one attachment, and ends when the
 //! interpreter does. Nothing here blocks, not even at interpreter exit.
+//!
+//! The queue waits on the standard library's locks, as the runners' does, because children may be forked while the thread
+//! sleeps.
 
-use parking_lot::{Condvar, Mutex};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long objects thrown away by engine threads may wait for company.
 const GARBAGE_DELAY: Duration = Duration::from_millis(20);
@@ -23,6 +26,8 @@ pub type Callback = Box<dyn FnOnce(Python<'_>) + Send>;
 struct Queue {
     callbacks: Vec<Callback>,
     buffers: Vec<PyUntypedBuffer>,
+    /// Garbage is not to wait for company.
+    in_a_hurry: bool,
     /// The process whose thread serves this queue: a fork has none.
     served_by: Option<u32>,
     /// Nothing is served any more: the interpreter ends.
@@ -35,9 +40,18 @@ static ENDED: Condvar = Condvar::new();
 static GRAVEYARD: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
 static GARBAGE: AtomicBool = AtomicBool::new(false);
 
+fn queue() -> MutexGuard<'static, Option<Queue>> {
+    // Nothing here panics half-way through a change.
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn graveyard() -> MutexGuard<'static, Vec<Box<dyn Send>>> {
+    GRAVEYARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Calls `callback` soon, in order.
 pub fn push(callback: Callback) {
-    let mut queue = QUEUE.lock();
+    let mut queue = queue();
     let queue = queue.get_or_insert_default();
     queue.callbacks.push(callback);
     serve(queue);
@@ -46,7 +60,7 @@ pub fn push(callback: Callback) {
 
 /// Releases a buffer soon: to do so takes the GIL.
 pub fn release(buffer: PyUntypedBuffer) {
-    let mut queue = QUEUE.lock();
+    let mut queue = queue();
     let queue = queue.get_or_insert_default();
     queue.buffers.push(buffer);
     note_garbage(queue);
@@ -54,17 +68,32 @@ pub fn release(buffer: PyUntypedBuffer) {
 
 /// Gives up Python objects soon, on a thread that holds the GIL and no lock of the engine.
 pub fn bury(objects: Box<dyn Send>) {
-    GRAVEYARD.lock().push(objects);
+    graveyard().push(objects);
     if !GARBAGE.load(Ordering::Relaxed) {
-        note_garbage(QUEUE.lock().get_or_insert_default());
+        note_garbage(queue().get_or_insert_default());
     }
 }
 
-/// Gives up what was buried; for threads that hold the GIL anyway, and none of the engine's locks.
-pub fn clean(_: Python<'_>) {
-    if GARBAGE.load(Ordering::Relaxed) {
-        let objects = std::mem::take(&mut *GRAVEYARD.lock());
+/// Gives up what was thrown away, all of it; for threads that hold the GIL anyway, and none of the engine's locks.
+pub fn clean(py: Python<'_>) {
+    // What is given up may throw away more.
+    while GARBAGE.swap(false, Ordering::Relaxed) {
+        let objects = std::mem::take(&mut *graveyard());
         drop(objects);
+        let buffers = queue().as_mut().map(|queue| std::mem::take(&mut queue.buffers));
+        for buffer in buffers.unwrap_or_default() {
+            buffer.release(py);
+        }
+    }
+}
+
+/// What was thrown away is to be given up at once, as soon as the GIL can be had: its memory is wanted.
+pub fn hurry() {
+    if GARBAGE.load(Ordering::Relaxed)
+        && let Some(queue) = queue().as_mut()
+    {
+        queue.in_a_hurry = true;
+        WORK.notify_one();
     }
 }
 
@@ -77,16 +106,18 @@ fn note_garbage(queue: &mut Queue) {
 
 /// Lets the thread end after what is queued, and waits for that; for the interpreter's exit. Call it without the GIL.
 pub fn finish() {
-    let mut queue = QUEUE.lock();
+    let mut queue = queue();
     let Some(state) = queue.as_mut() else { return };
     state.finished = true;
     let here = Some(std::process::id());
     WORK.notify_all();
     while queue.as_ref().is_some_and(|queue| queue.served_by == here) {
         // A callback of the user's may take for ever; the exit does not.
-        if ENDED.wait_for(&mut queue, EXIT_PATIENCE).timed_out() {
+        let (waiting, timeout) = ENDED.wait_timeout(queue, EXIT_PATIENCE).unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
             return;
         }
+        queue = waiting;
     }
 }
 
@@ -100,51 +131,52 @@ fn serve(queue: &mut Queue) {
 }
 
 fn run() {
-    while let Some((callbacks, garbage)) = next() {
-        if callbacks.is_empty() && garbage {
-            std::thread::sleep(GARBAGE_DELAY);
+    while let Some(callbacks) = next() {
+        if callbacks.is_empty() && !GARBAGE.load(Ordering::Relaxed) {
+            // Somebody else has cleaned up.
+            continue;
         }
-        GARBAGE.store(false, Ordering::Relaxed);
-        let buffers = match QUEUE.lock().as_mut() {
-            Some(queue) => std::mem::take(&mut queue.buffers),
-            None => Vec::new(),
-        };
-        let mut work = Some((callbacks, buffers));
+        let mut callbacks = Some(callbacks);
         let attached = Python::try_attach(|py| {
-            let (callbacks, buffers) = work.take().expect("the closure runs once");
-            let objects = std::mem::take(&mut *GRAVEYARD.lock());
-            drop(objects);
-            for buffer in buffers {
-                buffer.release(py);
-            }
-            for callback in callbacks {
+            clean(py);
+            for callback in callbacks.take().expect("the closure runs once") {
                 callback(py);
             }
         });
         if attached.is_none() {
             // The interpreter is gone. Dropping these would want it back.
-            std::mem::forget(work);
+            std::mem::forget(callbacks);
             break;
         }
     }
-    if let Some(queue) = QUEUE.lock().as_mut() {
+    if let Some(queue) = queue().as_mut() {
         queue.served_by = None;
     }
     ENDED.notify_all();
 }
 
-/// Waits for work: callbacks, and whether there is garbage. `None` when the thread shall end.
-fn next() -> Option<(Vec<Callback>, bool)> {
-    let mut queue = QUEUE.lock();
+/// Waits for work, and gives out the callbacks: none when there is only garbage. `None` when the thread shall end.
+fn next() -> Option<Vec<Callback>> {
+    let mut queue = queue();
+    let mut garbage_is_due = None;
     loop {
-        let garbage = GARBAGE.load(Ordering::Relaxed);
         let callbacks = queue.as_mut().map(|queue| std::mem::take(&mut queue.callbacks)).unwrap_or_default();
-        if garbage || !callbacks.is_empty() {
-            return Some((callbacks, garbage));
+        let in_a_hurry = queue.as_mut().is_some_and(|queue| std::mem::take(&mut queue.in_a_hurry) || queue.finished);
+        let has_garbage = GARBAGE.load(Ordering::Relaxed);
+        let is_due = garbage_is_due.is_some_and(|due| due <= Instant::now());
+        if !callbacks.is_empty() || (has_garbage && (in_a_hurry || is_due)) {
+            return Some(callbacks);
         }
         if queue.as_ref().is_some_and(|queue| queue.finished) {
             return None;
         }
-        WORK.wait(&mut queue);
+        if has_garbage {
+            let due = *garbage_is_due.get_or_insert_with(|| Instant::now() + GARBAGE_DELAY);
+            let left = due.saturating_duration_since(Instant::now());
+            (queue, _) = WORK.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
+        } else {
+            garbage_is_due = None;
+            queue = WORK.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }

@@ -50,6 +50,8 @@ impl PythonRuntime {
         }
         let (mut since, mut count) = (Instant::now(), 0);
         while let Some(job) = jobs.next() {
+            // It may have been admitted to the room of what was let go of just now.
+            callbacks::clean(py);
             let completion = self.run(py, job, jobs);
             if interrupt::set_seceded(false)
                 && let Some(job) = current_job()
@@ -57,13 +59,13 @@ impl PythonRuntime {
                 py.detach(|| job.worker.rejoin(job.task, job.attempt));
             }
             jobs.done(completion);
-            callbacks::clean(py);
             count += 1;
             if count % LOOK_AT_CLOCK == 0 && since.elapsed() > PATIENCE {
                 py.detach(|| ());
                 since = Instant::now();
             }
         }
+        callbacks::clean(py);
         interrupt::set_seceded(outer_seceded);
         current::set_home(outer);
     }
@@ -235,6 +237,10 @@ impl Runtime for PythonRuntime {
                 jobs.done(Completion::Failed(Failure::Cancelled { reason }));
             }
         }
+    }
+
+    fn reclaim(&self) {
+        callbacks::hurry();
     }
 
     fn encode(&self, values: Vec<(TaskId, Payload)>) -> Vec<Result<Payload, Failure>> {
