@@ -52,6 +52,40 @@ def grid():
     return np.arange(60.0).reshape(6, 10)
 
 
+class TestArraysInMemory:
+    def test_each_is_hashed_once_however_it_is_cut(self, monkeypatch):
+        hashed = []
+
+        def counted(data):
+            hashed.append(len(data))
+            return original(data)
+
+        original = kask.tokens.bytes_hashed
+        monkeypatch.setattr(kask.tokens, "bytes_hashed", counted)
+        a, b = np.random.default_rng(0).random((2, 60, 60))
+        product = ka.from_array(a, chunks=20) @ ka.from_array(b, chunks=(15, 30))
+        np.testing.assert_allclose(product.compute(), a @ b)
+        assert sorted(size for size in hashed if size >= a.nbytes) == [a.nbytes, b.nbytes]
+
+    def test_the_same_content_has_the_same_token(self):
+        content = np.arange(700_000.0)  # Hashed in pieces.
+        x, y, z = (
+            ka.from_array(content, chunks=1000),
+            ka.from_array(content.copy(), chunks=1000),
+            ka.from_array(content + 1, chunks=1000),
+        )
+        assert x.name == y.name != z.name
+
+    @pytest.mark.parametrize("dtype", ["f8", "f4", "i2", object])
+    def test_large_results_are_put_together_from_many_blocks(self, dtype):
+        """Large enough for several threads."""
+        content = (np.arange(5_000_000) % 1000).reshape(2500, 2000).astype(dtype)
+        if dtype is object:
+            content = content[:1100]
+        result = ka.from_array(content, chunks=(333, 1999)).compute()
+        assert result.dtype == content.dtype and (result == content).all()
+
+
 class TestFusion:
     def test_what_several_blocks_need_is_made_once(self, grid):
         calls = []

@@ -13,6 +13,7 @@
 //!
 //! Where to start: `Kernel::run`, then `walk.rs`.
 
+mod ahead;
 mod kinds;
 mod level;
 mod ops;

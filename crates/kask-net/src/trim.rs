@@ -3,16 +3,23 @@
 //! What a burst leaves behind among blocks that live on is chance, and grows over hours if nobody returns it.
 
 use crate::runtime;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long after the end of a burst: another one may follow at once, and want the memory.
 const DELAY: Duration = Duration::from_millis(100);
 
-static PLANNED: AtomicBool = AtomicBool::new(false);
+/// Where bursts follow each other without a pause, memory is returned after so many delays all the same.
+const MOST_DELAYS: u32 = 10;
 
-/// Has the process return unused memory a moment later. To be called when a table shrank from what a burst made of it.
+static PLANNED: AtomicBool = AtomicBool::new(false);
+/// How often it was asked for.
+static WISHES: AtomicU32 = AtomicU32::new(0);
+
+/// Has the process return unused memory when nothing has asked for that for a moment. To be called when a table shrank from
+/// what a burst made of it.
 pub fn trim_soon() {
+    WISHES.fetch_add(1, Ordering::AcqRel);
     if PLANNED.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -20,7 +27,13 @@ pub fn trim_soon() {
         return PLANNED.store(false, Ordering::Release);
     };
     network.spawn(async {
-        tokio::time::sleep(DELAY).await;
+        for _ in 0..MOST_DELAYS {
+            let wishes = WISHES.load(Ordering::Acquire);
+            tokio::time::sleep(DELAY).await;
+            if WISHES.load(Ordering::Acquire) == wishes {
+                break;
+            }
+        }
         PLANNED.store(false, Ordering::Release);
         tokio::task::spawn_blocking(trim);
     });

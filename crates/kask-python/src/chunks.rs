@@ -4,9 +4,11 @@
 use kask_graph::BlockLists;
 use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkStep, SizeRun};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZero;
 use std::sync::Arc;
 
 /// The runs of each axis: size and count.
@@ -272,12 +274,13 @@ impl Chunks {
         }
         let py = out.py();
         let mut position = vec![0u32; grid.len()];
+        let mut places = Vec::with_capacity(blocks.len());
         for block in blocks.iter() {
             let place = self.0.iter().zip(&position).map(|(sizes, &at)| {
                 let start = sizes.start(at) as isize;
                 PySlice::new(py, start, start + sizes.size(at) as isize, 1)
             });
-            out.set_item(PyTuple::new(py, place.collect::<Vec<_>>())?, block)?;
+            places.push((PyTuple::new(py, place.collect::<Vec<_>>())?.unbind(), block.unbind()));
             for (at, blocks) in position.iter_mut().zip(&grid).rev() {
                 *at += 1;
                 if *at < *blocks {
@@ -286,7 +289,7 @@ impl Chunks {
                 *at = 0;
             }
         }
-        Ok(())
+        place_all(out, &places)
     }
 
     /// What is left when of each axis `len` elements are taken, from `start` on every `step`-th.
@@ -538,4 +541,29 @@ pub fn block_names(name: &str, grid: Vec<u32>) -> PyResult<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// From this size on all cores copy.
+const LARGE_BYTES: usize = 16 << 20;
+
+/// Sets the items of `out`. Who copies large ones lets go of the GIL meanwhile.
+fn place_all(out: &Bound<'_, PyAny>, places: &[(Py<PyTuple>, Py<PyAny>)]) -> PyResult<()> {
+    let place = |out: &Bound<'_, PyAny>, places: &[(Py<PyTuple>, Py<PyAny>)]| -> PyResult<()> {
+        places.iter().try_for_each(|(place, block)| out.set_item(place, block))
+    };
+    let nbytes: usize = out.getattr(intern!(out.py(), "nbytes")).and_then(|nbytes| nbytes.extract()).unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(places.len());
+    if nbytes < LARGE_BYTES || cores < 2 {
+        return place(out, places);
+    }
+    let share = places.len().div_ceil(cores);
+    let target = out.clone().unbind();
+    out.py().detach(|| {
+        std::thread::scope(|scope| {
+            let copy = |places| Python::attach(|py| place(target.bind(py), places));
+            let threads: Vec<_> = places.chunks(share).map(|places| scope.spawn(move || copy(places))).collect();
+            let ends = threads.into_iter().map(|thread| thread.join().expect("an exception is a value here"));
+            ends.collect::<Vec<_>>().into_iter().collect()
+        })
+    })
 }

@@ -11,6 +11,7 @@ use crate::functions::random128;
 use crate::scan::key_of;
 use crate::{blame, errors};
 use kask_types::Key;
+use kask_types::key::hash128;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
     PyNotImplemented, PySet, PySlice, PyString, PyTuple,
 };
+use std::num::NonZero;
 
 /// Containers nested deeper than this have no deterministic token.
 const MAX_DEPTH: usize = 400;
@@ -357,7 +359,48 @@ pub fn tokenize(
 #[pyfunction]
 pub fn blob_hash(data: &Bound<'_, PyAny>) -> PyResult<String> {
     let export = PyUntypedBuffer::get(data)?;
-    let hash = with_buffer(&export, data.py(), kask_types::key::hash128);
+    let hash = with_buffer(&export, data.py(), content_hash);
     let hash = hash.ok_or_else(|| pyo3::exceptions::PyBufferError::new_err("the buffer is not contiguous"))?;
     Ok(format!("{}", Key(hash)))
+}
+
+/// Larger contents are hashed in pieces of this size, by all cores.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A hash of the content: BLAKE3, or where it is large BLAKE3 of the hashes of its pieces.
+fn content_hash(content: &[u8]) -> u128 {
+    if content.len() < 4 * PIECE_BYTES {
+        return hash128(content);
+    }
+    let pieces: Vec<&[u8]> = content.chunks(PIECE_BYTES).collect();
+    let mut hashes = vec![0_u128; pieces.len()];
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = pieces.len().div_ceil(cores);
+    std::thread::scope(|scope| {
+        for (pieces, hashes) in pieces.chunks(share).zip(hashes.chunks_mut(share)) {
+            scope.spawn(move || pieces.iter().zip(hashes).for_each(|(piece, hash)| *hash = hash128(piece)));
+        }
+    });
+    let mut all: Vec<u8> = hashes.into_iter().flat_map(u128::to_le_bytes).collect();
+    all.extend((content.len() as u64).to_le_bytes());
+    hash128(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_contents_have_the_same_hash_only_if_they_are_the_same() {
+        let mut content = vec![7_u8; 5 * PIECE_BYTES + 3];
+        let hash = content_hash(&content);
+        assert_eq!(content_hash(&content.clone()), hash);
+        assert_ne!(content_hash(&content[1..]), hash);
+        for at in [0, PIECE_BYTES, 5 * PIECE_BYTES + 2] {
+            content[at] = 8;
+            assert_ne!(content_hash(&content), hash, "byte {at}");
+            content[at] = 7;
+        }
+        assert_eq!(content_hash(&content), hash);
+    }
 }

@@ -156,10 +156,12 @@ impl Scheduler {
                 let (id, attempt) = (self.tasks.id(slot), self.tasks[slot].attempt);
                 self.out.cancel(self.workers[from].id, id, attempt);
                 self.release_inputs(slot);
+                self.is_not_computed_again();
             }
             State::Waiting { .. } | State::Queued | State::Parked | State::Processing { .. } => {
                 self.withdraw(slot);
                 self.release_inputs(slot);
+                self.is_not_computed_again();
             }
             State::Released | State::Erred(_) => return false,
             State::Vacant => unreachable!("current() gives living tasks"),
@@ -167,5 +169,10 @@ impl Scheduler {
         self.tasks.clear_rare(slot);
         self.put_in_memory(slot, from, nbytes);
         true
+    }
+
+    /// What was to be computed again when its worker was lost has come back before that was done.
+    fn is_not_computed_again(&mut self) {
+        self.counters.recomputed = self.counters.recomputed.saturating_sub(1);
     }
 }

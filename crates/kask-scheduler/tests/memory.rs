@@ -447,9 +447,11 @@ fn only_what_is_worth_it_is_waited_for() {
         let other = cluster.worker("other", 2);
         cluster.settle();
         assert_eq!(cluster.place("a"), Some(other));
+        assert_eq!(cluster.scheduler.counters().recomputed, 1);
         // What comes back all the same ends the attempt.
         let second = comes_back(&mut cluster, "w", &[a]);
         cluster.settle();
+        assert_eq!(cluster.scheduler.counters().recomputed, 0, "it need not be");
         assert_eq!(cluster.on(other), BTreeSet::new());
         assert!(matches!(cluster.seen(client, "a"), Some(Seen::InMemory { worker, .. }) if worker == second));
     }

@@ -305,9 +305,9 @@ def as_expr(x: Any) -> Any:
 def in_memory(array: Any, chunks: Any = "auto") -> ArrayExpr:
     """An array that is in memory, cut into blocks."""
     from kask.array.ops.chunks import normalized
-    from kask.array.ops.creation import InMemory
+    from kask.array.ops.creation import Content, InMemory
 
-    return InMemory(array, normalized(chunks, array.shape, array.dtype))
+    return InMemory(Content(array), normalized(chunks, array.shape, array.dtype))
 
 
 def as_array(x: Any) -> Any:

@@ -1,13 +1,15 @@
 //! Runs the steps of a kernel tile by tile.
 
+use super::ahead::Ahead;
 use super::kinds::{bytes_of, bytes_of_mut};
 use super::level::Level;
-use super::ops::{Values, apply};
+use super::ops::{Op, Values, apply};
 use super::reduce::Accumulator;
 use super::status::Watched;
 use super::view::{View, ViewMut};
 use super::walk::Walk;
 use super::{Kernel, Source, TILE};
+use smallvec::SmallVec;
 
 /// Bytes are counted in words, so that elements of any type are aligned.
 type Register = Vec<u64>;
@@ -16,21 +18,52 @@ fn register() -> Register {
     vec![0; TILE]
 }
 
+/// What is to be known of a step for every tile.
+struct Plan {
+    /// Where its operands are, and how large an element of each is.
+    args: SmallVec<[(Source, usize); 3]>,
+    /// The register that its result goes to.
+    register: usize,
+    /// The size of an element of it.
+    size: usize,
+    /// Whether flags are looked at afterwards: reading them waits for all arithmetic to end.
+    is_watched: bool,
+}
+
 /// A run of a kernel over some arrays.
 pub(super) struct Runner<'k> {
+    plans: Vec<Plan>,
     kernel: &'k Kernel,
     walk: &'k Walk,
     level: Level,
     watched: Watched,
     registers: Vec<Register>,
     constants: Vec<[u64; 1]>,
+    ahead: Ahead,
+}
+
+impl Plan {
+    fn new(kernel: &Kernel, at: usize) -> Plan {
+        let step = &kernel.steps[at];
+        let args = step.args.iter().map(|&source| (source, kernel.kind_of(source).size())).collect();
+        // A quiet step is followed by lowering the flags, and somebody else's loop may lower them itself.
+        let may_lower = |op: &Op| op.is_quiet() || matches!(op, Op::Loop(..));
+        let is_lowered = kernel.steps.get(at + 1).is_none_or(|next| may_lower(&next.op));
+        Plan {
+            args,
+            register: kernel.registers[at],
+            size: kernel.kind_of(Source::Step(at)).size(),
+            is_watched: !step.op.is_quiet() && (is_lowered || may_lower(&step.op)),
+        }
+    }
 }
 
 impl<'k> Runner<'k> {
     pub(super) fn new(kernel: &'k Kernel, walk: &'k Walk, level: Level, watched: Watched) -> Runner<'k> {
         let registers = (0..kernel.count).map(|_| register()).collect();
         let constants = kernel.constants.iter().map(|constant| [u64::from_ne_bytes(constant.bytes)]).collect();
-        Runner { kernel, walk, level, watched, registers, constants }
+        let plans = (0..kernel.steps.len()).map(|at| Plan::new(kernel, at)).collect();
+        Runner { plans, kernel, walk, level, watched, registers, constants, ahead: Ahead::default() }
     }
 
     /// False when a watched flag was raised.
@@ -43,11 +76,15 @@ impl<'k> Runner<'k> {
         let mut at = 0;
         while at < walk.total {
             let count = walk.tile_at(at);
-            let mut loaded = Vec::with_capacity(inputs.len());
+            let mut loaded: SmallVec<[Values<'_>; 4]> = SmallVec::with_capacity(inputs.len());
+            self.ahead.clear();
             for (operand, (view, scratch)) in inputs.iter().zip(&mut scratch).enumerate() {
                 let size = kernel.inputs[operand].size();
-                loaded.push(walk.load(operand, view, size, at, count, bytes_of_mut(scratch)));
+                let values = walk.load(operand, view, size, at, count, bytes_of_mut(scratch));
+                self.ahead.follow(view, values);
+                loaded.push(values);
             }
+            self.ahead.spread(kernel.steps.len() + 1);
             match &mut accumulator {
                 None => {
                     if !self.stored(&loaded, inputs.len(), &mut outputs[0], at, count) {
@@ -73,10 +110,11 @@ impl<'k> Runner<'k> {
     /// The first steps on one tile, each into its register; false when a watched flag was raised.
     fn steps(&mut self, loaded: &[Values<'_>], until: usize, count: usize) -> bool {
         for at in 0..until {
-            let size = self.kernel.kind_of(Source::Step(at)).size();
-            let mut target = std::mem::take(&mut self.registers[self.kernel.registers[at]]);
+            self.ahead.fetch();
+            let Plan { register, size, .. } = self.plans[at];
+            let mut target = std::mem::take(&mut self.registers[register]);
             let is_fine = self.step(loaded, at, count, &mut bytes_of_mut(&mut target)[..count * size]);
-            self.registers[self.kernel.registers[at]] = target;
+            self.registers[register] = target;
             if !is_fine {
                 return false;
             }
@@ -85,29 +123,34 @@ impl<'k> Runner<'k> {
     }
 
     fn step(&self, loaded: &[Values<'_>], at: usize, count: usize, target: &mut [u8]) -> bool {
-        let step = &self.kernel.steps[at];
+        let (step, plan) = (&self.kernel.steps[at], &self.plans[at]);
         let mut args = [Values { bytes: &[], is_one: true }; 4];
-        for (arg, &source) in args.iter_mut().zip(&step.args) {
-            *arg = self.value(loaded, source, count);
+        for (arg, &(source, size)) in args.iter_mut().zip(&plan.args) {
+            *arg = self.value(loaded, source, size, count);
         }
-        apply(self.level, &step.op, step.kind, &args[..step.args.len()], target, count);
-        if !step.op.is_quiet() {
-            return !self.watched.is_raised();
+        apply(self.level, &step.op, step.kind, &args[..plan.args.len()], target, count);
+        if step.op.is_quiet() {
+            self.watched.reset();
         }
-        self.watched.reset();
-        true
+        !plan.is_watched || !self.watched.is_raised()
     }
 
-    fn value<'t>(&'t self, loaded: &[Values<'t>], source: Source, count: usize) -> Values<'t> {
-        let size = self.kernel.kind_of(source).size();
+    fn value<'t>(&'t self, loaded: &[Values<'t>], source: Source, size: usize, count: usize) -> Values<'t> {
         match source {
             Source::Input(index) => loaded[index],
             Source::Constant(index) => Values { bytes: &bytes_of(&self.constants[index])[..size], is_one: true },
             Source::Step(index) => {
-                let register = &self.registers[self.kernel.registers[index]];
+                let register = &self.registers[self.plans[index].register];
                 Values { bytes: &bytes_of(register)[..count * size], is_one: false }
             }
         }
+    }
+
+    /// The value of the kernel on one tile, and the size of an element.
+    fn result<'t>(&'t self, loaded: &[Values<'t>], count: usize) -> (Values<'t>, usize) {
+        let source = self.kernel.value();
+        let size = self.kernel.kind_of(source).size();
+        (self.value(loaded, source, size, count), size)
     }
 
     /// All steps on one tile, whose result goes to the output.
@@ -120,7 +163,7 @@ impl<'k> Runner<'k> {
         count: usize,
     ) -> bool {
         let last = self.kernel.steps.len() - 1;
-        let size = self.kernel.kind_of(self.kernel.value()).size();
+        let size = self.plans[last].size;
         if let Some(begin) = self.walk.direct(operand, output, size, at, count) {
             return self.steps(loaded, last, count)
                 && self.step(loaded, last, count, &mut output.bytes[begin..begin + count * size]);
@@ -128,7 +171,7 @@ impl<'k> Runner<'k> {
         if !self.steps(loaded, last + 1, count) {
             return false;
         }
-        let values = self.value(loaded, self.kernel.value(), count);
+        let (values, size) = self.result(loaded, count);
         self.walk.store(operand, output, size, at, values.bytes);
         true
     }
@@ -136,8 +179,7 @@ impl<'k> Runner<'k> {
     /// One tile of the value, which belongs to one segment or to several.
     fn reduced(&self, loaded: &[Values<'_>], accumulator: &mut dyn Accumulator, at: usize, count: usize) {
         let walk = self.walk;
-        let values = self.value(loaded, self.kernel.value(), count);
-        let size = self.kernel.kind_of(self.kernel.value()).size();
+        let (values, size) = self.result(loaded, count);
         let repeated: Vec<u8>;
         let aligned: Register;
         let bytes = if values.is_one && count > 1 {

@@ -12,8 +12,9 @@ import numpy as np
 from kask.array.node import ArrayExpr
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall
+from kask.tokens import tokenize
 
-__all__ = ["Filled", "InMemory", "Indexed", "Made", "indexed"]
+__all__ = ["Content", "Filled", "InMemory", "Indexed", "Made", "indexed"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +71,21 @@ def _made(position: tuple[int, ...], chunks: Chunks, func: Callable[..., Any], *
     return func(chunks.block_start(position), chunks.block_shape(position), *args)
 
 
+class Content:
+    """An array, which is hashed once however it is cut."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @functools.cached_property
+    def token(self) -> str:
+        """32 hexadecimal digits, equal for equal arrays."""
+        return tokenize(self.array)
+
+    def __kask_tokenize__(self) -> Any:
+        return self.token
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class InMemory(ArrayExpr):
     """An array that is in memory, whose blocks are views of it."""
@@ -77,8 +93,13 @@ class InMemory(ArrayExpr):
     family = "array"
     is_cheap = True
 
-    array: Any
+    content: Content
     chunks: Chunks
+
+    @property
+    def array(self) -> Any:
+        """All of it."""
+        return self.content.array
 
     @functools.cached_property
     def meta(self) -> Any:
@@ -91,10 +112,10 @@ class InMemory(ArrayExpr):
     def taking(self, taken: Any, chunks: Chunks) -> InMemory:
         from kask.array.kernels.regions import slice_of
 
-        return InMemory(self.array[tuple([slice_of(*axis) for axis in taken])], chunks)
+        return InMemory(Content(self.array[tuple([slice_of(*axis) for axis in taken])]), chunks)
 
     def recut(self, chunks: Chunks) -> InMemory:
-        return InMemory(self.array, chunks)
+        return InMemory(self.content, chunks)
 
 
 def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
