@@ -11,11 +11,35 @@ use super::walk::Walk;
 use super::{Kernel, Source, TILE};
 use smallvec::SmallVec;
 
-/// Bytes are counted in words, so that elements of any type are aligned.
-type Register = Vec<u64>;
+/// Words of a page; the processor takes addresses that are a multiple of it apart for the same, for a while.
+const PAGE_WORDS: usize = 512;
+/// Words by which each register begins further behind the beginning of a page than the one before: whole lines of the
+/// cache, and such that the distances of the first few registers, and of one of these and an array, are large.
+const SHIFT_WORDS: usize = 88;
 
-fn register() -> Register {
-    vec![0; TILE]
+/// Memory of a tile, in words, so that elements of any type are aligned.
+#[derive(Default)]
+struct Register {
+    words: Vec<u64>,
+    start: usize,
+}
+
+impl Register {
+    /// The register of this number.
+    fn new(number: usize) -> Register {
+        let words = vec![0_u64; TILE + PAGE_WORDS];
+        let behind_page = words.as_ptr().addr() / size_of::<u64>() % PAGE_WORDS;
+        let wanted = (number + 1) * SHIFT_WORDS % PAGE_WORDS;
+        Register { words, start: (wanted + PAGE_WORDS - behind_page) % PAGE_WORDS }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        bytes_of(&self.words[self.start..])
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytes_of_mut(&mut self.words[self.start..])
+    }
 }
 
 /// What is to be known of a step for every tile.
@@ -60,7 +84,7 @@ impl Plan {
 
 impl<'k> Runner<'k> {
     pub(super) fn new(kernel: &'k Kernel, walk: &'k Walk, level: Level, watched: Watched) -> Runner<'k> {
-        let registers = (0..kernel.count).map(|_| register()).collect();
+        let registers = (0..kernel.count).map(Register::new).collect();
         let constants = kernel.constants.iter().map(|constant| [u64::from_ne_bytes(constant.bytes)]).collect();
         let plans = (0..kernel.steps.len()).map(|at| Plan::new(kernel, at)).collect();
         Runner { plans, kernel, walk, level, watched, registers, constants, ahead: Ahead::default() }
@@ -71,7 +95,7 @@ impl<'k> Runner<'k> {
         let (kernel, walk) = (self.kernel, self.walk);
         let kind = kernel.kind_of(kernel.value());
         let mut accumulator = kernel.reduction.map(|reduction| reduction.accumulator(kind, self.level, walk.places));
-        let mut scratch: Vec<Register> = inputs.iter().map(|_| register()).collect();
+        let mut scratch: Vec<Register> = (0..inputs.len()).map(|input| Register::new(kernel.count + input)).collect();
         self.watched.reset();
         let mut at = 0;
         while at < walk.total {
@@ -80,7 +104,7 @@ impl<'k> Runner<'k> {
             self.ahead.clear();
             for (operand, (view, scratch)) in inputs.iter().zip(&mut scratch).enumerate() {
                 let size = kernel.inputs[operand].size();
-                let values = walk.load(operand, view, size, at, count, bytes_of_mut(scratch));
+                let values = walk.load(operand, view, size, at, count, scratch.bytes_mut());
                 self.ahead.follow(view, values);
                 loaded.push(values);
             }
@@ -113,7 +137,7 @@ impl<'k> Runner<'k> {
             self.ahead.fetch();
             let Plan { register, size, .. } = self.plans[at];
             let mut target = std::mem::take(&mut self.registers[register]);
-            let is_fine = self.step(loaded, at, count, &mut bytes_of_mut(&mut target)[..count * size]);
+            let is_fine = self.step(loaded, at, count, &mut target.bytes_mut()[..count * size]);
             self.registers[register] = target;
             if !is_fine {
                 return false;
@@ -124,24 +148,29 @@ impl<'k> Runner<'k> {
 
     fn step(&self, loaded: &[Values<'_>], at: usize, count: usize, target: &mut [u8]) -> bool {
         let (step, plan) = (&self.kernel.steps[at], &self.plans[at]);
-        let mut args = [Values { bytes: &[], is_one: true }; 4];
-        for (arg, &(source, size)) in args.iter_mut().zip(&plan.args) {
-            *arg = self.value(loaded, source, size, count);
+        let value = |&(source, size): &(Source, usize)| self.value(loaded, source, size, count);
+        match plan.args.as_slice() {
+            [a] => apply(self.level, &step.op, step.kind, &[value(a)], target, count),
+            [a, b] => apply(self.level, &step.op, step.kind, &[value(a), value(b)], target, count),
+            args => {
+                let args: SmallVec<[Values<'_>; 4]> = args.iter().map(value).collect();
+                apply(self.level, &step.op, step.kind, &args, target, count);
+            }
         }
-        apply(self.level, &step.op, step.kind, &args[..plan.args.len()], target, count);
         if step.op.is_quiet() {
             self.watched.reset();
         }
         !plan.is_watched || !self.watched.is_raised()
     }
 
+    #[inline(always)]
     fn value<'t>(&'t self, loaded: &[Values<'t>], source: Source, size: usize, count: usize) -> Values<'t> {
         match source {
             Source::Input(index) => loaded[index],
             Source::Constant(index) => Values { bytes: &bytes_of(&self.constants[index])[..size], is_one: true },
             Source::Step(index) => {
                 let register = &self.registers[self.plans[index].register];
-                Values { bytes: &bytes_of(register)[..count * size], is_one: false }
+                Values { bytes: &register.bytes()[..count * size], is_one: false }
             }
         }
     }
@@ -184,10 +213,10 @@ impl<'k> Runner<'k> {
         let aligned: Register;
         let bytes = if values.is_one && count > 1 {
             repeated = values.bytes.repeat(count);
-            let mut words = register();
-            bytes_of_mut(&mut words)[..repeated.len()].copy_from_slice(&repeated);
+            let mut words = Register::new(0);
+            words.bytes_mut()[..repeated.len()].copy_from_slice(&repeated);
             aligned = words;
-            &bytes_of(&aligned)[..count * size]
+            &aligned.bytes()[..count * size]
         } else {
             values.bytes
         };
