@@ -192,6 +192,22 @@ class TestTables:
         assert places(frame.result()) == made
         assert frame.result().equals(make())
 
+    def test_polars(self, client, workers):
+        pl = pytest.importorskip("polars")
+
+        def make():
+            import polars
+
+            return polars.DataFrame({"a": range(300_000), "s": [f"number {number}" for number in range(300_000)]})
+
+        def seen(frame):
+            return home(frame["a"].to_numpy(allow_copy=False)), frame["s"][-1]
+
+        frame = client.submit(make, workers=workers[0])
+        assert client.submit(seen, frame, workers=workers[1]).result() == ("another", "number 299999")
+        assert client.submit(seen, client.scatter(frame.result())).result() == ("another", "number 299999")
+        assert frame.result().equals(pl.DataFrame(make()))
+
     def test_arrow(self, client, workers):
         pa = pytest.importorskip("pyarrow")
 

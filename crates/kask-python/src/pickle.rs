@@ -16,6 +16,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static DUMPS_POLARS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static CLOUD_DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -72,7 +74,14 @@ pub fn try_dumps(object: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 fn by_reference(object: &Bound<'_, PyAny>) -> PyResult<Payload> {
-    pickled(DUMPS.import(object.py(), "pickle", "dumps")?, object)
+    let py = object.py();
+    let modules = MODULES.import(py, "sys", "modules")?;
+    // Where polars is not loaded, there is nothing of it to pickle.
+    let dumps = match modules.contains(intern!(py, "polars"))? {
+        true => DUMPS_POLARS.import(py, "kask.pickles", "dumps")?,
+        false => DUMPS.import(py, "pickle", "dumps")?,
+    };
+    pickled(dumps, object)
 }
 
 /// `object` as bytes, what belongs to no importable module by value.
