@@ -163,6 +163,8 @@ TABLE = {
         Setting("memory.spill_limit", "size", 0, "bytes", "Most that each worker may have on disk; 0 means no limit.", _size),
         Setting("memory.spill_reserve", "size", "auto", "bytes", "How much of the disk stays free; `auto` is a twentieth of it, and at most 10 GiB.", _size_or_auto),
         Setting("memory.spill_compression", _WORD, "auto", "", "Whether what is moved to disk is compressed: `auto` (when it pays), `lz4` or `off`.", _one_of("auto", "lz4", "off")),
+        Setting("memory.checkpoint_shuffles", _YES_NO, True, "", "Whether worker processes with a memory limit write the outputs of shuffles to disk as they are made, "
+                "so that they survive the process.", _boolean),
         Setting("worker.preload", _WORDS, [], "", "Modules that each worker process imports before its first task.", _texts),
         Setting("security.token", _WORD, "", "", "Token of the scheduler that is connected to.", _text),
         Setting("security.token_file", _WORD, "", "", "File that holds that token.", _text),

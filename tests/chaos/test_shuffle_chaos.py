@@ -12,7 +12,7 @@ import pytest
 from traces import MIB, until
 
 import kask
-from kask.distributed import Client, LocalCluster
+from kask.distributed import Client, LocalCluster, wait
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -100,6 +100,42 @@ def test_a_worker_is_killed(cluster, expected, when):
         # At most all that one of two workers had ever made.
         assert counters["recomputed"] <= (2 * TABLES + 2 * OUTPUTS) * 3 // 4
         assert [cluster.workers[name]["deaths"] for name in sorted(cluster.workers)] == [1, 0]
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_worker_is_killed_when_all_outputs_are_there(checkpoints):
+    """Splits and tables are long gone, and there is room for all in memory."""
+    few = 20
+    with (
+        kask.config.set({"memory.checkpoint_shuffles": checkpoints}),
+        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1GiB") as cluster,
+        Client(cluster) as client,
+    ):
+        tables = [kask.delayed(table, pure=True)(seed) for seed in range(few)]
+        outputs = client.compute(kask.shuffle.shuffle(tables, "key", few))
+        assert wait(outputs, timeout=60).not_done == set()
+        written = few * ROWS * 24 * 0.9
+
+        def bytes_on_disk():
+            workers = client.scheduler_info()["workers"].values()
+            return sum(worker["metrics"]["spill_written_bytes"] for worker in workers)
+
+        if checkpoints:
+            until(lambda: bytes_on_disk() > written, "the outputs are on disk")
+        finished = client.counters()["finished"]
+        victim = sorted(cluster.workers)[0]
+        os.kill(cluster.workers[victim]["pid"], signal.SIGKILL)
+        until(lambda: client.counters()["workers_lost"] == 1, "the scheduler sees it")
+        digests = client.gather(client.map(digest, outputs, pure=False))
+        assert sum(rows for _, _, rows in digests) == few * ROWS
+        counters = client.counters()
+        again = counters["finished"] - finished - few
+        if checkpoints:
+            assert (again, counters["recomputed"]) == (0, 0)
+            assert counters["adopted"] > 0
+        else:
+            assert bytes_on_disk() == 0
+            assert again >= few, "tables are made again"
 
 
 def test_a_worker_is_added(cluster, expected):

@@ -113,8 +113,7 @@ print(c.submit(abs, -5, pure=False).result(timeout=20), flush=True)
     assert process.stdout.readline() == "stopped\n"
     assert time.monotonic() - sent < 1.0
     out, err = process.communicate(timeout=40)
-    assert (out, err) == ("5\n", "")
-    assert process.returncode == 0
+    assert (process.returncode, out, err) == (0, "5\n", "")
 
 
 def test_control_c_that_nobody_catches(script):

@@ -76,15 +76,17 @@ def test_the_engine_is_told_what_was_set():
         "limit": 0,
         "reserve": None,
         "compression": "auto",
+        "checkpoints": True,
     }
     settings = {
         "memory.target": "40%",
         "memory.spill_limit": "20 GB",
         "memory.spill_reserve": "1GiB",
         "memory.spill_compression": "off",
+        "memory.checkpoint_shuffles": False,
         "cluster.local_directory": "/data",
     }
-    told = {"target": 0.4, "limit": 20_000_000_000, "reserve": 1 << 30, "compression": "off"}
+    told = {"target": 0.4, "limit": 20_000_000_000, "reserve": 1 << 30, "compression": "off", "checkpoints": False}
     with config.set(settings):
         assert local.spill_options() == told | {"directory": "/data"}
         assert local.spill_options("/mine") == told | {"directory": "/mine"}

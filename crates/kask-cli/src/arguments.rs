@@ -103,6 +103,9 @@ pub(crate) struct WorkerArguments {
     /// Whether what is moved to disk is compressed: auto (when it pays), lz4 or off.
     #[arg(long, value_name = "HOW", default_value_t)]
     pub(crate) spill_compression: SpillCompression,
+    /// Do not write the outputs of shuffles to disk before the memory is needed: less to write, more to do again after a death.
+    #[arg(long)]
+    pub(crate) no_checkpoints: bool,
     /// What each offers, such as "GPU=1 license=2".
     #[arg(long, default_value = "")]
     pub(crate) resources: String,

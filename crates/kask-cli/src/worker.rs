@@ -156,6 +156,7 @@ fn supervisor_options(
                 .map(|text| size("--spill-reserve", text))
                 .transpose()?,
             spill_compression: arguments.spill_compression,
+            checkpoints: !arguments.no_checkpoints,
             memory_target: arguments.memory_target.map_or(Ok(0.0), target)?,
             ..WorkerProcessConfig::default()
         },
@@ -218,12 +219,13 @@ mod tests {
     #[test]
     fn memory_options_reach_the_workers() {
         let more = ["--memory-limit", "3GiB", "--memory-target", "0.5", "--spill-directory", "/data/spill"];
-        let spill = ["--spill-limit", "20 GB", "--spill-reserve", "1GiB", "--spill-compression", "off"];
-        let options = options(&[more, spill].concat()).expect("options");
+        let spill =
+            ["--spill-limit", "20 GB", "--spill-reserve", "1GiB", "--spill-compression", "off", "--no-checkpoints"];
+        let options = options(&[&more[..], &spill[..]].concat()).expect("options");
         let memory = options.worker.memory_options();
         assert_eq!((memory.limit_bytes, memory.target), (3 << 30, 0.5));
         assert_eq!((memory.spill_max_bytes, memory.spill_reserve_bytes), (20_000_000_000, Some(1 << 30)));
-        assert_eq!(memory.spill_compression, SpillCompression::Off);
+        assert_eq!((memory.spill_compression, memory.checkpoints), (SpillCompression::Off, false));
         assert_eq!(options.spill_base, Some(PathBuf::from("/data/spill")));
     }
 

@@ -264,7 +264,8 @@ fn memory_config(options: &MemoryOptions) -> MemoryConfig {
         _ => default.target_milli,
     };
     let can_spill = options.spill_directory.is_some();
-    MemoryConfig { limit_bytes: options.limit_bytes, target_milli, can_spill, ..default }
+    let &MemoryOptions { limit_bytes, checkpoints, .. } = options;
+    MemoryConfig { limit_bytes, target_milli, can_spill, checkpoints, ..default }
 }
 
 /// What makes a worker known to those it does not share a process with.

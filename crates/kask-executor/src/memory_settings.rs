@@ -35,6 +35,9 @@ pub struct MemoryOptions {
     pub spill_reserve_bytes: Option<u64>,
     /// Whether spilled values are compressed.
     pub spill_compression: SpillCompression,
+    /// Whether results of which a checkpoint is asked are written before their room is needed: of use where the disk outlives the
+    /// process.
+    pub checkpoints: bool,
 }
 
 impl WorkerProcessConfig {
@@ -47,6 +50,7 @@ impl WorkerProcessConfig {
             spill_max_bytes: self.spill_max_bytes,
             spill_reserve_bytes: self.spill_reserve_bytes,
             spill_compression: self.spill_compression,
+            checkpoints: self.checkpoints,
         }
     }
 }

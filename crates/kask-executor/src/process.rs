@@ -81,6 +81,9 @@ pub struct WorkerProcessConfig {
     /// Whether spilled values are compressed.
     #[serde(default)]
     pub spill_compression: SpillCompression,
+    /// Whether results of which a checkpoint is asked are written before their room is needed.
+    #[serde(default)]
+    pub checkpoints: bool,
     /// Share of the budget above which values are spilled; 0 leaves it to the worker.
     #[serde(default)]
     pub memory_target: f64,

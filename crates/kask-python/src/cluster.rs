@@ -11,6 +11,7 @@ use crate::local_cluster::{LocalCluster, ThreadWorkers};
 use crate::memory::Spill;
 use crate::runtime::PythonRuntime;
 use kask_executor::SupervisorOptions;
+use kask_executor::memory_settings::MemoryOptions;
 use kask_executor::process::{self, WorkerProcessConfig};
 use kask_net::Address;
 use kask_scheduler::Config;
@@ -83,6 +84,7 @@ impl Cluster {
                 spill_max_bytes: memory.spill_max_bytes,
                 spill_reserve_bytes: memory.spill_reserve_bytes,
                 spill_compression: memory.spill_compression,
+                checkpoints: memory.checkpoints,
                 resources: offered.iter().map(|(name, amount)| (name.to_owned(), amount)).collect(),
                 local_directory: local_directory.unwrap_or_default(),
                 connect_timeout_ms: u64::try_from(start.timeout.as_millis()).unwrap_or(u64::MAX).max(10_000),
@@ -105,7 +107,7 @@ impl Cluster {
             let workers = ThreadWorkers {
                 nthreads: threads_per_worker,
                 resources: offered,
-                memory,
+                memory: MemoryOptions { checkpoints: false, ..memory },
                 name: name.to_owned(),
                 local_directory: local_directory.map_or_else(|| connect::local_directory(py), Ok)?,
                 synchronous: false,

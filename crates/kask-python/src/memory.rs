@@ -27,6 +27,7 @@ pub struct Spill {
     limit: u64,
     reserve: Option<u64>,
     compression: Option<String>,
+    checkpoints: bool,
 }
 
 impl Spill {
@@ -45,6 +46,7 @@ impl Spill {
             spill_max_bytes: self.limit,
             spill_reserve_bytes: self.reserve,
             spill_compression: spill_compression.unwrap_or_default(),
+            checkpoints: self.checkpoints,
         })
     }
 }

@@ -9,7 +9,7 @@
 //! Invariant: an awaited task is in the list of one [`Return`] (one that is listed may have become something else since).
 
 use crate::scheduler::Scheduler;
-use crate::tasks::{BatchIx, Slot, State, WorkerIx};
+use crate::tasks::{BatchIx, Flag, Slot, State, WorkerIx};
 use crate::workers::{Standing, Worker};
 use kask_types::{Incarnation, TaskId, Tick};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Scheduler {
     pub(crate) fn await_return(&mut self, worker: &Worker, mut lost: Vec<Slot>) -> Vec<Slot> {
         let incarnation = worker.info.incarnation;
         let comes_back = worker.standing == Standing::Open
-            && worker.metrics.spilled_bytes > 0
+            && (worker.metrics.spilled_bytes > 0 || worker.metrics.spill_written_bytes > 0)
             && self.supervisors.of(incarnation).is_some();
         if !comes_back {
             return lost;
@@ -52,7 +52,8 @@ impl Scheduler {
     }
 
     fn computing_takes_us(&self, slot: Slot) -> u64 {
-        if self.tasks[slot].batch == BatchIx::SCATTERED {
+        // Of what is written on purpose, all that it was made of is long gone.
+        if self.tasks[slot].batch == BatchIx::SCATTERED || self.tasks[slot].has(Flag::Checkpoint) {
             return u64::MAX;
         }
         self.tasks.families.expected_us(self.tasks[slot].family()).map_or(0, u64::from)

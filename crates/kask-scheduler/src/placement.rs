@@ -222,6 +222,7 @@ impl Scheduler {
             priority: Priority { user: style.user, graph: batch.graph, order: task.row },
             resources: style.resources.clone(),
             memory_bytes,
+            checkpoint: task.has(Flag::Checkpoint),
         };
         self.out.compute(receiver.id, message);
     }

@@ -203,10 +203,12 @@ impl Scheduler {
                 (one, _) => one[0],
             };
             let slot = self.tasks.insert(layer.key_of(index), ix, row, family);
-            if let LayerKind::Shuffle(shuffle) = &layer.kind
-                && matches!(shuffle.stage(index), Some(Stage::Merge { .. }))
-            {
-                self.tasks[slot].set(Flag::ReadsPart, true);
+            if let LayerKind::Shuffle(shuffle) = &layer.kind {
+                match shuffle.stage(index) {
+                    Some(Stage::Merge { .. }) => self.tasks[slot].set(Flag::ReadsPart, true),
+                    Some(Stage::Take { .. }) => self.tasks[slot].set(Flag::Checkpoint, true),
+                    Some(Stage::Split { .. }) | None => {}
+                }
             }
             slots.push(slot);
         }

@@ -120,6 +120,8 @@ pub(crate) enum Flag {
     FarDependents = 1 << 26,
     /// Reads one part of each of its inputs.
     ReadsPart = 1 << 27,
+    /// What it gives is written to disk: an output of a shuffle, which all inputs of the shuffle are needed for.
+    Checkpoint = 1 << 28,
 }
 
 const FAMILY_MASK: u32 = (1 << 24) - 1;

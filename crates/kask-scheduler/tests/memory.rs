@@ -625,9 +625,45 @@ fn merges_are_told_which_part_they_read() {
     for merge in merges {
         assert_eq!(merge.inputs.len(), 8);
         assert!(merge.inputs.iter().all(|input| input.part == merge.inputs[0].part && input.nbytes == 501));
+        assert!(!merge.checkpoint);
     }
+    let takes = |cluster: &Cluster| {
+        let all = cluster.workers.values().flat_map(|worker| &worker.queue);
+        let is_take = |name: &str| name.contains("x-") && !name.contains("split") && !name.contains("merge");
+        all.filter(|task| is_take(&task.name.to_string())).map(|take| take.checkpoint).collect::<Vec<_>>()
+    };
+    cluster.run_all_until(|cluster| !takes(cluster).is_empty());
+    assert!(takes(&cluster).into_iter().all(|checkpoint| checkpoint), "outputs are what is to survive");
     cluster.run_all();
     assert!(outputs.iter().all(|key| matches!(cluster.clients[&client].seen.get(key), Some(Seen::InMemory { .. }))));
+}
+
+#[test]
+fn outputs_of_a_shuffle_that_come_back_are_waited_for_however_short_their_tasks_are() {
+    let mut cluster = Cluster::new();
+    cluster.duration_ns = 1_000_000;
+    let first = supervised(&mut cluster, "w");
+    let client = cluster.client();
+    let (graph, outputs) = shuffle();
+    cluster.clients.get_mut(&client).expect("connected").wants.extend(&outputs);
+    cluster.tell(client, ClientToScheduler::Submit { graph, outputs: Wanted::Keys(outputs.clone()) });
+    cluster.run_all();
+    let task_of = |cluster: &Cluster, key: &Key| match cluster.clients[&client].seen.get(key) {
+        Some(Seen::InMemory { task, .. }) => *task,
+        seen => panic!("{key} is {seen:?}"),
+    };
+    let tasks: Vec<TaskId> = outputs.iter().map(|key| task_of(&cluster, key)).collect();
+    cluster.spilled(first);
+    dies_and_restarts(&mut cluster, first, true);
+    let other = cluster.worker("other", 2);
+    cluster.settle();
+    assert_eq!(cluster.on(other), BTreeSet::new());
+    comes_back(&mut cluster, "w", &tasks[..3]);
+    cluster.settle();
+    let counters = cluster.scheduler.counters();
+    assert_eq!((counters.adopted, counters.recomputed), (3, 1));
+    cluster.run_all();
+    outputs.iter().for_each(|key| drop(task_of(&cluster, key)));
 }
 
 #[test]

@@ -206,5 +206,6 @@ fn memory(rng: &mut Rng) -> kask_worker::MemoryConfig {
         target_milli: rng.between(300, 800) as u32,
         pause_milli: rng.between(600, 950) as u32,
         can_spill: !rng.chance(100),
+        checkpoints: rng.chance(700),
     }
 }

@@ -75,6 +75,8 @@ pub struct ComputeTask {
     pub resources: Option<Arc<Resources>>,
     /// What it is known to need beside its inputs, its result included; 0 when nothing is known.
     pub memory_bytes: u64,
+    /// Its result is to be on disk soon, whether or not there is room in memory: making it again takes far more than its inputs.
+    pub checkpoint: bool,
 }
 
 /// A value that a worker needs, and who has it.

@@ -26,6 +26,7 @@ fn compute(slot: u32, inputs: Vec<Input>, prefix: &Arc<str>) -> ComputeTask {
         priority: Priority { order: slot, ..Priority::default() },
         resources: None,
         memory_bytes: 0,
+        checkpoint: false,
     }
 }
 

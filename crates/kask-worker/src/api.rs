@@ -59,11 +59,13 @@ pub struct MemoryConfig {
     pub pause_milli: u32,
     /// Whether there is a disk to spill to.
     pub can_spill: bool,
+    /// Whether results of which a checkpoint is asked are written to it before their room is needed.
+    pub checkpoints: bool,
 }
 
 impl Default for MemoryConfig {
     fn default() -> MemoryConfig {
-        MemoryConfig { limit_bytes: 0, target_milli: 600, pause_milli: 850, can_spill: true }
+        MemoryConfig { limit_bytes: 0, target_milli: 600, pause_milli: 850, can_spill: true, checkpoints: true }
     }
 }
 

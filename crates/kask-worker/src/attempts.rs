@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) resources: Option<Arc<Resources>>,
     /// Bytes set aside for it from its admission to its end: for its result, and for the parts it reads of values here.
     pub(crate) reserved: u64,
+    /// Whether its result is written to disk when it is there.
+    pub(crate) checkpoint: bool,
     pub(crate) state: State,
 }
 
@@ -160,6 +162,7 @@ impl Attempts {
         self.next_serial += 1;
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         let (task, attempt, priority, function) = (compute.task, compute.attempt, compute.priority, compute.function);
+        let checkpoint = compute.checkpoint;
         let resources = compute.resources.clone().filter(|resources| !resources.is_empty());
         let compute = Box::new(compute);
         let state = match admitted {
@@ -172,7 +175,8 @@ impl Attempts {
                 State::Parked { compute }
             }
         };
-        let entry = Entry { task, attempt, serial, priority, family, function, resources, reserved: 0, state };
+        let entry =
+            Entry { task, attempt, serial, priority, family, function, resources, reserved: 0, checkpoint, state };
         self.by_name.insert((task, attempt), slot);
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = Some(entry),

@@ -121,6 +121,9 @@ impl Worker {
                 self.families.learn_size(entry.family, nbytes);
                 if wanted {
                     self.hold(task, nbytes, Some(attempt), Cost::of_ns(done.duration_ns));
+                    if entry.checkpoint {
+                        self.checkpoint(task);
+                    }
                 } else if !self.came_again(task, nbytes) {
                     self.outbox.drop_value(task.into());
                 }

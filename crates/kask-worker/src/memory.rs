@@ -66,6 +66,11 @@ impl Memory {
         self.config.limit_bytes
     }
 
+    /// Whether values may be written before that makes room.
+    pub(crate) fn checkpoints(&self) -> bool {
+        self.config.checkpoints
+    }
+
     /// What the process takes that is no value. Who views values of ours is being sent others, which wait to be written to a
     /// socket before any measurement finds them: room for these is set aside as long as something is lent.
     pub(crate) fn unmanaged(&self) -> u64 {

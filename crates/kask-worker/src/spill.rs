@@ -5,7 +5,8 @@
 //! long as one is due, the value that came again stays in memory.
 
 use crate::api::SpillProblem;
-use crate::values::{Cost, Held, Residence};
+use crate::memory::DiskTakes;
+use crate::values::{Cost, Held, Residence, SMALL_BYTES};
 use crate::worker::Worker;
 use hashbrown::HashMap;
 use kask_types::{TaskId, Tick};
@@ -51,6 +52,24 @@ impl Worker {
             Residence::Spilling => self.stale.due.entry(task).or_default().spilled += 1,
             Residence::Unspilling => self.stale.due.entry(task).or_default().unspilled += 1,
             Residence::Memory | Residence::Fixed | Residence::Both | Residence::Disk => {}
+        }
+    }
+
+    /// Has a value written although there may be room for it, so that it survives this process.
+    pub(crate) fn checkpoint(&mut self, task: TaskId) {
+        let can_write = self.memory.is_limited() && self.memory.checkpoints() && !self.stale.are_due(task);
+        if !can_write || self.memory.disk_takes() != Some(DiskTakes::Many) {
+            return;
+        }
+        let begins = self.values.change(task, |held| {
+            let begins = held.residence == Residence::Memory && held.nbytes >= SMALL_BYTES;
+            if begins {
+                held.residence = Residence::Spilling;
+            }
+            begins
+        });
+        if begins == Some(true) {
+            self.outbox.spill(vec![task]);
         }
     }
 

@@ -76,6 +76,30 @@ fn room_is_made_by_writing_values_and_then_letting_them_go() {
 }
 
 #[test]
+fn a_checkpoint_is_written_although_there_is_room_and_stays_in_memory() {
+    let checkpoint = |of: u32| ComputeTask { checkpoint: true, ..takes(of, 100 * K, vec![]) };
+    let mut rig = Rig::with_budget(1000 * K);
+    rig.hears(Say::Compute(vec![checkpoint(1), takes(2, 100 * K, vec![])]));
+    rig.started().into_iter().for_each(|of| rig.gives_bytes(of, 100 * K));
+    assert_eq!(being_written(&rig), [task(1)]);
+    rig.writes_all();
+    assert!(rig.worker.holds_in_memory(task(1)) && rig.store.contains_key(&task(1)));
+    // Where the room is needed, it goes without being written again.
+    rig.hears(Say::Compute(vec![takes(3, 850 * K, vec![])]));
+    assert_eq!(rig.started(), [task(3)]);
+    assert!(!being_written(&rig).contains(&task(1)));
+    assert!(!rig.worker.holds_in_memory(task(1)) && rig.worker.holds_in_memory(task(2)));
+
+    let memory = MemoryConfig { checkpoints: false, ..budget(1000 * K) };
+    for memory in [memory, MemoryConfig { limit_bytes: 0, ..budget(0) }] {
+        let mut rig = Rig::new(Config { memory, ..Config::default() });
+        rig.hears(Say::Compute(vec![checkpoint(1)]));
+        rig.gives_bytes(task(1), 100 * K);
+        assert_eq!(being_written(&rig), [], "it is not wanted, or there is no limit");
+    }
+}
+
+#[test]
 fn a_value_on_disk_is_read_back_for_whoever_needs_it_and_leaves_again_for_free() {
     let mut rig = Rig::with_budget(1000 * K);
     rig.stores(task(9), 500 * K);

@@ -77,6 +77,7 @@ def spill_options(local_directory: str | None = None) -> dict[str, Any]:
         "limit": config.get("memory.spill_limit"),
         "reserve": None if reserve == "auto" else reserve,
         "compression": config.get("memory.spill_compression"),
+        "checkpoints": config.get("memory.checkpoint_shuffles"),
     }
 
 

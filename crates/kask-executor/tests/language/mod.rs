@@ -216,6 +216,7 @@ pub fn compute(slot: usize, args: String, inputs: &[ValueId]) -> ComputeTask {
         priority: Priority { order: slot as u32, ..Priority::default() },
         resources: None,
         memory_bytes: 0,
+        checkpoint: false,
     }
 }
 

@@ -200,6 +200,7 @@ fn compute() -> impl Strategy<Value = ComputeTask> {
             priority: Priority { user: -3, graph: number, order: 7 },
             resources: Some(Arc::new(resources())),
             memory_bytes,
+            checkpoint: number % 2 == 0,
         },
     )
 }

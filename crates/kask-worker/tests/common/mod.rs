@@ -57,6 +57,7 @@ pub fn compute(of: TaskId, inputs: Vec<Input>) -> ComputeTask {
         priority: Priority { order: of.slot, ..Priority::default() },
         resources: None,
         memory_bytes: 0,
+        checkpoint: false,
     }
 }
 
