@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -70,6 +71,16 @@ def test_workers_do_not_outlive_a_killed_client(tmp_path):
         time.sleep(0.05)
 
 
+def ended(process, timeout=40):
+    """What a process that lines have been read from says until its end. (``communicate`` misses what was read along with these.)"""
+    killer = threading.Timer(timeout, process.kill)
+    killer.start()
+    with process:
+        said = process.stdout.read(), process.stderr.read()
+    killer.cancel()
+    return said
+
+
 def start(code):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     # A shell that starts the tests in the background has them, and so this child, ignore SIGINT.
@@ -112,7 +123,7 @@ print(c.submit(abs, -5, pure=False).result(timeout=20), flush=True)
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "stopped\n"
     assert time.monotonic() - sent < 1.0
-    out, err = process.communicate(timeout=40)
+    out, err = ended(process)
     assert (process.returncode, out, err) == (0, "5\n", "")
 
 
