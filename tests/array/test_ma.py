@@ -22,6 +22,17 @@ def assert_masked(found, expected):
     np.testing.assert_array_equal(value.filled(0), expected.filled(0))
 
 
+def assert_types_alike(name, array, expected, rtol, **options):
+    """A method of the array, cut in many ways, gives the type, the mask and nearly the values that were expected."""
+    for chunks in chunkings(array.shape):
+        with nothing_runs():
+            found = getattr(ka.from_array(array, chunks=chunks), name)(**options)
+        value = found.compute()
+        assert found.dtype == np.asarray(value).dtype == expected.dtype
+        np.testing.assert_array_equal(np.ma.getmaskarray(value), np.ma.getmaskarray(expected))
+        np.testing.assert_allclose(np.ma.filled(value, 0), np.ma.filled(expected, 0), rtol=rtol)
+
+
 def every(array, call, theirs=None):
     """``call(home, array)`` with ``numpy.ma`` and with ours, cut in many ways."""
     expected = call(np.ma, array)
@@ -180,6 +191,35 @@ class TestReductions:
             for chunks in chunkings(self.SOME.shape):
                 found = getattr(ka, name)(ka.from_array(self.SOME, chunks=chunks), axis=axis)
                 np.testing.assert_array_equal(found.compute(), expected)
+
+    @pytest.mark.parametrize("kind", ["f2", "f4", "f8", "c8", "i2", "?"])
+    @pytest.mark.parametrize("name", ["mean", "var", "std"])
+    def test_types_of_moments(self, name, kind):
+        """Those of ``numpy.ma``: it divides by counts, which makes float64 of float32. It takes squares in half precision, Kask does not."""
+        array = self.LINES.astype(kind)
+        # Elements of float32 are summed in float32, by both.
+        close = {"f2": 2e-3, "f4": 1e-6, "c8": 1e-6}.get(kind, 1e-12)
+        for dtype in (None, "f4", "f8"):
+            if np.dtype(kind).kind == "c" and dtype:
+                continue
+            for options in ({"axis": 0}, {"axis": 1, "keepdims": True}, {"axis": None}):
+                expected = getattr(array, name)(dtype=dtype, **options)
+                assert_types_alike(
+                    name, array, expected, max(close, 1e-6 if dtype == "f4" else 0), dtype=dtype, **options
+                )
+
+    @pytest.mark.parametrize("kind", ["f2", "f4", "c8", "i2"])
+    def test_types_of_averages(self, kind):
+        array = self.LINES.astype(kind)
+        for weights in (None, np.arange(6), np.arange(6, dtype="f4")):
+            expected, scale = np.ma.average(array, axis=1, weights=weights, returned=True)
+            for chunks in chunkings(array.shape):
+                found, ours = ka.ma.average(ka.from_array(array, chunks=chunks), axis=1, weights=weights, returned=True)
+                assert (found.dtype, ours.dtype) == (expected.dtype, scale.dtype)
+                np.testing.assert_allclose(ours.compute(), scale)
+                value = found.compute()
+                assert value.dtype == expected.dtype and value.mask.tolist() == expected.mask.tolist()
+                np.testing.assert_allclose(value.filled(0), expected.filled(0), rtol=2e-3)
 
     def test_degrees_of_freedom(self):
         array = np.ma.masked_array([[1.0, 2, 3], [4, 5, 6]], mask=[[True, True, False], [False, False, False]])
