@@ -25,8 +25,9 @@ from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
-from kask.expr import Lowering, rewrite
+from kask.expr import Lowering
 from kask.expr.lower import AT, BlockCall, Read
+from kask.expr.sharing import optimised
 from kask.tokens import tokenize
 
 __all__ = ["from_array", "store"]
@@ -103,7 +104,7 @@ class Storing(Methods):
         from kask.array.ops.staged import closed_or_first
 
         roots = closed_or_first(list(self.marks))
-        return rewrite(roots) if optimized else roots
+        return optimised(roots) if optimized else roots
 
     @staticmethod
     def __kask_prepare__(works: list[Storing], target: Any) -> None:
