@@ -7,6 +7,7 @@ Alone, it stays as it is.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from kask.expr.rewrite import rewrite, walk
@@ -29,8 +30,12 @@ def shared(roots: list[Any]) -> list[Any]:
                 offers.setdefault(offer, expr)
         if not offers:
             return roots
-        better = rewrite(roots, lambda expr, offers=offers: expr.served(offers))
+        better = rewrite(roots, functools.partial(_served, offers))
         if all(new.token == old.token for new, old in zip(better, roots)):
             return better
         # What is made of what was served has another token now, and so have its offers.
         roots = better
+
+
+def _served(offers: dict[Any, Any], expr: Any) -> Any:
+    return expr.served(offers)

@@ -51,7 +51,7 @@ class Targets:
     Parameters
     ----------
     coordinates : sequence of 1-D integer arrays
-        No point occurs twice.
+        Points that occur twice stay in their order.
     sizes : sequence of 1-D integer arrays
         The chunk sizes along these axes.
     """
@@ -81,15 +81,26 @@ class Targets:
 
 
 def put_points(
-    block: Any, value: Any, position: tuple[int, ...], targets: Targets, axes: tuple[int, ...], many: bool
+    block: Any,
+    value: Any,
+    position: tuple[int, ...],
+    targets: Targets,
+    axes: tuple[int, ...],
+    many: bool,
+    ufunc: Any = None,
 ) -> Any:
-    """A block with other elements at points. ``value`` has a row for each of them if there are ``many``; otherwise it is for all."""
+    """A block with other elements at points. ``value`` has a row for each of them if there are ``many``; otherwise it is for all. With a
+    ufunc elements become what it makes of them and of the values, one after another."""
     own, rows = targets.own([position[axis] for axis in axes])
     if own.start == own.stop:
         return block[...]
     out = block.copy()
     inside = np.moveaxis(out, axes, range(len(axes)))
-    inside[tuple([local[own] for local in targets.local])] = value[rows] if many else value
+    places, value = tuple([local[own] for local in targets.local]), value[rows] if many else value
+    if ufunc is None:
+        inside[places] = value
+    else:
+        ufunc.at(inside, places, *(value,) * (ufunc.nin - 1))
     return out
 
 

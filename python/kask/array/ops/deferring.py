@@ -307,7 +307,7 @@ class _Attribute:
 
 
 def _array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    if kwargs.get("out") is not None:
+    if kwargs.get("out") is not None or method == "at":
         return ArrayBase.full.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)  # type: ignore[attr-defined]
     return called(getattr(ufunc, method), inputs, kwargs)
 
