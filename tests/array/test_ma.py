@@ -254,6 +254,9 @@ CALLS = {
     "roll": lambda home, a: home.roll(a, 1, axis=0),
     "flip": lambda home, a: home.flip(a, 0),
     "clip": lambda home, a: a.clip(3, 9),
+    "sort": lambda home, a: home.sort(a, axis=0),
+    "diff": lambda home, a: home.diff(a, axis=1),
+    "bools": lambda home, a: a.astype(bool),
 }
 
 
@@ -266,3 +269,54 @@ class TestMasksGoAlong:
             with nothing_runs():
                 found = CALLS[name](ka, ka.from_array(array, chunks=chunks))
             assert_masked(found, expected)
+
+
+class TestAssignment:
+    """Elements become masked, and what is assigned is not masked any more, as in ``numpy.ma``."""
+
+    DATA = np.arange(12.0).reshape(3, 4)
+    ARRAY = np.ma.masked_array(DATA, mask=DATA % 4 == 0)
+    LARGE = DATA > 6
+
+    @pytest.mark.parametrize(
+        "index",
+        [slice(0, 2), (1, 2), LARGE, [0, 2], ([0, 1], [1, 1]), (slice(None), [True, False, True, False]), ...],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("value", [5.0, np.ma.masked, np.float32(3)], ids=str)
+    def test_one_element_for_all(self, index, value):
+        self.same(index, value)
+
+    @pytest.mark.parametrize(
+        "index, value",
+        [
+            (LARGE, np.full(5, 5.0)),
+            (LARGE, np.ma.masked_array([7.0], mask=[True])),
+            (LARGE, np.ma.masked_array(np.arange(5.0), mask=[1, 0, 0, 1, 0])),
+            (np.array([True, False, True]), np.ma.masked_array([1.0, 2, 3, 4], mask=[1, 0, 0, 1])),
+            (slice(0, 2), np.ma.masked_array(np.ones((2, 4)), mask=[[1, 0, 0, 0]] * 2)),
+            (([0, 1], [1, 1]), np.ma.masked_array([7.0, 8.0], mask=[True, False])),
+        ],
+        ids=range(6),
+    )
+    def test_arrays(self, index, value):
+        self.same(index, value)
+
+    def same(self, index, value):
+        expected = self.ARRAY.copy()
+        expected[index] = value
+        lazy = ka.from_array(index, chunks=2) if isinstance(index, np.ndarray) else index
+        for chunks in chunkings(self.ARRAY.shape):
+            for given in (index, lazy):
+                x = ka.from_array(self.ARRAY, chunks=chunks)
+                before = x + 0
+                with nothing_runs():
+                    x[given] = value
+                assert_masked(x, expected)
+                np.testing.assert_array_equal(x.compute().data, expected.data)
+                assert_masked(before, self.ARRAY)
+
+    def test_only_masked_arrays_can_be_masked(self):
+        x = ka.from_array(self.DATA, chunks=2)
+        with pytest.raises(TypeError, match="only elements of masked arrays can become masked"):
+            x[0] = np.ma.masked

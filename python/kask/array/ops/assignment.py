@@ -14,7 +14,7 @@ from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
 from kask.array.ops.assignment_masks import assigned_by_mask, is_for_all
 from kask.array.ops.deferring import called, called_like
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.elementwise import changed
 from kask.array.ops.indexing import known_indices
 from kask.array.ops.indexing_fancy import Merged, Picked, sizes_along
 from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
@@ -35,6 +35,8 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
     IndexError, ValueError, TypeError
         Whatever NumPy refuses.
     """
+    if value is np.ma.masked and not isinstance(array.meta, np.ma.MaskedArray):
+        raise TypeError("only elements of masked arrays can become masked: make it one with ka.ma.masked_array(x)")
     fields = fields_of(index, array.dtype)
     if fields is not None:
         part = array.dtype[fields] if isinstance(fields, str) else array.meta[fields].dtype
@@ -42,14 +44,14 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
         _check_basic(value, array.shape)
         if isinstance(value, ArrayExpr):
             value = _without_leading(value, array.ndim)
-        return elementwise(kernels.put_field, array, value, fields, dtype=array.dtype)
+        return changed(kernels.put_field, array, value, fields)
     picks = parsed(index, array.shape)
     value = taken_value(value, array.dtype)
     if not picks.arrays:
         return assigned_part(array, picks, value)
     part = picks.basic(array)
-    changed = assigned_by_arrays(part, picks, value)
-    return changed if part is array else assigned_part(array, picks, changed)
+    made = assigned_by_arrays(part, picks, value)
+    return made if part is array else assigned_part(array, picks, made)
 
 
 def setitem(array: Any, index: Any, value: Any) -> Any:
@@ -67,6 +69,8 @@ def _assigned_array(array: Any, index: Any, value: Any) -> Any:
 
 def taken_value(value: Any, dtype: np.dtype) -> Any:
     """A value to assign: an array expression, or one element of this type."""
+    if value is np.ma.masked:
+        return kernels.Masked()
     if isinstance(value, np.ndarray):
         # A copy: the user may change the array later, and the assignment has been made.
         value = value.copy() if value.ndim else value[()]
