@@ -191,6 +191,10 @@ class ArrayBase(Methods):
             raise ValueError(f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it")
         return bool(self.compute())
 
+    def __format__(self, spec: str) -> str:
+        # A number can be printed as one is; what is formatted without a specification is described, as by ``str``.
+        return format(self._only(), spec) if spec and self.ndim == 0 else super().__format__(spec)
+
     def __int__(self) -> int:
         return int(self._only())
 

@@ -233,7 +233,9 @@ def matrix_power(a: Any, n: int) -> Any:
     """
     array = as_array(a)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"matrix_power: square matrices are wanted, but the array has the shape {array.shape}")
+        raise np.linalg.LinAlgError(
+            f"matrix_power: square matrices are wanted, but the array has the shape {array.shape}"
+        )
     n = operator.index(n)
     if n == 0:
         from kask.array.ops.filling import zeros_like

@@ -72,7 +72,9 @@ def of_each(
 def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **options: Any) -> list[ArrayExpr]:
     """What a function makes of each square matrix: for each result, how many of the last axes it is without, and its type."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}")
+        raise np.linalg.LinAlgError(
+            f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}"
+        )
     shapes = [array.shape[-2:][: 2 - dropped] for dropped, _ in results]
     return of_each(func, array, shapes, [dtype for _, dtype in results], **options)
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -282,6 +283,8 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes that ``axis=`` names, none negative, in order; all of them for None."""
     if axis is None:
         return tuple(range(ndim))
+    if not isinstance(axis, Iterable):
+        axis = operator.index(axis)
     return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 
 

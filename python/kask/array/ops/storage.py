@@ -279,7 +279,7 @@ def store(
 
     Returns
     -------
-    None, something lazy that writes, or a tuple of arrays
+    None, something lazy that writes, or an array, or a tuple of arrays if there is a sequence of sources
 
     Raises
     ------
@@ -313,14 +313,18 @@ def store(
         ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
     work = Storing(marks)
     if not compute:
-        return tuple([wrap(expr) for expr in ready]) if return_stored else work
+        return _alone([wrap(expr) for expr in ready], is_one) if return_stored else work
     work.compute(**kwargs)
     if not return_stored:
         return None
     there = [_stored_array(expr) for expr in ready]
     if load_stored:
         there = [array.persist(**kwargs) for array in there]
-    return tuple(there)
+    return _alone(there, is_one)
+
+
+def _alone(arrays: list[Any], is_one: bool) -> Any:
+    return arrays[0] if is_one else tuple(arrays)
 
 
 def _held(target: Any) -> Any:
