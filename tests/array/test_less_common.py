@@ -159,3 +159,81 @@ class TestErrors:
 
 def test_chains_of_methods_of_both() -> None:
     check(lambda a: np.sort(a, axis=0)[::-1].clip(2, 9).cumsum(axis=1), TABLE)
+
+
+KEYS = [
+    np.s_[0:3],
+    np.s_[0:3:4j],
+    np.s_[1:7:2],
+    np.s_[0:2, 0:3],
+    np.s_[0:2, 0:3:4j],
+    np.s_[-1.4:1.4:5j, -2:0.8:3j],
+    np.s_[0:2.5:0.5, 1:3],
+    np.s_[0:1, 0:2, 0:3],
+    np.s_[0:1:1j],
+    np.s_[:3, :2],
+]
+
+
+class TestWrittenWithBrackets:
+    @pytest.mark.parametrize("key", KEYS, ids=repr)
+    @pytest.mark.parametrize("name", ["mgrid", "ogrid"])
+    def test_grids(self, name: str, key: Any) -> None:
+        with nothing_runs():
+            found = getattr(ka, name)[key]
+        assert_same(found, getattr(np, name)[key])
+
+    @pytest.mark.parametrize(
+        "join",
+        [
+            lambda home, a, b: home.r_[1:4, a, 7],
+            lambda home, a, b: home.r_[a, 1.5],
+            lambda home, a, b: home.r_[b, b],
+            lambda home, a, b: home.r_[0:1:3j, a],
+            lambda home, a, b: home.r_[[1, 2], 3, a],
+            lambda home, a, b: home.r_[True, np.float32(3)],
+            lambda home, a, b: home.c_[a],
+            lambda home, a, b: home.c_[a, a],
+            lambda home, a, b: home.c_[b, a],
+            lambda home, a, b: home.c_[1:5, a],
+        ],
+    )
+    def test_joined(self, join: Any) -> None:
+        one, two = np.arange(4.0, dtype="f4"), np.arange(8).reshape(4, 2)
+        for chunks in (1, 3, 4):
+            with nothing_runs():
+                found = join(ka, ka.from_array(one, chunks=chunks), ka.from_array(two, chunks=chunks))
+            assert_same(found, join(np, one, two))
+
+    def test_wrong_arguments(self, x: Any) -> None:
+        with pytest.raises(NotImplementedError, match=r"r_\[...\] takes arrays, numbers and slices, not '0,2'"):
+            ka.r_["0,2", x]
+        for call in (lambda: ka.mgrid[1:], lambda: ka.r_[1:]):
+            with pytest.raises(ValueError, match="needs an end"):
+                call()
+
+
+def test_diagonals_and_polynomials(x: Any) -> None:
+    array = TABLE[:, :3].copy()
+    square = ka.from_array(array, chunks=2)
+    square[ka.diag_indices_from(square)] = -1
+    array[np.diag_indices(3)] = -1
+    assert_same(square, array)
+    assert_same(square[ka.diag_indices(3)], np.full(3, -1.0))
+    with pytest.raises(ValueError, match=r"of one length, but the shape is \(3, 4\)"):
+        ka.diag_indices_from(x)
+    for coefficients in ([1, 2, 3], [2.5], np.array([1 + 2j, 3])):
+        check(lambda a, c=coefficients: (np if isinstance(a, np.ndarray) else ka).polyval(c, a), TABLE)
+    check_function("polyval", np.array([1.0, 2.0]), TABLE)
+
+
+def test_ranges_of_dates_given_as_text() -> None:
+    for arguments in (("2024-01", "2024-03"), (np.datetime64("2024-01-01"), "2024-01-09", 2), (0, 5)):
+        with nothing_runs():
+            found = ka.arange(*arguments, dtype="M8[D]", chunks=3)
+        assert_same(found, np.arange(*arguments, dtype="M8[D]"))
+
+
+def test_names_that_have_nothing_to_do_with_chunks() -> None:
+    for name in ("errstate", "issubdtype", "floating", "s_", "ndindex", "printoptions"):
+        assert getattr(ka, name) is getattr(np, name)

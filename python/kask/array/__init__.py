@@ -33,6 +33,7 @@ from kask.array.ops.filling import *
 from kask.array.ops.grids import *
 from kask.array.ops.gufuncs import *
 from kask.array.ops.histograms import *
+from kask.array.ops.index_tricks import *
 from kask.array.ops.indexing_edits import *
 from kask.array.ops.indexing_places import *
 from kask.array.ops.joining import *
