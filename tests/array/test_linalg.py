@@ -477,6 +477,15 @@ class TestOthers:
             ka.linalg.pinv(ka.from_array(stack, chunks=2), rtol=None), np.linalg.pinv(stack, rtol=None), **CLOSE
         )
 
+    def test_pseudo_inverses_in_the_array_api(self):
+        # The least singular value is more than 1e-15 of the largest, and less than 40 times the precision.
+        left, right = np.linalg.qr(matrix((40, 3)))[0], np.linalg.qr(matrix((30, 3)))[0]
+        low = np.stack([left * [1, 0.5, 3e-15] @ right.T] * 2)
+        x = ka.from_array(low, chunks=(1, 20, 30))
+        for array, ours in ((low, x), (low[0], x[0])):
+            found = x.__array_namespace__().linalg.pinv(ours)
+            assert_same(found, np.linalg.pinv(array, rtol=None), **CLOSE)
+
     def test_tolerances_that_do_not_fit(self):
         x = ka.ones((3, 2, 4, 5))
         for given in (np.ones(3), np.ones((1, 1, 1))):

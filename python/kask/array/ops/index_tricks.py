@@ -25,7 +25,7 @@ def _line(given: slice) -> Any:
         raise ValueError("a slice of numbers needs an end: start:stop or start:stop:step")
     if not isinstance(step, complex | np.complexfloating):
         return arange(start, stop, step)
-    length = int(abs(step))
+    length = int(np.abs(step))
     return arange(length, dtype=np.float64) * ((stop - start) / float(length - 1) if length > 1 else 1) + start
 
 
