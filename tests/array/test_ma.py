@@ -271,6 +271,19 @@ class TestMasksGoAlong:
             assert_masked(found, expected)
 
 
+def test_different_elements():
+    for array in (
+        TestReductions.LINES % 7,
+        (TestReductions.SOME % 5).astype(float),
+        np.ma.masked_array([1, 1, 2], mask=[False] * 3),
+        np.ma.masked_array([1, 1, 2], mask=[True] * 3),
+    ):
+        for chunks in chunkings(array.shape):
+            assert_masked(ka.unique(ka.from_array(array, chunks=chunks)), np.unique(array))
+    with pytest.raises(NotImplementedError, match="of a masked array gives its different elements only"):
+        ka.unique(ka.from_array(array), return_counts=True)
+
+
 class TestAssignment:
     """Elements become masked, and what is assigned is not masked any more, as in ``numpy.ma``."""
 

@@ -16,6 +16,7 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
 from kask.array.node import ArrayExpr
 from kask.array.ops.choices import isin
+from kask.array.ops.elementwise import elementwise
 from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
@@ -96,6 +97,12 @@ def unique(
     source = as_array(ar).expr
     if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
         raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
+    if isinstance(source.meta, np.ma.MaskedArray):
+        if return_index or return_inverse or return_counts or axis is not None:
+            raise NotImplementedError(
+                "unique() of a masked array gives its different elements only, without axis= and return_...="
+            )
+        return _unmasked(source, equal_nan)
     if axis is None:
         array, along = raveled(source), None
     else:
@@ -116,6 +123,18 @@ def unique(
     if return_counts:
         results.append(_part(found, 2, [size], np.intp))
     return tuple(results) if len(results) > 1 else results[0]
+
+
+def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
+    """The different elements that are not masked; and a masked one at the end, if there is any."""
+    flat = raveled(source)
+    mask = wrap(elementwise(np.ma.getmaskarray, flat))
+    values = unique(wrap(elementwise(np.ma.getdata, flat))[~mask], equal_nan=equal_nan)
+    is_any = bool(mask.any().compute())
+    masks = np.arange(values.size + is_any) >= values.size
+    if is_any:
+        values = concatenate([values, np.zeros(1, source.dtype)])
+    return wrap(elementwise(np.ma.masked_array, values.rechunk(-1).expr, as_array(masks).rechunk(-1).expr))
 
 
 def _part(found: ArrayExpr, part: int, shape: list[int], dtype: Any) -> Any:
