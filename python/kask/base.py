@@ -124,7 +124,8 @@ def _place_for_others() -> Iterator[None]:
 class Work:
     """Collections taken out of nested arguments, their graph, and how to put results back.
 
-    Without ``target``, which tells the engine, nothing runs, not even what has to be known before the whole graph can be told.
+    Without ``target``, which tells the engine, nothing runs, not even what has to be known before the whole graph can be told. With
+    ``is_renamed`` outputs may have other names than those of the collections: then one collection uses what another one makes.
     """
 
     def __init__(
@@ -136,8 +137,10 @@ class Work:
         *,
         builder: Any = None,
         optimize_graph: bool = True,
+        is_renamed: bool = False,
     ) -> None:
         self.collections: list[Any] = []
+        self._is_shared = is_renamed and optimize_graph
         self._positions: dict[int, int] = {}
         self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
         self.builder = engine.GraphBuilder() if builder is None else builder
@@ -150,10 +153,7 @@ class Work:
 
     def _add(self, optimize_graph: bool) -> None:
         """Add the layers of all collections."""
-        exprs = [
-            collection.__kask_exprs__(optimize_graph) if hasattr(type(collection), "__kask_exprs__") else None
-            for collection in self.collections
-        ]
+        exprs = self._exprs(optimize_graph)
         roots = [expr for some in exprs for expr in some or ()]
         for collection in self.collections:
             roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
@@ -167,10 +167,21 @@ class Work:
             else:
                 self.outputs.append([output for expr in some for output in expr.outputs])
 
+    def _exprs(self, optimized: bool) -> list[list[Any] | None]:
+        """For each collection what it computes, if it is made of expressions."""
+        found = [
+            collection.__kask_exprs__(optimized) if hasattr(type(collection), "__kask_exprs__") else None
+            for collection in self.collections
+        ]
+        roots = [expr for some in found for expr in some or ()]
+        if not self._is_shared or not optimized or len(roots) < 2:
+            return found
+        better = iter(roots[0].share_together(roots))
+        return [None if some is None else [next(better) for _ in some] for some in found]
+
     def expressions(self, optimized: bool) -> list[Any]:
         """What the collections that are made of expressions compute."""
-        made = [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
-        return [expr for collection in made for expr in collection.__kask_exprs__(optimized)]
+        return [expr for some in self._exprs(optimized) for expr in some or ()]
 
     @contextmanager
     def lowering(self) -> Iterator[None]:
@@ -267,7 +278,7 @@ def compute(
     (2, {'twice': [4]}, 5)
     """
     options = _options_of("compute", kwargs)
-    work = Work(args, traverse, options, lambda: engine_for(scheduler), optimize_graph=optimize_graph)
+    work = Work(args, traverse, options, lambda: engine_for(scheduler), optimize_graph=optimize_graph, is_renamed=True)
     if not work.collections:
         return args
     return tuple(work.put_back(run(work, engine_for(scheduler))))

@@ -280,7 +280,7 @@ def explain(
     >>> kask.explain(load(1), memory_limit="60MiB").verdict
     'cannot fit'
     """
-    work = Work(args, traverse, None)
+    work = Work(args, traverse, None, is_renamed=True)
     if not work.collections:
         raise TypeError(f"there is no lazy collection in what explain() was given: {args!r:.200}")
     runners, workers, limit_bytes = _capacity(engine_for(scheduler).scheduler_info()["workers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -458,6 +459,45 @@ class TestOthers:
     def test_pseudo_inverse(self):
         for array in (matrix((6, 3)), matrix((3, 6), complex), matrix((6, 2)) @ matrix((2, 4))):
             check_function("linalg.pinv", array, **CLOSE)
+
+    @pytest.mark.parametrize("shape", [(2,), (3, 2), (3, 1), (1,), ()])
+    def test_pseudo_inverses_with_a_tolerance_for_each(self, shape):
+        stack = np.random.default_rng(0).standard_normal((3, 2, 4, 5))
+        least = (3 + np.arange(np.prod(shape, dtype=int))).reshape(shape) / 9
+        assert np.linalg.matrix_rank(stack, rtol=least).min() < 4
+        expected = np.linalg.pinv(stack, rtol=least)
+        for x in cut(stack):
+            for given in (least, ka.from_array(least, chunks=1), least.tolist()):
+                for options in ({"rtol": given}, {"rcond": given}):
+                    assert_same(lazily(functools.partial(ka.linalg.pinv, x, **options)), expected, **CLOSE)
+        for x in cut(stack):
+            found = lazily(lambda x=x: ka.linalg.matrix_rank(x, rtol=ka.from_array(least, chunks=1)))
+            assert_same(found, np.linalg.matrix_rank(stack, rtol=least))
+        assert_same(
+            ka.linalg.pinv(ka.from_array(stack, chunks=2), rtol=None), np.linalg.pinv(stack, rtol=None), **CLOSE
+        )
+
+    def test_pseudo_inverses_in_the_array_api(self):
+        # The least singular value is more than 1e-15 of the largest, and less than 40 times the precision.
+        left, right = np.linalg.qr(matrix((40, 3)))[0], np.linalg.qr(matrix((30, 3)))[0]
+        low = np.stack([left * [1, 0.5, 3e-15] @ right.T] * 2)
+        x = ka.from_array(low, chunks=(1, 20, 30))
+        for array, ours in ((low, x), (low[0], x[0])):
+            found = x.__array_namespace__().linalg.pinv(ours)
+            assert_same(found, np.linalg.pinv(array, rtol=None), **CLOSE)
+
+    def test_tolerances_that_do_not_fit(self):
+        x = ka.ones((3, 2, 4, 5))
+        for given in (np.ones(3), np.ones((1, 1, 1))):
+            with pytest.raises(
+                ValueError, match=r"rtol= has the shape \(.*\), which does not broadcast to the \(3, 2\)"
+            ):
+                ka.linalg.pinv(x, rtol=given)
+        with pytest.raises(ValueError, match=r"rcond= has the shape \(2,\), which does not broadcast to the \(\)"):
+            ka.linalg.pinv(x[0, 0], [0.1, 0.2])
+        for array in (x, x[0, 0]):
+            with pytest.raises(ValueError, match="can't be both set"):
+                ka.linalg.pinv(array, 0.1, rtol=0.1)
 
     def test_eigenvalues(self):
         for array in (positive(5), positive(4, complex), np.stack([positive(3), positive(3)])):

@@ -22,6 +22,17 @@ def assert_masked(found, expected):
     np.testing.assert_array_equal(value.filled(0), expected.filled(0))
 
 
+def assert_types_alike(name, array, expected, rtol, **options):
+    """A method of the array, cut in many ways, gives the type, the mask and nearly the values that were expected."""
+    for chunks in chunkings(array.shape):
+        with nothing_runs():
+            found = getattr(ka.from_array(array, chunks=chunks), name)(**options)
+        value = found.compute()
+        assert found.dtype == np.asarray(value).dtype == expected.dtype
+        np.testing.assert_array_equal(np.ma.getmaskarray(value), np.ma.getmaskarray(expected))
+        np.testing.assert_allclose(np.ma.filled(value, 0), np.ma.filled(expected, 0), rtol=rtol)
+
+
 def every(array, call, theirs=None):
     """``call(home, array)`` with ``numpy.ma`` and with ours, cut in many ways."""
     expected = call(np.ma, array)
@@ -181,6 +192,35 @@ class TestReductions:
                 found = getattr(ka, name)(ka.from_array(self.SOME, chunks=chunks), axis=axis)
                 np.testing.assert_array_equal(found.compute(), expected)
 
+    @pytest.mark.parametrize("kind", ["f2", "f4", "f8", "c8", "i2", "?"])
+    @pytest.mark.parametrize("name", ["mean", "var", "std"])
+    def test_types_of_moments(self, name, kind):
+        """Those of ``numpy.ma``: it divides by counts, which makes float64 of float32. It takes squares in half precision, Kask does not."""
+        array = self.LINES.astype(kind)
+        # Elements of float32 are summed in float32, by both.
+        close = {"f2": 2e-3, "f4": 1e-6, "c8": 1e-6}.get(kind, 1e-12)
+        for dtype in (None, "f4", "f8"):
+            if np.dtype(kind).kind == "c" and dtype:
+                continue
+            for options in ({"axis": 0}, {"axis": 1, "keepdims": True}, {"axis": None}):
+                expected = getattr(array, name)(dtype=dtype, **options)
+                assert_types_alike(
+                    name, array, expected, max(close, 1e-6 if dtype == "f4" else 0), dtype=dtype, **options
+                )
+
+    @pytest.mark.parametrize("kind", ["f2", "f4", "c8", "i2"])
+    def test_types_of_averages(self, kind):
+        array = self.LINES.astype(kind)
+        for weights in (None, np.arange(6), np.arange(6, dtype="f4")):
+            expected, scale = np.ma.average(array, axis=1, weights=weights, returned=True)
+            for chunks in chunkings(array.shape):
+                found, ours = ka.ma.average(ka.from_array(array, chunks=chunks), axis=1, weights=weights, returned=True)
+                assert (found.dtype, ours.dtype) == (expected.dtype, scale.dtype)
+                np.testing.assert_allclose(ours.compute(), scale)
+                value = found.compute()
+                assert value.dtype == expected.dtype and value.mask.tolist() == expected.mask.tolist()
+                np.testing.assert_allclose(value.filled(0), expected.filled(0), rtol=2e-3)
+
     def test_degrees_of_freedom(self):
         array = np.ma.masked_array([[1.0, 2, 3], [4, 5, 6]], mask=[[True, True, False], [False, False, False]])
         for chunks in chunkings(array.shape):
@@ -214,6 +254,9 @@ CALLS = {
     "roll": lambda home, a: home.roll(a, 1, axis=0),
     "flip": lambda home, a: home.flip(a, 0),
     "clip": lambda home, a: a.clip(3, 9),
+    "sort": lambda home, a: home.sort(a, axis=0),
+    "diff": lambda home, a: home.diff(a, axis=1),
+    "bools": lambda home, a: a.astype(bool),
 }
 
 
@@ -226,3 +269,67 @@ class TestMasksGoAlong:
             with nothing_runs():
                 found = CALLS[name](ka, ka.from_array(array, chunks=chunks))
             assert_masked(found, expected)
+
+
+def test_different_elements():
+    for array in (
+        TestReductions.LINES % 7,
+        (TestReductions.SOME % 5).astype(float),
+        np.ma.masked_array([1, 1, 2], mask=[False] * 3),
+        np.ma.masked_array([1, 1, 2], mask=[True] * 3),
+    ):
+        for chunks in chunkings(array.shape):
+            assert_masked(ka.unique(ka.from_array(array, chunks=chunks)), np.unique(array))
+    with pytest.raises(NotImplementedError, match="of a masked array gives its different elements only"):
+        ka.unique(ka.from_array(array), return_counts=True)
+
+
+class TestAssignment:
+    """Elements become masked, and what is assigned is not masked any more, as in ``numpy.ma``."""
+
+    DATA = np.arange(12.0).reshape(3, 4)
+    ARRAY = np.ma.masked_array(DATA, mask=DATA % 4 == 0)
+    LARGE = DATA > 6
+
+    @pytest.mark.parametrize(
+        "index",
+        [slice(0, 2), (1, 2), LARGE, [0, 2], ([0, 1], [1, 1]), (slice(None), [True, False, True, False]), ...],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("value", [5.0, np.ma.masked, np.float32(3)], ids=str)
+    def test_one_element_for_all(self, index, value):
+        self.same(index, value)
+
+    @pytest.mark.parametrize(
+        "index, value",
+        [
+            (LARGE, np.full(5, 5.0)),
+            (LARGE, np.ma.masked_array([7.0], mask=[True])),
+            (LARGE, np.ma.masked_array(np.arange(5.0), mask=[1, 0, 0, 1, 0])),
+            (np.array([True, False, True]), np.ma.masked_array([1.0, 2, 3, 4], mask=[1, 0, 0, 1])),
+            (slice(0, 2), np.ma.masked_array(np.ones((2, 4)), mask=[[1, 0, 0, 0]] * 2)),
+            (([0, 1], [1, 1]), np.ma.masked_array([7.0, 8.0], mask=[True, False])),
+        ],
+        ids=range(6),
+    )
+    def test_arrays(self, index, value):
+        self.same(index, value)
+
+    def same(self, index, value):
+        expected = self.ARRAY.copy()
+        expected[index] = value
+        lazy = ka.from_array(index, chunks=2) if isinstance(index, np.ndarray) else index
+        for chunks in chunkings(self.ARRAY.shape):
+            for given in (index, lazy):
+                x = ka.from_array(self.ARRAY, chunks=chunks)
+                before = x + 0
+                with nothing_runs():
+                    x[given] = value
+                assert_masked(x, expected)
+                np.testing.assert_array_equal(x.compute().data, expected.data)
+                assert_masked(before, self.ARRAY)
+
+    def test_only_masked_arrays_can_be_masked(self):
+        x = ka.from_array(self.DATA, chunks=2)
+        with pytest.raises(TypeError, match="only elements of masked arrays can become masked"):
+            x[0] = np.ma.masked

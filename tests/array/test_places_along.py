@@ -160,20 +160,6 @@ def test_clip_where(limits):
         ka.clip(x, *limits, where=array)
 
 
-def test_changing_single_elements_by_ufuncs_is_refused():
-    x = ka.zeros(3)
-    for call in (
-        lambda: ka.add.at(x, [0, 0], 1),
-        lambda: np.add.at(x, [0, 0], 1),
-        lambda: ka.add.at(np.ones(3), [0], x[:1]),
-    ):
-        with pytest.raises(NotImplementedError, match=r"add.at\(\) takes arrays of NumPy only.*bincount"):
-            call()
-    array = np.zeros(3)
-    ka.add.at(array, [0, 0], 1)
-    assert array.tolist() == [2, 0, 0]
-
-
 class TestChangesOfArraysOfUnknownSize:
     """Functions that change an array do so too where sizes are found later, and change nothing else meanwhile."""
 

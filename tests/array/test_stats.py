@@ -57,10 +57,38 @@ def test_normality(name: str) -> None:
         same(name, array, axis=None)
     with pytest.raises(ValueError, match=r"samples|observations"):
         getattr(stats, name)(ka.from_array(LINE[:4]))
-    with pytest.raises(NotImplementedError, match="nan_policy"):
-        getattr(stats, name)(ka.from_array(LINE), nan_policy="raise")
+    with pytest.raises(NotImplementedError, match="nan_policy='omit' is not supported by tests"):
+        getattr(stats, name)(ka.from_array(LINE), nan_policy="omit")
     with pytest.raises(ValueError, match="nan_policy"):
         getattr(stats, name)(ka.from_array(LINE), nan_policy="ignore")
+
+
+NAN_IS_AN_ERROR = ["moment", "skew", "kurtosis", "skewtest", "kurtosistest", "normaltest", "ttest_1samp", "ttest_rel"]
+
+
+@pytest.mark.parametrize("name", NAN_IS_AN_ERROR)
+def test_nan_is_an_error_where_it_is_to_be(name: str) -> None:
+    more = {"moment": [3], "ttest_1samp": [1.0], "ttest_rel": [GRID[::-1] ** 2]}.get(name, [])
+    for array in (GRID, (GRID * 10).astype(int)):
+        expected = getattr(scipy_stats, name)(array, *more, nan_policy="raise")
+        for chunks in chunkings(array.shape)[:5]:
+            with nothing_runs():
+                found = getattr(stats, name)(ka.from_array(array, chunks=chunks), *more, nan_policy="raise")
+            for ours, theirs in zip([found], [expected]) if not isinstance(found, tuple) else zip(found, expected):
+                assert_same(ours, theirs, rtol=1e-9)
+    for chunks in chunkings(GRID.shape)[:5]:
+        with nothing_runs():
+            found = getattr(stats, name)(ka.from_array(HOLED, chunks=chunks), *more, nan_policy="raise")
+        for one in found if isinstance(found, tuple) else [found]:
+            with pytest.raises(ValueError, match="The input contains nan values"):
+                one.compute()
+
+
+def test_nan_is_an_error_in_the_second_of_pairs_and_not_made_of_infinite_values() -> None:
+    with pytest.raises(ValueError, match="The input contains nan values"):
+        stats.ttest_rel(ka.from_array(GRID), HOLED, nan_policy="raise").pvalue.compute()
+    both = np.array([1.0, np.inf, 3.0])
+    assert np.isnan(stats.ttest_rel(ka.from_array(both, chunks=2), both, nan_policy="raise").pvalue.compute())
 
 
 def test_student() -> None:

@@ -342,8 +342,6 @@ class TestMethodsOfUfuncs:
             np.add.reduceat(x, [0.5])
 
     def test_what_is_not_there(self):
-        with pytest.raises(NotImplementedError, match="bincount"):
-            np.add.at(ka.from_array(SMALL), [0, 2], 1)
         with pytest.raises(ValueError, match="outer is for functions of two arguments"):
             ka.sin.outer(ka.from_array(SMALL), 1)
 

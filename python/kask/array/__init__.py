@@ -33,6 +33,7 @@ from kask.array.ops.filling import *
 from kask.array.ops.grids import *
 from kask.array.ops.gufuncs import *
 from kask.array.ops.histograms import *
+from kask.array.ops.index_tricks import *
 from kask.array.ops.indexing_edits import *
 from kask.array.ops.indexing_places import *
 from kask.array.ops.joining import *
@@ -73,7 +74,13 @@ _make_deferrable(globals())
 # These find the functions above here.
 from kask.array import api as api  # isort: skip
 from kask.array import array_api as array_api  # isort: skip
+from kask.array.array_api import (  # isort: skip
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+    unstack as unstack,
+)
 from kask.array import core as core  # isort: skip
-from kask.array import gufunc as gufunc  # isort: skip
 from kask.array import ma as ma  # isort: skip
-from kask.array.gufunc import as_gufunc as as_gufunc  # isort: skip
+from kask.array.gufunc import as_gufunc as as_gufunc, gufunc as gufunc  # isort: skip

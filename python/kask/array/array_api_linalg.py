@@ -20,3 +20,8 @@ def __dir__() -> list[str]:
 def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
     """The singular value decomposition: U, S and Vh of each matrix."""
     return _linalg.svd(x, full_matrices=full_matrices)
+
+
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+    """The pseudo-inverse of each matrix; by default smaller singular values than the precision allows are taken for 0."""
+    return _linalg.pinv(x, rtol=rtol)

@@ -18,7 +18,8 @@ from kask.array.kernels.blockwise import joined
 from kask.array.node import ArrayExpr
 from kask.base import Methods, graph_view
 from kask.engine import Chunks, Future, GraphBuilder
-from kask.expr import Lowering, rewrite
+from kask.expr import Lowering
+from kask.expr.sharing import optimised
 from kask.layers import GraphView
 
 __all__ = ["ArrayBase", "PerformanceWarning", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
@@ -132,7 +133,7 @@ class ArrayBase(Methods):
         from kask.array.ops.staged import closed_or_first
 
         roots = closed_or_first([self.expr])
-        return rewrite(roots) if optimized else roots
+        return optimised(roots) if optimized else roots
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         from kask.array.ops.staged import closed_so_far
@@ -148,7 +149,7 @@ class ArrayBase(Methods):
         return _on_futures, (self.__kask_exprs__(True)[0],)
 
     def __kask_optimize__(self) -> ArrayBase:
-        return wrap(rewrite([self.expr])[0])
+        return wrap(optimised([self.expr])[0])
 
     def __kask_futures__(self) -> list[Any]:
         return self.expr.futures_below()
@@ -189,6 +190,10 @@ class ArrayBase(Methods):
         if self.size != 1:
             raise ValueError(f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it")
         return bool(self.compute())
+
+    def __format__(self, spec: str) -> str:
+        # A number can be printed as one is; what is formatted without a specification is described, as by ``str``.
+        return format(self._only(), spec) if spec and self.ndim == 0 else super().__format__(spec)
 
     def __int__(self) -> int:
         return int(self._only())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 from kask.array.base import ArrayBase
 from kask.array.methods.blockwise import BlockwiseMethods
 from kask.array.methods.creation import CreationMethods
@@ -51,6 +53,13 @@ class Array(
 
     __slots__ = ()
 
+
+for _home in Array.__mro__:
+    if _home.__module__.startswith("kask.array.methods."):
+        for _name, _method in vars(_home).items():
+            if isinstance(_method, types.FunctionType):
+                # Errors are about arrays, whichever file has the method.
+                _method.__qualname__, _method.__module__ = f"Array.{_name}", Array.__module__
 
 UnknownArray = deferring_class(Array)
 

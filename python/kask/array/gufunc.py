@@ -89,3 +89,8 @@ def as_gufunc(signature: str | None = None, **kwargs: Any) -> Callable[[Callable
         return gufunc(func, signature=signature, **kwargs)
 
     return decorated
+
+
+# ``ka.gufunc`` is the class, as in Dask, and has what this module has.
+for _function in (apply_gufunc, as_gufunc, gufunc):
+    setattr(gufunc, _function.__name__, staticmethod(_function))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.linalg import LinAlgError as LinAlgError
+
 from kask.array.ops.axes import matrix_transpose
 from kask.array.ops.diagonals import diagonal as _diagonal
 from kask.array.ops.diagonals import trace as _trace

@@ -28,6 +28,7 @@ from kask.array.ops.masking import (
     masked_values,
     masked_where,
 )
+from kask.array.ops.moments import mean
 from kask.array.ops.ufunc_calls import call_ufunc, elementwise_of, ufunc_reduce
 
 __all__ = [
@@ -228,11 +229,11 @@ def average(
     1.75
     """
     a = as_array(a)
-    mask, data = getmaskarray(a), filled(a, np.zeros((), a.dtype)[()])
     if weights is None:
-        w = as_array(np.ones((), a.dtype if a.dtype.kind in "fc" else np.float64))
-    else:
-        w = _fitting(as_array(weights), a, axis)
+        result = masked_array(mean(a, axis=axis, keepdims=keepdims))
+        return (result, count(a, axis, keepdims).astype(result.dtype)) if returned else result
+    mask, data = getmaskarray(a), filled(a, np.zeros((), a.dtype)[()])
+    w = _fitting(as_array(weights), a, axis)
     is_exact = a.dtype.kind in "biu"
     dtype = np.result_type(a.dtype, w.dtype, np.float64) if is_exact else np.result_type(a.dtype, w.dtype)
     weight = wrap(elementwise_of(np.where, mask, np.zeros((), w.dtype)[()], w))

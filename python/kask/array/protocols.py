@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase
-from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_at, ufunc_outer, ufunc_reduce, ufunc_reduceat
+from kask.array.ops.assignment_at import ufunc_at
+from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_outer, ufunc_reduce, ufunc_reduceat
 from kask.base import is_kask_collection
 from kask.containers import map_leaves
 

@@ -265,7 +265,10 @@ def _distribution(name: str, parameters: str) -> Any:
     )
 
     def method(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}") from None
         bound.apply_defaults()
         given = bound.arguments
         params = tuple([given[p] for p in names])

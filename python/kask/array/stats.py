@@ -13,7 +13,7 @@ from kask.array.ops.elementwise import elementwise
 from kask.array.ops.moments import mean as mean_of
 from kask.array.ops.moments import var as variance_of
 from kask.array.ops.reductions_basic import sum as sum_of
-from kask.array.ops.stats_moments import _count, _passes_nan, kurtosis, moment, skew
+from kask.array.ops.stats_moments import _count, _passes_nan, kurtosis, moment, ready, skew
 
 __all__ = [
     "chisquare",
@@ -54,8 +54,8 @@ def skewtest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
         The array, of 8 or more elements along the axis.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "raise"}, optional
+        What NaN does: makes the result NaN, or is an error when it is met while running.
 
     Returns
     -------
@@ -69,7 +69,8 @@ def skewtest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
     0.2358
     """
     _passes_nan(nan_policy)
-    n = _count(as_array(a).expr, axis)
+    a = ready(a, nan_policy)
+    n = _count(a.expr, axis)
     if n < 8:
         raise ValueError(f"skewtest is not valid with less than 8 samples; {n} samples were given.")
     z = _each(formulas.skew_z, skew(a, axis), n)
@@ -85,8 +86,8 @@ def kurtosistest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result
         The array, of 5 or more elements along the axis; of 20 or more for a good p-value.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "raise"}, optional
+        What NaN does: makes the result NaN, or is an error when it is met while running.
 
     Returns
     -------
@@ -100,7 +101,8 @@ def kurtosistest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result
     0.0199
     """
     _passes_nan(nan_policy)
-    n = _count(as_array(a).expr, axis)
+    a = ready(a, nan_policy)
+    n = _count(a.expr, axis)
     if n < 5:
         raise ValueError(f"kurtosistest requires at least 5 observations; only {n} observations were given.")
     z = _each(formulas.kurtosis_z, kurtosis(a, axis, fisher=False), n)
@@ -116,8 +118,8 @@ def normaltest(a: Any, axis: Any = 0, nan_policy: str = "propagate") -> Result:
         The array, of 8 or more elements along the axis.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "raise"}, optional
+        What NaN does: makes the result NaN, or is an error when it is met while running.
 
     Returns
     -------
@@ -147,8 +149,8 @@ def ttest_1samp(a: Any, popmean: Any, axis: Any = 0, nan_policy: str = "propagat
         The given mean; it is broadcast to the result.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "raise"}, optional
+        What NaN does: makes the result NaN, or is an error when it is met while running.
 
     Returns
     -------
@@ -162,7 +164,8 @@ def ttest_1samp(a: Any, popmean: Any, axis: Any = 0, nan_policy: str = "propagat
     np.float64(1.0)
     """
     _passes_nan(nan_policy)
-    n = _count(as_array(a).expr, axis)
+    a = ready(a, nan_policy)
+    n = _count(a.expr, axis)
     wanted = popmean if np.ndim(popmean) == 0 and not hasattr(popmean, "expr") else as_array(popmean)
     statistic = _each(formulas.t_single, mean_of(a, axis), variance_of(a, axis, ddof=1), wanted, n)
     return Result(statistic, _each(formulas.t_tail, statistic, float(n - 1)))
@@ -177,8 +180,8 @@ def ttest_rel(a: Any, b: Any, axis: Any = 0, nan_policy: str = "propagate") -> R
         The arrays, of one shape.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "raise"}, optional
+        What NaN does: makes the result NaN, or is an error when it is met while running.
 
     Returns
     -------
@@ -192,12 +195,13 @@ def ttest_rel(a: Any, b: Any, axis: Any = 0, nan_policy: str = "propagate") -> R
     >>> round(float(stats.ttest_rel(x, [1.5, 2.0, 4.0]).pvalue), 4)
     0.2254
     """
-    one, two = as_array(a), as_array(b)
+    _passes_nan(nan_policy)
+    one, two = ready(a, nan_policy), ready(b, nan_policy)
     if one.shape != two.shape:
         raise ValueError(f"a and b are pairs and must have the same shape, but these are {one.shape} and {two.shape}")
     kind = np.result_type(one.dtype, two.dtype)
     kind = kind if kind.kind in "fc" else np.dtype(np.float64)
-    return ttest_1samp(wrap(elementwise(_difference, one.expr, two.expr, kind, dtype=kind)), 0.0, axis, nan_policy)
+    return ttest_1samp(wrap(elementwise(_difference, one.expr, two.expr, kind, dtype=kind)), 0.0, axis)
 
 
 def _difference(one: Any, two: Any, dtype: Any) -> Any:

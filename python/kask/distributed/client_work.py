@@ -192,7 +192,9 @@ class ClientWork(ClientBase):
             raise NotImplementedError(_NO_ACTORS)
         options = options_for(retries, priority, workers, allow_other_workers, resources)
         looks_inside = traverse or not is_kask_collection(collections)
-        work = Work([collections], looks_inside, options, lambda: self._engine, optimize_graph=optimize_graph)
+        work = Work(
+            [collections], looks_inside, options, lambda: self._engine, optimize_graph=optimize_graph, is_renamed=True
+        )
         if sync:
             return self._call(lambda: work.put_back(run(work, self._engine))[0])
         futures = [

@@ -168,6 +168,7 @@ class _Compiled:
         self.axes: tuple[int, ...] = ()
         self.finish: Callable[..., Any] | None = None
         self.outputs, name = 1, None
+        self._sums: Any = None
         if run.reduces:
             use, self.axes = run.steps[-1].args
             described = _fused(run.steps[-1])(listing.dtype(use))
@@ -176,6 +177,7 @@ class _Compiled:
             name, self.dtype, self.finish = described
             listing.ends_with(use, self.dtype)
             self.outputs = 2 if name == "moments" else 1
+            self._description = [_kind(dtype) for dtype in kinds], listing.constants, listing.steps
         else:
             self.dtype = listing.last_dtype
             if listing.last != ("step", len(listing.steps) - 1):
@@ -193,7 +195,17 @@ class _Compiled:
         watched = tuple([errors[name] != "ignore" for name in ("divide", "over", "under", "invalid")])
         if not self.kernel.run(arrays, made, list(self.axes), watched):
             return NotImplemented
+        if self.outputs == 2 and np.isnan(made[0]).any():
+            self._add_up(arrays, made[0], math.prod([shape[axis] for axis in self.axes]), watched)
         return made[0] if self.finish is None else self.finish(made, shape, self.axes)
+
+    def _add_up(self, arrays: list[Any], means: Any, count: int, watched: tuple[bool, ...]) -> None:
+        """Means that are not numbers, by sums: beside deviations from it no mean is infinite."""
+        if self._sums is None:
+            self._sums = FusedKernel(*self._description, "sum")
+        totals = np.empty_like(means)
+        self._sums.run(arrays, [totals], list(self.axes), watched)
+        np.divide(totals, count, out=means, where=np.isnan(means))
 
 
 class _Listing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from kask.annotations import current_options
@@ -94,6 +94,22 @@ class Expr:
     def simplified(self) -> Expr | None:
         """A cheaper expression with the same value, or None. Asked again of what it answers."""
         return None
+
+    @property
+    def offers(self) -> Any:
+        """What others would else make themselves, and find in what this one makes: something hashable, or None."""
+        return None
+
+    def served(self, offers: Mapping[Any, Expr]) -> Expr | None:
+        """The same made of what another expression makes anyway, where one of them offers it; see :func:`kask.expr.sharing.shared`."""
+        return None
+
+    @staticmethod
+    def share_together(roots: Sequence[Expr]) -> list[Expr]:
+        """See :func:`kask.expr.sharing.shared`."""
+        from kask.expr.sharing import shared
+
+        return shared(list(roots))
 
     @staticmethod
     def lower_together(roots: Sequence[Expr], builder: GraphBuilder, fuse: bool = True) -> None:

@@ -9,7 +9,18 @@ import numpy as np
 
 from kask.array.kernels.indexing import blocks_of, sorting
 
-__all__ = ["Targets", "put_field", "put_masked", "put_points", "put_ranked", "put_region"]
+__all__ = ["Masked", "Targets", "put_field", "put_masked", "put_points", "put_ranked", "put_region"]
+
+
+class Masked:
+    """Stands for ``numpy.ma.masked``, which is no value that can be copied."""
+
+    def __kask_tokenize__(self) -> Any:
+        return "masked"
+
+
+def _put(out: Any, index: Any, value: Any) -> None:
+    out[index] = np.ma.masked if isinstance(value, Masked) else value
 
 
 def put_region(
@@ -27,14 +38,22 @@ def put_region(
     while type(value) is list:
         (value,) = value
     out = block.copy()
-    out[tuple(region)] = value
+    _put(out, tuple(region), value)
     return out
 
 
 def put_masked(block: Any, mask: Any, value: Any) -> Any:
     """A block that is ``value`` where the mask is true; all broadcast to the block's shape."""
     out = block.copy()
-    np.copyto(out, value, where=mask, casting="unsafe")
+    if not isinstance(out, np.ma.MaskedArray):
+        np.copyto(out, value, where=mask, casting="unsafe")
+        return out
+    # Copying would leave the mask as it is.
+    where = np.broadcast_to(np.ma.getdata(mask), out.shape)
+    if not isinstance(value, Masked) and np.ndim(value):
+        data, masks = np.ma.getdata(value), np.ma.getmaskarray(value)
+        value = np.ma.masked_array(np.broadcast_to(data, out.shape)[where], np.broadcast_to(masks, out.shape)[where])
+    _put(out, where, value)
     return out
 
 
@@ -51,7 +70,7 @@ class Targets:
     Parameters
     ----------
     coordinates : sequence of 1-D integer arrays
-        No point occurs twice.
+        Points that occur twice stay in their order.
     sizes : sequence of 1-D integer arrays
         The chunk sizes along these axes.
     """
@@ -81,15 +100,26 @@ class Targets:
 
 
 def put_points(
-    block: Any, value: Any, position: tuple[int, ...], targets: Targets, axes: tuple[int, ...], many: bool
+    block: Any,
+    value: Any,
+    position: tuple[int, ...],
+    targets: Targets,
+    axes: tuple[int, ...],
+    many: bool,
+    ufunc: Any = None,
 ) -> Any:
-    """A block with other elements at points. ``value`` has a row for each of them if there are ``many``; otherwise it is for all."""
+    """A block with other elements at points. ``value`` has a row for each of them if there are ``many``; otherwise it is for all. With a
+    ufunc elements become what it makes of them and of the values, one after another."""
     own, rows = targets.own([position[axis] for axis in axes])
     if own.start == own.stop:
         return block[...]
     out = block.copy()
     inside = np.moveaxis(out, axes, range(len(axes)))
-    inside[tuple([local[own] for local in targets.local])] = value[rows] if many else value
+    places, value = tuple([local[own] for local in targets.local]), value[rows] if many else value
+    if ufunc is None:
+        _put(inside, places, value)
+    else:
+        ufunc.at(inside, places, *(value,) * (ufunc.nin - 1))
     return out
 
 

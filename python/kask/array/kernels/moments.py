@@ -81,6 +81,16 @@ class MeanPart:
         """A sum; see ``kask.expr.fused``."""
         return None if self.passes_nan else ("sum", self.dtype, _with_count)
 
+    @property
+    def is_contained_as(self) -> Any:
+        """What it is called where it is a part of something else: see ``kask.array.ops.reductions``."""
+        return "mean", self.dtype, self.passes_nan
+
+    @staticmethod
+    def taken_from(part: MomentsPart, dtype: Any, axes: tuple[int, ...], finish: MeanFinish) -> tuple[Any, Any]:
+        """How moments of elements of a type are combined, and how their mean is taken out."""
+        return MomentsCombine(axes, part.is_absolute), MeanOfMoments(finish, dtype.kind in "biu")
+
     def __kask_tokenize__(self) -> Any:
         return "meanpart", self.dtype, self.passes_nan
 
@@ -123,6 +133,29 @@ class MeanFinish:
         return "meanfinish", self.dtype, self.__name__, self.is_masked
 
 
+#: Smaller sums of whole numbers are exact in double precision, however they are added, if they are rounded to whole numbers.
+_EXACT = 2.0**50
+
+
+class MeanOfMoments:
+    """The mean out of moments, finished as one of a sum is. Where the elements are whole numbers, so is their sum."""
+
+    def __init__(self, finish: MeanFinish, is_whole: bool) -> None:
+        self.finish, self.is_whole = finish, is_whole
+        self.__name__ = finish.__name__
+
+    def __call__(self, partial: tuple[Any, ...]) -> Any:
+        count, mean = partial[:2]
+        if self.is_whole:
+            total = mean * count
+            return self.finish((np.where(np.abs(total) < _EXACT, np.rint(total), total), count))
+        # Where nothing counts the mean is 0 by 0.
+        return self.finish((mean, np.minimum(count, 1)))
+
+    def __kask_tokenize__(self) -> Any:
+        return "meanofmoments", self.finish, self.is_whole
+
+
 class MomentsPart:
     """Count, mean, and sums of the powers 2 to ``order`` of the deviations. Of complex numbers the second power is the absolute square."""
 
@@ -151,6 +184,11 @@ class MomentsPart:
                 sums.append(np.sum(power, axis=axes, keepdims=True, **options))
         return count, mean, *sums
 
+    @property
+    def contains(self) -> Any:
+        """The mean; see ``kask.array.ops.reductions``."""
+        return ("mean", self.dtype, self.passes_nan) if self.dtype.kind in "fc" else None
+
     #: Mean and squares in one pass: a kernel is worth it without steps before it.
     __kask_fuses_alone__ = True
 
@@ -177,6 +215,9 @@ class MomentsCombine:
             guess = np.take(means, [0], axis=self.axes[0])
             shift = self._sum(np.where(counts > 0, counts * (means - guess), 0)) / np.maximum(count, 1)
             mean = (guess + shift).astype(means.dtype, copy=False)
+            if mean.dtype.kind in "fc" and not np.isfinite(mean).all():
+                # No deviation from an infinite guess is a number.
+                mean = (self._sum(np.where(counts > 0, counts * means, 0)) / np.maximum(count, 1)).astype(means.dtype)
             away = np.where(counts > 0, means - mean, 0)
             if away.dtype.kind == "c" and self.is_absolute:
                 return count, mean, self._sum(sums[0]) + self._sum(counts * (away.real**2 + away.imag**2))

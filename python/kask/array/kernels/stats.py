@@ -6,7 +6,24 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["f_statistic", "kurtosis_of", "kurtosis_z", "moment_of", "skew_of", "skew_z", "t_independent", "t_single"]
+__all__ = [
+    "f_statistic",
+    "kurtosis_of",
+    "kurtosis_z",
+    "moment_of",
+    "skew_of",
+    "skew_z",
+    "t_independent",
+    "t_single",
+    "without_nan",
+]
+
+
+def without_nan(block: Any) -> Any:
+    """The block, in which NaN is an error."""
+    if np.isnan(block).any():
+        raise ValueError("The input contains nan values")
+    return block
 
 
 def moment_of(order: int, count: Any, *moments: Any) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops import assignment, assignment_functions, indexing, indexing_edits, indexing_places
 from kask.array.ops.indexing_views import Blocks, PointIndex
+from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import Open
 
 
@@ -73,6 +77,30 @@ class IndexingMethods(ArrayBase):
     def fill(self, value: Any) -> None:
         """Assign one value to all elements."""
         self[...] = value
+
+    def item(self, *args: Any) -> Any:
+        """Computes one element, and gives it as a Python object: the only one, or that of this number or index.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> ka.arange(6, chunks=4).reshape(2, 3).item(1, 2)
+        5
+        """
+        if not args:
+            if self.size != 1:
+                raise ValueError("can only convert an array of size 1 to a Python scalar")
+            return np.asarray(self.compute()).item()
+        index = args[0] if len(args) == 1 else args
+        if isinstance(index, tuple):
+            if len(index) != self.ndim:
+                raise ValueError(f"item() got {len(index)} indices for an array of {self.ndim} axes")
+            return self[index].item()
+        return wrap(raveled(self.expr))[operator.index(index)].item()
+
+    def tolist(self) -> Any:
+        """Computes the array, and gives it as nested lists of Python objects."""
+        return np.asanyarray(self.compute()).tolist()
 
     def nonzero(self) -> tuple[Any, ...]:
         """As :func:`kask.array.nonzero`."""

@@ -13,6 +13,14 @@ class SortingMethods(ArrayBase):
 
     __slots__ = ()
 
+    def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+        """Puts the elements in order, in place; see :func:`kask.array.sort`."""
+        self.expr = sorting.sort(self, axis, kind, order, stable=stable).expr
+
+    def partition(self, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> None:
+        """Arranges the elements, in place; see :func:`kask.array.partition`."""
+        self.expr = sorting.partition(self, kth, axis, kind, order).expr
+
     def argsort(self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
         """See :func:`kask.array.argsort`."""
         return sorting.argsort(self, axis, kind, order, stable=stable)

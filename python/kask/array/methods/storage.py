@@ -38,8 +38,7 @@ class StorageMethods(ArrayBase):
         """See :func:`kask.array.store`; with ``return_stored`` one array is returned."""
         from kask.array.ops.storage import store
 
-        found = store(self, targets, lock, regions, compute, return_stored, load_stored, **kwargs)
-        return found[0] if return_stored else found
+        return store(self, targets, lock, regions, compute, return_stored, load_stored, **kwargs)
 
     def to_zarr(self, *args: Any, **kwargs: Any) -> Any:
         """See :func:`kask.array.to_zarr`."""

@@ -14,7 +14,7 @@ from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
 from kask.array.ops.assignment_masks import assigned_by_mask, is_for_all
 from kask.array.ops.deferring import called, called_like
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.elementwise import changed
 from kask.array.ops.indexing import known_indices
 from kask.array.ops.indexing_fancy import Merged, Picked, sizes_along
 from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
@@ -35,6 +35,8 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
     IndexError, ValueError, TypeError
         Whatever NumPy refuses.
     """
+    if value is np.ma.masked and not isinstance(array.meta, np.ma.MaskedArray):
+        raise TypeError("only elements of masked arrays can become masked: make it one with ka.ma.masked_array(x)")
     fields = fields_of(index, array.dtype)
     if fields is not None:
         part = array.dtype[fields] if isinstance(fields, str) else array.meta[fields].dtype
@@ -42,16 +44,14 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
         _check_basic(value, array.shape)
         if isinstance(value, ArrayExpr):
             value = _without_leading(value, array.ndim)
-        return elementwise(kernels.put_field, array, value, fields, dtype=array.dtype)
+        return changed(kernels.put_field, array, value, fields)
     picks = parsed(index, array.shape)
     value = taken_value(value, array.dtype)
     if not picks.arrays:
-        return _assigned_part(array, picks, value)
+        return assigned_part(array, picks, value)
     part = picks.basic(array)
-    changed = _assigned_by_arrays(part, picks, value)
-    if part is array:
-        return changed
-    return _assigned_part(array, picks, changed)
+    made = assigned_by_arrays(part, picks, value)
+    return made if part is array else assigned_part(array, picks, made)
 
 
 def setitem(array: Any, index: Any, value: Any) -> Any:
@@ -69,6 +69,8 @@ def _assigned_array(array: Any, index: Any, value: Any) -> Any:
 
 def taken_value(value: Any, dtype: np.dtype) -> Any:
     """A value to assign: an array expression, or one element of this type."""
+    if value is np.ma.masked:
+        return kernels.Masked()
     if isinstance(value, np.ndarray):
         # A copy: the user may change the array later, and the assignment has been made.
         value = value.copy() if value.ndim else value[()]
@@ -151,7 +153,7 @@ class Assigned(ArrayExpr):
         return ("listed", axis, self.array.chunks.axis(axis).touched(start, step, length, is_one))
 
 
-def _assigned_part(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
+def assigned_part(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
     """Assignment to what slices, integers and new axes leave."""
     shape = [length for axis, (_, _, length) in enumerate(picks.taken) if axis not in picks.dropped]
     for axis in picks.added:
@@ -192,23 +194,23 @@ def _turned(value: ArrayExpr, taken: tuple[Taken, ...]) -> ArrayExpr:
     return sliced(value, tuple(turns))
 
 
-def _assigned_by_arrays(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
-    """Assignment to what lists and masks pick."""
+def assigned_by_arrays(array: ArrayExpr, picks: Picks, value: Any, ufunc: Any = None) -> ArrayExpr:
+    """Assignment to what lists and masks pick; or ``ufunc`` of the elements there and values, again for each time that one is picked."""
     lazy = tuple([index for _, index in picks.arrays if isinstance(index, ArrayExpr)])
-    if len(picks.arrays) == 1 and picks.arrays[0][1].dtype.kind == "b":
+    if ufunc is None and len(picks.arrays) == 1 and picks.arrays[0][1].dtype.kind == "b":
         axis, mask = picks.arrays[0]
         if lazy or is_for_all(value, array, mask, picks.place):
             return assigned_by_mask(array, mask if lazy else as_expr(mask.copy()), axis, picks.place, value)
     if not lazy:
-        return _assigned_points(array, picks, value)
+        return _assigned_points(array, picks, value, ufunc)
     template = tuple([(axis, None if isinstance(index, ArrayExpr) else index) for axis, index in picks.arrays])
     given = (value,) if isinstance(value, ArrayExpr) else ()
-    args = (template, picks.place, None if given else value)
+    args = (template, picks.place, None if given else value, ufunc)
     return ByValue(_assigned_now, (array, *given), lazy, args, array.meta, array.chunks, "setitem")
 
 
 def _assigned_now(array: ArrayExpr, *rest: Any) -> ArrayExpr:
-    *found, template, place, value = rest
+    *found, template, place, value, ufunc = rest
     if value is None:
         value, *found = found
     given = iter(found)
@@ -217,7 +219,7 @@ def _assigned_now(array: ArrayExpr, *rest: Any) -> ArrayExpr:
         (axis, index if index.dtype.kind == "b" else in_bounds(index, axis, array.shape[axis]))
         for axis, index in arrays
     ]
-    return _assigned_points(array, Picks((), (), (), tuple(checked), place), value)
+    return _assigned_points(array, Picks((), (), (), tuple(checked), place), value, ufunc)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -232,6 +234,12 @@ class AssignedPoints(ArrayExpr):
     targets: Targets
     axes: tuple[int, ...]
     many: bool
+    #: What is made of an element and a value, in place of the value.
+    ufunc: Any = None
+
+    @property
+    def label(self) -> str:
+        return "setitem" if self.ufunc is None else f"{self.ufunc.__name__}-at"
 
     @property
     def chunks(self) -> Chunks:
@@ -248,10 +256,10 @@ class AssignedPoints(ArrayExpr):
             first = (self.axes[0],) if self.many else ()
             value = Read(value, (*first, *others))
         reads = Read(self.array, tuple(range(self.ndim)))
-        return BlockCall(kernels.put_points, (reads, value, AT, self.targets, self.axes, self.many))
+        return BlockCall(kernels.put_points, (reads, value, AT, self.targets, self.axes, self.many, self.ufunc))
 
 
-def _assigned_points(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
+def _assigned_points(array: ArrayExpr, picks: Picks, value: Any, ufunc: Any = None) -> ArrayExpr:
     axes, indices = known_indices(picks)
     shape = np.broadcast_shapes(*[index.shape for index in indices])
     others = [axis for axis in range(array.ndim) if axis not in axes]
@@ -263,7 +271,10 @@ def _assigned_points(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
     coordinates = [np.broadcast_to(index, shape).reshape(-1) for index in indices]
     if 0 in shape or 0 in array.shape:
         return array
-    last = _last_of_each(coordinates, [array.shape[axis] for axis in axes])
+    if ufunc is None:
+        last = _last_of_each(coordinates, [array.shape[axis] for axis in axes])
+    else:
+        last = np.arange(len(coordinates[0]))
     targets = Targets([along[last] for along in coordinates], [sizes_along(array, axis) for axis in axes])
     many = False
     if isinstance(value, ArrayExpr):
@@ -277,7 +288,7 @@ def _assigned_points(array: ArrayExpr, picks: Picks, value: Any) -> ArrayExpr:
         beside = array.chunks.axes(others)
         cuts = Chunks.join([value.chunks.axis(0), beside]) if many else beside
         value = rechunked(value, _cut_like(value, cuts))
-    return AssignedPoints(array, value, targets, axes, many)
+    return AssignedPoints(array, value, targets, axes, many, ufunc)
 
 
 def _check_points(value: Any, picks: Picks, shape: tuple[int, ...], lengths: list[int]) -> None:

@@ -15,7 +15,7 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.assignment import setitem, taken_value
 from kask.array.ops.creation import Made
 from kask.array.ops.deferring import called
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.elementwise import changed, elementwise
 from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_edits import take
 from kask.array.ops.reshaping import raveled
@@ -81,7 +81,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     shape = value.shape if isinstance(value, ArrayExpr) else ()
     if np.broadcast_shapes(dst.shape, shape, mask.shape) != dst.shape:
         raise ValueError(f"could not broadcast input array from shape {shape} into shape {dst.shape}")
-    dst.expr = elementwise(put_masked, dst.expr, mask.expr, value, dtype=dst.dtype)
+    dst.expr = changed(put_masked, dst.expr, mask.expr, value)
 
 
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
@@ -181,7 +181,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
             value = ByValue(_cycled, (), (value,), args, meta, a.expr.chunks, "putmask")
         else:
             value = _cycled(np.array(values), *args)
-    a.expr = elementwise(put_masked, a.expr, elementwise(kernels.truth, flags.expr, dtype=bool), value, dtype=a.dtype)
+    a.expr = changed(put_masked, a.expr, elementwise(kernels.truth, flags.expr, dtype=bool), value)
 
 
 def _cycled(values: np.ndarray, shape: tuple[int, ...], chunks: Chunks) -> ArrayExpr:

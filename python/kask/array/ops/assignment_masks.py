@@ -9,7 +9,7 @@ import numpy as np
 
 from kask.array.kernels import assignment as kernels
 from kask.array.node import ArrayExpr
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.elementwise import changed
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import expanded, squeezed, transposed
 from kask.array.ops.staged import ByValue
@@ -49,7 +49,7 @@ def assigned_by_mask(array: ArrayExpr, mask: ArrayExpr, axis: int, place: int, v
     if is_one:
         if isinstance(value, ArrayExpr):
             value = expanded(squeezed(value, (place,)), masked)
-        return elementwise(kernels.put_masked, array, expanded(mask, beside), value, dtype=array.dtype)
+        return changed(kernels.put_masked, array, expanded(mask, beside), value)
     order = [at for at in range(others + 1) if at != place]
     order.insert(axis, place)
     value = transposed(value, tuple(order))

@@ -231,8 +231,13 @@ def make_deferrable(namespace: dict[str, Any]) -> None:
             namespace[name] = home[own] = changing(value) if own in _CHANGING else deferrable(value)
 
 
-#: Methods that need to know everything at once.
-_NOW = frozenset({"__setitem__", "__iter__", "__reduce__", "__reduce_ex__", "compute_chunk_sizes", "dask", "to_svg"})
+#: Methods that need to know everything at once, and those that change the array, by functions that find out for themselves.
+_NOW = frozenset(
+    {
+        *("__setitem__", "__iter__", "__reduce__", "__reduce_ex__", "compute_chunk_sizes", "dask", "to_svg"),
+        *("fill", "item", "partition", "put", "sort", "tolist"),
+    }
+)
 
 
 def deferring_class(full: type) -> type:
@@ -307,7 +312,7 @@ class _Attribute:
 
 
 def _array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    if kwargs.get("out") is not None:
+    if kwargs.get("out") is not None or method == "at":
         return ArrayBase.full.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)  # type: ignore[attr-defined]
     return called(getattr(ufunc, method), inputs, kwargs)
 

@@ -23,8 +23,9 @@ from kask.array.ops.staged import closed_so_far
 from kask.base import is_kask_collection
 from kask.delayed import Delayed, delayed
 from kask.engine import Chunks, Layers, Node
-from kask.expr import Lowering, rewrite, walk
+from kask.expr import Lowering, walk
 from kask.expr.lower import BlockCall, Read
+from kask.expr.sharing import optimised
 from kask.graphs import ExprLayers, with_options
 from kask.tokens import tokenize
 
@@ -181,7 +182,7 @@ def _value_of(x: Any, exprs: Sequence[ArrayExpr], make: Callable[..., ArrayExpr]
     closed = [closed_so_far(expr) for expr in exprs]
     if None in closed:
         return _within_a_task(x)
-    return _block_of(rewrite([make(*closed)])[0])(0)
+    return _block_of(optimised([make(*closed)])[0])(0)
 
 
 def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:
@@ -214,7 +215,7 @@ def to_delayed(x: Any, optimize_graph: bool = True) -> np.ndarray:
     if closed is None:
         make = _parts_of(x.expr)
     else:
-        make = _block_of(rewrite([closed])[0] if optimize_graph else closed)
+        make = _block_of(optimised([closed])[0] if optimize_graph else closed)
     # There is an object for each block, so there is no way around a loop.
     flat = found.reshape(-1)
     for index in range(flat.size):

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, empty_meta
 from kask.engine import Chunks
 from kask.expr import walk
 from kask.expr.lower import BlockCall, Read
 
-__all__ = ["Elementwise", "broadcast_shapes", "elementwise", "unified"]
+__all__ = ["Elementwise", "broadcast_shapes", "changed", "elementwise", "unified"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -140,8 +140,17 @@ def elementwise(func: Callable[..., Any], *args: Any, dtype: Any = None, **kwarg
         if meta.ndim != chunks.ndim:
             meta = np.empty((0,) * chunks.ndim, meta.dtype)
     else:
-        meta = np.empty((0,) * chunks.ndim, dtype)
+        # Ufuncs of masked arrays, or of another library's, make such arrays.
+        kinds = [array.meta for array in arrays if type(array.meta) is not np.ndarray]
+        meta = empty_meta(dtype, chunks.ndim, kinds[0] if kinds and isinstance(func, np.ufunc) else None)
     return Elementwise(func, args, tuple(sorted(kwargs.items())), chunks, meta)
+
+
+def changed(func: Callable[..., Any], array: ArrayExpr, *args: Any, dtype: Any = None) -> Any:
+    """``func`` of an array and other operands, whose blocks are arrays of the same kind as those of the first, of its type or another one."""
+    kind = np.dtype(array.dtype if dtype is None else dtype)
+    made = elementwise(func, array, *args, dtype=kind)
+    return dataclasses.replace(made, meta=empty_meta(kind, made.meta.ndim, array.meta))
 
 
 def _later(func: Callable[..., Any], args: tuple[Any, ...], dtype: Any, kwargs: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from kask.array.kernels.creation import fill_from
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import Filled
-from kask.array.ops.elementwise import elementwise
+from kask.array.ops.elementwise import changed, elementwise
 
 __all__ = [
     "array",
@@ -32,7 +32,7 @@ __all__ = [
 def cast(expr: ArrayExpr, dtype: Any) -> ArrayExpr:
     """The array, of another type."""
     dtype = np.dtype(dtype)
-    return expr if expr.dtype == dtype else elementwise(cast_block, expr, dtype, dtype=dtype)
+    return expr if expr.dtype == dtype else changed(cast_block, expr, dtype, dtype=dtype)
 
 
 def checked_order(order: Any) -> None:

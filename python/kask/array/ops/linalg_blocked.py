@@ -27,7 +27,7 @@ __all__: list[str] = []
 def square_cuts(array: ArrayExpr, name: str) -> ArrayExpr:
     """A square matrix with the same cuts along both axes, none of them empty."""
     if array.shape[0] != array.shape[1]:
-        raise ValueError(f"{name}: a square matrix is wanted, but the array has the shape {array.shape}")
+        raise np.linalg.LinAlgError(f"{name}: a square matrix is wanted, but the array has the shape {array.shape}")
     along = without_empty(Chunks.unify([array.chunks.axis(0), array.chunks.axis(1)]))
     return rechunked(array, Chunks.join([along, along]))
 

@@ -19,6 +19,8 @@ from kask.array.ops.linalg_svd import svd_of, values_of
 from kask.array.ops.matrices import eye
 from kask.array.ops.products import matmul
 from kask.array.ops.products_einsum import einsum
+from kask.array.ops.reductions_basic import _UNSET, _is_set
+from kask.array.ops.reshaping import broadcast_to
 from kask.array.ops.slicing import expanded, transposed
 
 __all__ = [
@@ -212,10 +214,10 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     expr = in_lapack_type(array.expr, "matrix_rank")
     values = wrap(_singular_values(expr, (expr.ndim - 2, expr.ndim - 1)))
     if tol is None:
-        factor = max(array.shape[-2:]) * np.finfo(values.dtype).eps if rtol is None else np.asarray(rtol)[..., None]
+        factor = max(array.shape[-2:]) * np.finfo(values.dtype).eps if rtol is None else as_array(rtol)[..., None]
         tol = values.max(axis=-1, keepdims=True) * factor
     else:
-        tol = np.asarray(tol)[..., None]
+        tol = as_array(tol)[..., None]
     return (values > tol).sum(axis=-1)
 
 
@@ -231,7 +233,9 @@ def matrix_power(a: Any, n: int) -> Any:
     """
     array = as_array(a)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"matrix_power: square matrices are wanted, but the array has the shape {array.shape}")
+        raise np.linalg.LinAlgError(
+            f"matrix_power: square matrices are wanted, but the array has the shape {array.shape}"
+        )
     n = operator.index(n)
     if n == 0:
         from kask.array.ops.filling import zeros_like
@@ -274,9 +278,29 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     return einsum(*args, kept, optimize="optimal" if last < 5 else "greedy", out=out)
 
 
-def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _UNSET) -> Any:
     """The pseudo-inverse of a matrix, by :func:`svd`: singular values less than ``rcond`` times the largest are taken for 0. Of a stack each
     matrix is in one task.
+
+    Parameters
+    ----------
+    a : array_like
+        A matrix, or a stack of them along the last two axes.
+    rcond, rtol : float or array_like, optional
+        Two names of one thing; an array has one for each matrix of the stack, or broadcasts to that. By default the larger side
+        times the precision of the type; of a stack 1e-15, as in NumPy, unless ``rtol`` is None.
+    hermitian : bool, optional
+        Whether the matrices equal their own adjoints.
+
+    Returns
+    -------
+    Array
+        Of the shape of ``a`` with the last two axes exchanged.
+
+    Raises
+    ------
+    ValueError
+        Both are given, or their shape does not fit the stack.
 
     Examples
     --------
@@ -284,23 +308,41 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     >>> ka.linalg.pinv(ka.ones((4, 1), chunks=(2, 1))).round(6).compute()
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    array = matrices_of(a, "pinv")
-    if array.ndim > 2:
-        # NumPy tells itself that only one of both may be given.
-        options = {key: given for key, given in (("rcond", rcond), ("rtol", rtol)) if given is not None}
-        shape = array.shape[:-3:-1]
-        return wrap(of_each(np.linalg.pinv, array, [shape], [array.dtype], hermitian=hermitian, **options)[0])
-    u, s, v = svd_of(array)
-    if rcond is None:
-        rcond = max(array.shape) * np.finfo(s.dtype).eps if rtol is None else rtol
-    elif rtol is not None:
+    if rcond is not None and _is_set(rtol):
         raise ValueError("pinv: `rtol` and `rcond` can't be both set")
+    array = matrices_of(a, "pinv")
+    name, least = ("rcond", rcond) if rcond is not None else ("rtol", rtol)
+    is_default = least is None or not _is_set(least)
+    if not is_default:
+        least = _one_for_each(as_array(least), array, name)
+    if array.ndim > 2:
+        shape, each = array.shape[:-3:-1], () if is_default else (least,)
+        # NumPy tells itself what it takes if nothing is said.
+        options = {"rtol": None} if rtol is None and is_default else {}
+        return wrap(of_each(np.linalg.pinv, array, [shape], [array.dtype], each, hermitian=hermitian, **options)[0])
+    u, s, v = svd_of(array)
+    if is_default:
+        least = max(array.shape) * np.finfo(s.dtype).eps
     values = wrap(s)
     if not min(array.shape):
         return wrap(adjoint(array))
-    inverted = wrap(elementwise(_inverted, s, (values.max() * rcond).expr, dtype=s.dtype))
+    inverted = wrap(elementwise(_inverted, s, (values.max() * least).expr, dtype=s.dtype))
     scaled = wrap(adjoint(v)) * inverted
     return wrap(product(scaled.expr, adjoint(u)))
+
+
+def _one_for_each(least: Any, array: ArrayExpr, name: str) -> Any:
+    """Relative tolerances, of which each matrix of a stack has its own."""
+    stack = array.shape[:-2]
+    try:
+        fits = np.broadcast_shapes(least.shape, stack) == stack
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"pinv: {name}= has the shape {least.shape}, which does not broadcast to the {stack} of the stack of matrices"
+        )
+    return broadcast_to(least, stack)
 
 
 def _inverted(values: Any, least: Any) -> Any:

@@ -230,7 +230,7 @@ def _solved_each(a: Any, b: Any) -> Any:
     """Systems of stacks, each by one task."""
     left, right = [in_lapack_type(as_array(one).expr, "solve") for one in (a, b)]
     if left.ndim < 2 or left.shape[-1] != left.shape[-2]:
-        raise ValueError(f"solve: square matrices are wanted, but the array has the shape {left.shape}")
+        raise np.linalg.LinAlgError(f"solve: square matrices are wanted, but the array has the shape {left.shape}")
     signature = "(m,m),(m)->(m)" if right.ndim == 1 else "(m,m),(m,n)->(m,n)"
     dtype = np.result_type(left.dtype, right.dtype)
     return apply_gufunc(

@@ -15,6 +15,7 @@ from kask.array.kernels import linalg as kernels
 from kask.array.kernels.ufuncs import pick
 from kask.array.node import ArrayExpr
 from kask.array.ops.mapped import cut_whole, mapped
+from kask.array.ops.rechunk import rechunked
 from kask.engine import Chunks
 
 # For the functions of kask.array.linalg only.
@@ -38,9 +39,15 @@ def warn_of_one_task(
 
 
 def of_each(
-    func: Any, array: ArrayExpr, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any], **options: Any
+    func: Any,
+    array: ArrayExpr,
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[Any],
+    numbers: Sequence[Any] = (),
+    **options: Any,
 ) -> list[ArrayExpr]:
-    """What a function makes of each matrix: for each result the shape that it has in place of the last two axes, and its type."""
+    """What a function makes of each matrix: for each result the shape that it has in place of the last two axes, and its type.
+    ``numbers`` are arrays with one element for each matrix, which the function gets as well."""
     name, largest = func.__name__, max([array.shape[-2:], *shapes], key=math.prod)
     warn_of_one_task(largest, array.dtype, name)
     ready = cut_whole(array, (array.ndim - 2, array.ndim - 1))
@@ -48,12 +55,13 @@ def of_each(
     along = ready.chunks.axes(before)
     cuts = [Chunks.join([along, Chunks.whole(list(shape))]) for shape in shapes]
     call = kernels.Stacked(func, options, tuple([np.dtype(dtype) for dtype in dtypes]))
-    reads = ((*before, ("fixed", 0), ("fixed", 0)),)
+    others = [rechunked(one.expr, along) for one in numbers]
+    reads: tuple[Any, ...] = ((*before, ("fixed", 0), ("fixed", 0)), *[tuple(before)] * len(others))
     if len(shapes) == 1:
-        return [mapped(call, ready, reads=reads, chunks=cuts[0], dtype=dtypes[0], label=name)]
+        return [mapped(call, ready, *others, reads=reads, chunks=cuts[0], dtype=dtypes[0], label=name)]
     # Several results are a tuple, of which others take theirs; it is counted as large as the largest of them.
     chunks = Chunks.join([along, Chunks.whole(list(largest))])
-    made = mapped(call, ready, reads=reads, chunks=chunks, dtype=array.dtype, label=name)
+    made = mapped(call, ready, *others, reads=reads, chunks=chunks, dtype=array.dtype, label=name)
     reads = ((*before, *[("fixed", 0)] * len(largest)),)
     return [
         mapped(pick, made, reads=reads, chunks=cut, dtype=dtype, constants=(place,), label=name)
@@ -64,7 +72,9 @@ def of_each(
 def stacked(func: Any, array: ArrayExpr, results: list[tuple[int, Any]], **options: Any) -> list[ArrayExpr]:
     """What a function makes of each square matrix: for each result, how many of the last axes it is without, and its type."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise ValueError(f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}")
+        raise np.linalg.LinAlgError(
+            f"{func.__name__}: square matrices are wanted, but the array has the shape {array.shape}"
+        )
     shapes = [array.shape[-2:][: 2 - dropped] for dropped, _ in results]
     return of_each(func, array, shapes, [dtype for _, dtype in results], **options)
 

@@ -33,19 +33,27 @@ def _is_masked(array: ArrayExpr) -> bool:
     return isinstance(array.meta, np.ma.MaskedArray)
 
 
+def _type_in_numpy(name: str, array: ArrayExpr, dtype: Any) -> np.dtype:
+    """The type that NumPy's function gives. That of masked arrays divides by counts, which are integers: of float32 it makes float64."""
+    sample: Any = np.ones((2,), array.dtype)
+    if _is_masked(array):
+        sample = np.ma.masked_array(sample, mask=[True, False])
+    options = {} if dtype is None else {"dtype": np.dtype(dtype)}
+    return np.asarray(getattr(np, name.removeprefix("nan"))(sample, keepdims=True, **options)).dtype
+
+
 def _mean(
     name: str, a: Any, axis: Any, dtype: Any, keepdims: Any, split_every: Any, out: Any, where: Any, passes_nan: bool
 ) -> Any:
     array, others, axes = _ready(a, axis, where)
-    options = {} if dtype is None else {"dtype": np.dtype(dtype)}
-    result = np.asarray(np.mean(np.ones((1,), array.dtype), keepdims=True, **options)).dtype
+    result = _type_in_numpy(name, array, dtype)
     if dtype is not None:
         inner = np.dtype(dtype)
     elif array.dtype == np.float16:
         inner = np.dtype(np.float32)
     else:
         inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
-    if inner.kind in "iu" and dtype is not None:
+    if inner.kind in "iu" and dtype is not None and not _is_masked(array):
         result = inner
     tree = reduced(
         array,
@@ -111,13 +119,13 @@ def _moment(
         kind = np.dtype(dtype) if dtype is not None else array.dtype
         result = inner = np.dtype(np.float64) if kind.kind in "biu" else kind
     else:
-        options = {} if dtype is None else {"dtype": np.dtype(dtype)}
-        result = np.asarray(
-            getattr(np, name.removeprefix("nan"))(np.ones((2,), array.dtype), keepdims=True, **options)
-        ).dtype
+        result = _type_in_numpy(name, array, dtype)
         inner = (
             np.dtype(dtype) if dtype is not None else np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
         )
+        if _is_masked(array):
+            # NumPy takes the mean, which is of this type, from the elements as they are.
+            inner = np.result_type(array.dtype, _type_in_numpy("mean", array, dtype))
     inner = np.dtype(np.float32) if inner == np.float16 else inner
     tree = moments_of(
         array,

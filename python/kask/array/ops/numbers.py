@@ -28,6 +28,7 @@ __all__ = [
     "isreal",
     "nan_to_num",
     "notnull",
+    "polyval",
     "real",
     "round",
     "sinc",
@@ -348,3 +349,20 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     array([1., 0., 9.])
     """
     return wrap(elementwise_of(np.nan_to_num, x, True, nan, posinf, neginf))
+
+
+def polyval(p: Any, x: Any) -> Any:
+    """A polynomial at some places, by Horner's scheme; the coefficients begin with that of the highest power.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.polyval([1, 0, 2], ka.arange(4, chunks=2)).compute()
+    array([ 2,  3,  6, 11])
+    """
+    x = as_array(x)
+    value: Any = x * 0
+    coefficients: Any = p if isinstance(p, ArrayBase) else np.asarray(p)
+    for coefficient in coefficients:
+        value = value * x + coefficient
+    return value

@@ -58,6 +58,9 @@ def arange(
     elif stop is None:
         start, stop = (type(start)(0) if isinstance(start, np.generic) else 0), start
     step = 1 if step is None else step
+    if dtype is not None and np.dtype(dtype).kind in "mM":
+        # Dates may be given as text, and numbers are of the type's unit.
+        start, stop = [np.array(end, dtype)[()] for end in (start, stop)]
     if isinstance(start, np.datetime64 | np.timedelta64) or isinstance(stop, np.datetime64 | np.timedelta64):
         return _dates(start, stop, step, chunks, dtype)
     if step == 0:

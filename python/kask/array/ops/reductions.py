@@ -4,6 +4,9 @@ A reduction has three functions: ``part(block, axes)`` makes a partial result th
 ``combine(parts)`` makes one partial result of several, and ``finish(partial)`` makes the result. Partial results are arrays or tuples of
 arrays. A block without elements along the reduced axes may give a partial result that has no elements there either.
 
+What a partial result can be used for besides its own reduction, its part tells in ``contains``. Who looks for that tells it in
+``is_contained_as``, and in ``taken_from`` how its own reduction goes on from there.
+
 Modules beside this one have the functions: ``reductions_basic`` sums and extremes, ``reductions_arg`` positions, ``moments`` means and
 variances, ``reductions_general`` what users reduce with functions of their own.
 """
@@ -13,7 +16,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -92,6 +96,15 @@ class Partial(ArrayExpr):
         array = cut_at_source(self.array, larger)
         return None if array is None else dataclasses.replace(self, array=array)
 
+    def holding(self, what: Any) -> Any:
+        """What says that something, such as a mean, is in a partial result of the same elements."""
+        return what, self.array.token, self.axes, tuple([other.token for other in self.others]), self.place
+
+    @property
+    def offers(self) -> Any:
+        contains = getattr(self.part, "contains", None)
+        return None if contains is None else self.holding(contains)
+
     def block_call(self) -> BlockCall:
         ndim = self.ndim
         others = [Read(other, tuple(range(ndim - other.ndim, ndim))) for other in self.others]
@@ -167,6 +180,16 @@ class Tree(ArrayExpr):
     def _finish(self) -> Finish:
         dropped = () if self.keepdims or self.of_list else self.partial.axes
         return Finish(self.combine, self.finish, dropped, self.of_list)
+
+    def served(self, offers: Mapping[Any, Any]) -> Tree | None:
+        partial = self.partial
+        wanted = getattr(partial.part, "is_contained_as", None)
+        other = None if wanted is None else offers.get(partial.holding(wanted))
+        # What is annotated otherwise runs elsewhere, or later.
+        if other is None or other.options is not partial.options:
+            return None
+        combine, finish = partial.part.taken_from(other.part, partial.array.dtype, partial.axes, self.finish)
+        return dataclasses.replace(self, partial=other, combine=combine, finish=finish)
 
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
         """A part of the result is the reduction of a part of the array; what is left of an axis that is reduced to several elements is taken
@@ -260,6 +283,8 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes that ``axis=`` names, none negative, in order; all of them for None."""
     if axis is None:
         return tuple(range(ndim))
+    if not isinstance(axis, Iterable):
+        axis = operator.index(axis)
     return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 
 

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels.sorting import Along, lexsort_blocks
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.elementwise import unified
 from kask.array.ops.lines import by_lines, has_long_lines
 from kask.array.ops.mapped import cut_whole, mapped
@@ -46,7 +46,9 @@ def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> Any:
 
 def _along(array: ArrayExpr, func: Any, axis: int, args: tuple[Any, ...], options: dict[str, Any], dtype: Any) -> Any:
     whole = cut_whole(array, (axis,))
-    return wrap(mapped(Along(func, axis, args, options), whole, chunks=whole.chunks, dtype=dtype, label=func.__name__))
+    # Elements stay what they are, places are numbers.
+    meta = empty_meta(dtype, array.ndim, array.meta if func in (np.sort, np.partition) else None)
+    return wrap(mapped(Along(func, axis, args, options), whole, chunks=whole.chunks, meta=meta, label=func.__name__))
 
 
 def _options(kind: Any, order: Any, stable: Any) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from kask.array.base import Persisted, _assembled, _Blocks, wrap
 from kask.array.node import ArrayExpr
 from kask.array.ops.rechunk import rechunked
 from kask.engine import Chunks, GraphBuilder
-from kask.expr import Lowering, rewrite, walk
+from kask.expr import Lowering, walk
 from kask.expr.lower import BlockCall, Read
+from kask.expr.sharing import optimised
 
 __all__ = ["ByValue", "Deferred", "Open", "Stage", "Staged", "close", "closed_or_first", "closed_so_far"]
 
@@ -148,7 +149,7 @@ def _run(pending: list[tuple[Open, Open]], target: Any) -> None:
     """Close expressions whose operands are closed: run their stages, all at once."""
     stages = [changed.stage() for _, changed in pending]
     parts = [part for stage in stages for part in (*stage.kept, *stage.read)]
-    ready: list[Any] = rewrite(list(parts)) if parts else []
+    ready: list[Any] = optimised(list(parts)) if parts else []
     futures = _submitted(ready, target)
     is_read = [flag for stage in stages for flag in [False] * len(stage.kept) + [True] * len(stage.read)]
     wanted = [future for flag, some in zip(is_read, futures) if flag for future in some]

@@ -12,6 +12,7 @@ from kask.array.base import as_array, wrap
 from kask.array.kernels import stats as formulas
 from kask.array.kernels.moments import FromMoments
 from kask.array.node import ArrayExpr
+from kask.array.ops.elementwise import elementwise
 from kask.array.ops.moments import moments_of
 from kask.array.ops.reductions import normal_axes
 
@@ -21,9 +22,17 @@ __all__ = ["kurtosis", "moment", "skew"]
 def _passes_nan(nan_policy: str, can_omit: bool = False) -> bool:
     if nan_policy not in ("propagate", "omit", "raise"):
         raise ValueError(f"nan_policy must be one of {{'propagate', 'raise', 'omit'}}, not {nan_policy!r}")
-    if nan_policy == "raise" or (nan_policy == "omit" and not can_omit):
-        raise NotImplementedError(f"nan_policy={nan_policy!r} is not supported")
+    if nan_policy == "omit" and not can_omit:
+        raise NotImplementedError("nan_policy='omit' is not supported by tests, only by moment, skew and kurtosis")
     return nan_policy == "omit"
+
+
+def ready(a: Any, nan_policy: str) -> Any:
+    """The array, which is looked through for NaN while it is computed if that is to be an error."""
+    array = as_array(a)
+    if nan_policy != "raise" or array.dtype.kind not in "fc":
+        return array
+    return wrap(elementwise(formulas.without_nan, array.expr, dtype=array.dtype))
 
 
 def _axes(array: ArrayExpr, axis: Any) -> tuple[int, ...]:
@@ -39,11 +48,11 @@ def _floating(dtype: np.dtype) -> np.dtype:
 
 
 def _of_moments(a: Any, axis: Any, order: int, func: Any, nan_policy: str, args: tuple[Any, ...]) -> Any:
-    array = as_array(a).expr
+    passes_nan = _passes_nan(nan_policy, True)
+    array = ready(a, nan_policy).expr
     kind = _floating(array.dtype)
     inner = np.dtype(np.float32) if kind == np.float16 else kind
     finish = FromMoments(_First(func, args))
-    passes_nan = _passes_nan(nan_policy, True)
     return wrap(
         moments_of(
             array, _axes(array, axis), order, finish, kind, inner=inner, passes_nan=passes_nan, is_absolute=False
@@ -76,8 +85,8 @@ def moment(a: Any, moment: int = 1, axis: Any = 0, nan_policy: str = "propagate"
         The power of the deviations from the mean.
     axis : int, optional
         The axis to reduce; all of them if it is None.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "omit", "raise"}, optional
+        What NaN does: makes the result NaN, or nothing, or is an error when it is met while running.
 
     Returns
     -------
@@ -107,8 +116,8 @@ def skew(a: Any, axis: Any = 0, bias: bool = True, nan_policy: str = "propagate"
         The axis to reduce; all of them if it is None.
     bias : bool, optional
         False: corrected for the number of elements.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "omit", "raise"}, optional
+        What NaN does: makes the result NaN, or nothing, or is an error when it is met while running.
 
     Returns
     -------
@@ -139,8 +148,8 @@ def kurtosis(a: Any, axis: Any = 0, fisher: bool = True, bias: bool = True, nan_
         Whether 3 is subtracted, so that the normal distribution has 0.
     bias : bool, optional
         False: corrected for the number of elements.
-    nan_policy : {"propagate", "omit"}, optional
-        What NaN does.
+    nan_policy : {"propagate", "omit", "raise"}, optional
+        What NaN does: makes the result NaN, or nothing, or is an error when it is met while running.
 
     Returns
     -------

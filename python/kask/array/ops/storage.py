@@ -25,8 +25,9 @@ from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
-from kask.expr import Lowering, rewrite
+from kask.expr import Lowering
 from kask.expr.lower import AT, BlockCall, Read
+from kask.expr.sharing import optimised
 from kask.tokens import tokenize
 
 __all__ = ["from_array", "store"]
@@ -103,7 +104,7 @@ class Storing(Methods):
         from kask.array.ops.staged import closed_or_first
 
         roots = closed_or_first(list(self.marks))
-        return rewrite(roots) if optimized else roots
+        return optimised(roots) if optimized else roots
 
     @staticmethod
     def __kask_prepare__(works: list[Storing], target: Any) -> None:
@@ -278,7 +279,7 @@ def store(
 
     Returns
     -------
-    None, something lazy that writes, or a tuple of arrays
+    None, something lazy that writes, or an array, or a tuple of arrays if there is a sequence of sources
 
     Raises
     ------
@@ -312,14 +313,18 @@ def store(
         ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
     work = Storing(marks)
     if not compute:
-        return tuple([wrap(expr) for expr in ready]) if return_stored else work
+        return _alone([wrap(expr) for expr in ready], is_one) if return_stored else work
     work.compute(**kwargs)
     if not return_stored:
         return None
     there = [_stored_array(expr) for expr in ready]
     if load_stored:
         there = [array.persist(**kwargs) for array in there]
-    return tuple(there)
+    return _alone(there, is_one)
+
+
+def _alone(arrays: list[Any], is_one: bool) -> Any:
+    return arrays[0] if is_one else tuple(arrays)
 
 
 def _held(target: Any) -> Any:

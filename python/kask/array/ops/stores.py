@@ -100,7 +100,10 @@ def _opened_zarr(zarr: Any, url: Any, component: Any, storage_options: Any, mode
         raise FileNotFoundError(f"there is no Zarr array at {where}") from error
     except zarr.errors.NodeTypeValidationError as error:
         group = zarr.open_group(place, path=component or "", storage_options=storage_options, mode="r")
-        there = ", ".join(sorted(group.array_keys())) or "none"
+        there = (
+            ", ".join(sorted(name for name, one in group.members(max_depth=None) if isinstance(one, zarr.Array)))
+            or "none"
+        )
         raise ValueError(
             f"{where} is a Zarr group; name one of its arrays with component= (arrays: {there})"
         ) from error
@@ -182,8 +185,7 @@ def to_zarr(
         raise TypeError(f"to_zarr() writes Kask's arrays, got {type(arr).__name__}")
     place = _ZarrPlace(url, component, storage_options)
     expr, target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
-    found = store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
-    return found[0] if return_stored else found
+    return store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
 
 
 def _planned(

@@ -86,5 +86,4 @@ def to_tiledb(
     place = os.fspath(uri)
     created(place, darray.expr.shape, darray.expr.chunks.largest, darray.dtype, storage_options, options)
     target = TileDbArray(place, None, storage_options, options)
-    found = store(darray, target, False, None, compute, return_stored)
-    return found[0] if return_stored else found
+    return store(darray, target, False, None, compute, return_stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +27,6 @@ __all__ = [
     "replace",
     "stand_in",
     "ufunc_accumulate",
-    "ufunc_at",
     "ufunc_outer",
     "ufunc_reduce",
     "ufunc_reduceat",
@@ -348,11 +347,3 @@ def ufunc_reduceat(func: Any, array: Any, indices: Any, axis: int = 0, dtype: An
     meta = _sized(np.empty_like(expr.meta, dtype=sample.dtype), expr.ndim)
     result = wrap(Blocks(kernel, (whole,), (tuple(range(expr.ndim)),), chunks, meta, kernel.__name__))
     return result if out is None else replace(out, result)
-
-
-def ufunc_at(func: Any, a: Any, indices: Any, *args: Any) -> NoReturn:
-    """``func.at``, which is not there: elements would change one after another, in the order of the indices."""
-    raise NotImplementedError(
-        f"{func.__name__}.at() takes arrays of NumPy only; for sums at places there is ka.bincount(indices, weights), and for "
-        "places that differ x[indices] = ..."
-    )

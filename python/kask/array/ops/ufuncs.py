@@ -8,11 +8,11 @@ import numpy as np
 
 from kask.array.base import ArrayBase
 from kask.array.kernels.ufuncs import PythonUfunc
+from kask.array.ops.assignment_at import ufunc_at
 from kask.array.ops.ufunc_calls import (
     call_ufunc,
     is_lazy,
     ufunc_accumulate,
-    ufunc_at,
     ufunc_outer,
     ufunc_reduce,
     ufunc_reduceat,
@@ -236,10 +236,20 @@ class ufunc:
         return self._func.reduceat(array, indices, axis=axis, dtype=dtype, out=out)
 
     def at(self, a: Any, indices: Any, *args: Any) -> None:
-        """Not there for arrays of Kask; those of NumPy are changed in place."""
+        """Changes elements in place, again for each time that ``indices`` have them; arrays that were made of ``a`` before stay as they were.
+
+        Examples
+        --------
+        >>> import numpy as np, kask.array as ka
+        >>> x = ka.from_array(np.zeros(4), chunks=2)
+        >>> ka.add.at(x, [0, 3, 0], [1, 2, 3])
+        >>> x.compute()
+        array([4., 0., 0., 2.])
+        """
         if is_lazy(a, indices, *args) or not isinstance(self._func, np.ufunc):
             ufunc_at(self._func, a, indices, *args)
-        self._func.at(a, indices, *args)
+        else:
+            self._func.at(a, indices, *args)
 
     def __repr__(self) -> str:
         return f"<kask ufunc {self.__name__!r}>"

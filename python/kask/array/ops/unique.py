@@ -15,13 +15,15 @@ from numpy.lib.array_utils import normalize_axis_index
 from kask.array.base import as_array, wrap
 from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
 from kask.array.node import ArrayExpr
+from kask.array.ops.choices import isin
+from kask.array.ops.elementwise import elementwise
 from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
 from kask.engine import Chunks
 
-__all__ = ["union1d", "unique"]
+__all__ = ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"]
 
 
 def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool, equal_nan: bool) -> ArrayExpr:
@@ -95,6 +97,12 @@ def unique(
     source = as_array(ar).expr
     if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
         raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
+    if isinstance(source.meta, np.ma.MaskedArray):
+        if return_index or return_inverse or return_counts or axis is not None:
+            raise NotImplementedError(
+                "unique() of a masked array gives its different elements only, without axis= and return_...="
+            )
+        return _unmasked(source, equal_nan)
     if axis is None:
         array, along = raveled(source), None
     else:
@@ -115,6 +123,18 @@ def unique(
     if return_counts:
         results.append(_part(found, 2, [size], np.intp))
     return tuple(results) if len(results) > 1 else results[0]
+
+
+def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
+    """The different elements that are not masked; and a masked one at the end, if there is any."""
+    flat = raveled(source)
+    mask = wrap(elementwise(np.ma.getmaskarray, flat))
+    values = unique(wrap(elementwise(np.ma.getdata, flat))[~mask], equal_nan=equal_nan)
+    is_any = bool(mask.any().compute())
+    masks = np.arange(values.size + is_any) >= values.size
+    if is_any:
+        values = concatenate([values, np.zeros(1, source.dtype)])
+    return wrap(elementwise(np.ma.masked_array, values.rechunk(-1).expr, as_array(masks).rechunk(-1).expr))
 
 
 def _part(found: ArrayExpr, part: int, shape: list[int], dtype: Any) -> Any:
@@ -166,3 +186,83 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     array([1, 2, 3])
     """
     return unique(concatenate([unique(ar1), unique(ar2)]))
+
+
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+    """The different elements that are in both of two arrays, in order.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        The arrays; they are flattened.
+    assume_unique : bool, optional
+        Accepted; different elements are found in any case.
+    return_indices : bool, optional
+        Whether to give, too, where each of them is first in the one and in the other array.
+
+    Returns
+    -------
+    Array, or three of them
+
+    Notes
+    -----
+    The different elements of each array are found first, at once: see :func:`unique`.
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.intersect1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
+    array([3])
+    """
+    (first, at), (second, there) = [unique(one, return_index=True) for one in (ar1, ar2)]
+    values, counts = unique(concatenate([first, second]), return_counts=True, equal_nan=False)
+    values = values[counts > 1]
+    return (values, at[isin(first, values)], there[isin(second, values)]) if return_indices else values
+
+
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """The different elements of an array that are not in another one, in order.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        The arrays; they are flattened.
+    assume_unique : bool, optional
+        That no element of ``ar1`` comes twice; they stay in their order.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.setdiff1d(ka.from_array([3, 1, 3, 0], chunks=3), [2, 3]).compute()
+    array([0, 1])
+    """
+    first = wrap(raveled(as_array(ar1).expr)) if assume_unique else unique(ar1)
+    return first[isin(first, ar2, invert=True)]
+
+
+def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """The different elements that are in one of two arrays only, in order.
+
+    Parameters
+    ----------
+    ar1, ar2 : array_like
+        The arrays; they are flattened.
+    assume_unique : bool, optional
+        Accepted; different elements are found in any case.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import kask.array as ka
+    >>> ka.setxor1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
+    array([1, 2])
+    """
+    values, counts = unique(concatenate([unique(ar1), unique(ar2)]), return_counts=True, equal_nan=False)
+    return values[counts == 1]
