@@ -26,7 +26,7 @@ def dumps(value: Any, *, protocol: int, buffer_callback: Callable[[Any], Any]) -
 
 
 @functools.cache
-def _polars_table() -> dict[type, Callable[[Any], Any]]:
+def _polars_table() -> dict[type, Any]:
     try:
         import polars
         import pyarrow  # noqa: F401
