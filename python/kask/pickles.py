@@ -20,7 +20,8 @@ def dumps(value: Any, *, protocol: int, buffer_callback: Callable[[Any], Any]) -
     """As :func:`pickle.dumps`."""
     file = io.BytesIO()
     pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
-    pickler.dispatch_table = ChainMap(_polars_table(), copyreg.dispatch_table)
+    others: Any = copyreg.dispatch_table
+    pickler.dispatch_table = ChainMap(_polars_table(), others)
     pickler.dump(value)
     return file.getvalue()
 

@@ -41,6 +41,19 @@ pub struct MemoryOptions {
 }
 
 impl WorkerProcessConfig {
+    /// The same with these options, but for the folder: each place has its own.
+    pub fn with_memory(self, options: &MemoryOptions) -> WorkerProcessConfig {
+        WorkerProcessConfig {
+            memory_limit_bytes: options.limit_bytes,
+            memory_target: options.target,
+            spill_max_bytes: options.spill_max_bytes,
+            spill_reserve_bytes: options.spill_reserve_bytes,
+            spill_compression: options.spill_compression,
+            checkpoints: options.checkpoints,
+            ..self
+        }
+    }
+
     /// What it says of memory.
     pub fn memory_options(&self) -> MemoryOptions {
         MemoryOptions {

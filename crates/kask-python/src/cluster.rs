@@ -11,7 +11,6 @@ use crate::local_cluster::{LocalCluster, ThreadWorkers};
 use crate::memory::Spill;
 use crate::runtime::PythonRuntime;
 use kask_executor::SupervisorOptions;
-use kask_executor::memory_settings::MemoryOptions;
 use kask_executor::process::{self, WorkerProcessConfig};
 use kask_net::Address;
 use kask_scheduler::Config;
@@ -68,7 +67,7 @@ impl Cluster {
         }
         let scheduler = scheduler_config(heartbeat_timeout, allowed_deaths)?;
         let offered = connect::resources(resources)?;
-        let memory = spill.unwrap_or_default().with_limit(memory_limit)?;
+        let memory = spill.unwrap_or_default().with_limit(memory_limit, processes)?;
         let home = Arc::new(Home::default());
         let start = Start {
             n_workers,
@@ -79,18 +78,13 @@ impl Cluster {
         let (inner, client) = if processes {
             let worker = WorkerProcessConfig {
                 nthreads: threads_per_worker,
-                memory_limit_bytes: memory.limit_bytes,
-                memory_target: memory.target,
-                spill_max_bytes: memory.spill_max_bytes,
-                spill_reserve_bytes: memory.spill_reserve_bytes,
-                spill_compression: memory.spill_compression,
-                checkpoints: memory.checkpoints,
                 resources: offered.iter().map(|(name, amount)| (name.to_owned(), amount)).collect(),
                 local_directory: local_directory.unwrap_or_default(),
                 connect_timeout_ms: u64::try_from(start.timeout.as_millis()).unwrap_or(u64::MAX).max(10_000),
                 preload,
                 ..worker_defaults()
-            };
+            }
+            .with_memory(&memory);
             let options = SupervisorOptions {
                 python: python.into(),
                 arguments: vec!["-m".to_owned(), "kask.engine.worker_process".to_owned()],
@@ -107,7 +101,7 @@ impl Cluster {
             let workers = ThreadWorkers {
                 nthreads: threads_per_worker,
                 resources: offered,
-                memory: MemoryOptions { checkpoints: false, ..memory },
+                memory,
                 name: name.to_owned(),
                 local_directory: local_directory.map_or_else(|| connect::local_directory(py), Ok)?,
                 synchronous: false,

@@ -18,7 +18,6 @@ use crate::pickle::{self, Subject};
 use crate::scan::{self, Leaf, Resolving};
 use crate::submit::{self, Mapping, Submission, map_keys};
 use crate::values;
-use kask_executor::memory_settings::MemoryOptions;
 use kask_types::{Key, Payload};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
@@ -85,9 +84,7 @@ impl Engine {
         if nthreads == 0 {
             return Err(PyValueError::new_err("nthreads must be at least 1"));
         }
-        let memory = spill.unwrap_or_default().with_limit(memory_limit)?;
-        // What is on its disk goes with this process.
-        let memory = MemoryOptions { checkpoints: false, ..memory };
+        let memory = spill.unwrap_or_default().with_limit(memory_limit, false)?;
         Engine::wrap(py, &connect::embedded(py, nthreads, name, resources, memory)?)
     }
 

@@ -31,8 +31,9 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// As the engine says it, together with the limit of each worker.
-    pub fn with_limit(self, limit_bytes: u64) -> PyResult<MemoryOptions> {
+    /// As the engine says it, together with the limit of each worker. Checkpoints are of use where workers are processes: what is on
+    /// the disk of others goes with this process.
+    pub fn with_limit(self, limit_bytes: u64, processes: bool) -> PyResult<MemoryOptions> {
         if !(0.0..1.0).contains(&self.target) {
             let problem = format!("memory.target is a share above 0 and below 1, not {}", self.target);
             return Err(PyValueError::new_err(problem));
@@ -46,7 +47,7 @@ impl Spill {
             spill_max_bytes: self.limit,
             spill_reserve_bytes: self.reserve,
             spill_compression: spill_compression.unwrap_or_default(),
-            checkpoints: self.checkpoints,
+            checkpoints: self.checkpoints && processes,
         })
     }
 }
