@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,11 +107,16 @@ class Inverse(Open):
     def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
         source, along, found = self.source, self.along, _kept(*kept)
         if along is None:
-            reads, func, constant = tuple(range(source.ndim)), inverse_of, self.equal_nan
-        else:
-            reads = tuple([0 if one == along else ("fixed", 0) for one in range(source.ndim)])
-            func, constant = row_of, along
-        return mapped(func, source, found, reads=(reads, ()), constants=(constant,), chunks=self.known, meta=self.meta)
+            reads: tuple[Any, ...] = tuple(range(source.ndim))
+            return self._of(inverse_of, found, reads, self.equal_nan)
+        return self._of(
+            row_of, found, tuple([0 if one == along else ("fixed", 0) for one in range(source.ndim)]), along
+        )
+
+    def _of(self, func: Callable[..., Any], found: ArrayExpr, reads: tuple[Any, ...], constant: Any) -> ArrayExpr:
+        return mapped(
+            func, self.source, found, reads=(reads, ()), constants=(constant,), chunks=self.chunks, meta=self.meta
+        )
 
 
 def _kept(kept: tuple[ArrayExpr, list[Any]]) -> ArrayExpr:
@@ -175,7 +181,7 @@ def unique(
     found = unique_found(array, along, return_index, return_counts, equal_nan)
     place = along or 0
     others = array.chunks.axes([one for one in range(array.ndim) if one != place])
-    results = [FoundPart(found, 0, place, others, np.empty((0,) * array.ndim, source.dtype))]
+    results: list[Open] = [FoundPart(found, 0, place, others, np.empty((0,) * array.ndim, source.dtype))]
     line, numbers = Chunks([]), np.empty(0, np.intp)
     if return_index:
         results.append(FoundPart(found, 1, 0, line, numbers))
