@@ -26,7 +26,7 @@ A collection has these methods:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kask import config, engine
@@ -150,10 +150,11 @@ class Work:
 
     def _add(self, optimize_graph: bool) -> None:
         """Add the layers of all collections."""
-        exprs = [
-            collection.__kask_exprs__(optimize_graph) if hasattr(type(collection), "__kask_exprs__") else None
-            for collection in self.collections
-        ]
+        with self.rewriting():
+            exprs = [
+                collection.__kask_exprs__(optimize_graph) if hasattr(type(collection), "__kask_exprs__") else None
+                for collection in self.collections
+            ]
         roots = [expr for some in exprs for expr in some or ()]
         for collection in self.collections:
             roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
@@ -169,8 +170,19 @@ class Work:
 
     def expressions(self, optimized: bool) -> list[Any]:
         """What the collections that are made of expressions compute."""
-        made = [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
-        return [expr for collection in made for expr in collection.__kask_exprs__(optimized)]
+        with self.rewriting() if optimized else nullcontext():
+            return [expr for collection in self._made for expr in collection.__kask_exprs__(optimized)]
+
+    @property
+    def _made(self) -> list[Any]:
+        return [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
+
+    @contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """While the expressions of collections are rewritten, which is done so that nothing becomes more work for all of them."""
+        roots = self.expressions(False) if len(self._made) > 1 else []
+        with roots[0].rewritten_together(roots) if roots else nullcontext():
+            yield
 
     @contextmanager
     def lowering(self) -> Iterator[None]:
@@ -338,9 +350,10 @@ def persist(
 def persisted(work: Work, futures: list[list[Future]]) -> list[Any]:
     """Each collection rebuilt on its futures."""
     rebuilt = []
-    for collection, some in zip(work.collections, futures, strict=True):
-        rebuild, extra = collection.__kask_postpersist__()
-        rebuilt.append(rebuild(some, *extra))
+    with work.rewriting():
+        for collection, some in zip(work.collections, futures, strict=True):
+            rebuild, extra = collection.__kask_postpersist__()
+            rebuilt.append(rebuild(some, *extra))
     return rebuilt
 
 
