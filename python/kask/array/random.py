@@ -289,6 +289,12 @@ def default_rng(seed: Any = None) -> Generator:
     seed : int, sequence of int, SeedSequence, BitGenerator, Generator or None
         None: fresh entropy of the operating system. One of Kask's generators is returned as it is.
 
+    Notes
+    -----
+    Philox, a generator that makes its numbers of a key and a counter (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
+    1, 2, 3", 2011). Each call has a key, each tile of about 16,384 elements a counter to begin with. NumPy's methods make the
+    distributions of it.
+
     Examples
     --------
     >>> import kask.array as ka
