@@ -26,7 +26,7 @@ A collection has these methods:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kask import config, engine
@@ -153,7 +153,8 @@ class Work:
 
     def _add(self, optimize_graph: bool) -> None:
         """Add the layers of all collections."""
-        exprs = self._exprs(optimize_graph)
+        with self.rewriting():
+            exprs = self._exprs(optimize_graph)
         roots = [expr for some in exprs for expr in some or ()]
         for collection in self.collections:
             roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
@@ -181,7 +182,19 @@ class Work:
 
     def expressions(self, optimized: bool) -> list[Any]:
         """What the collections that are made of expressions compute."""
-        return [expr for some in self._exprs(optimized) for expr in some or ()]
+        with self.rewriting() if optimized else nullcontext():
+            return [expr for some in self._exprs(optimized) for expr in some or ()]
+
+    @property
+    def _made(self) -> list[Any]:
+        return [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
+
+    @contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """While the expressions of collections are rewritten, which is done so that nothing becomes more work for all of them."""
+        roots = self.expressions(False) if len(self._made) > 1 else []
+        with roots[0].rewritten_together(roots) if roots else nullcontext():
+            yield
 
     @contextmanager
     def lowering(self) -> Iterator[None]:
@@ -349,9 +362,10 @@ def persist(
 def persisted(work: Work, futures: list[list[Future]]) -> list[Any]:
     """Each collection rebuilt on its futures."""
     rebuilt = []
-    for collection, some in zip(work.collections, futures, strict=True):
-        rebuild, extra = collection.__kask_postpersist__()
-        rebuilt.append(rebuild(some, *extra))
+    with work.rewriting():
+        for collection, some in zip(work.collections, futures, strict=True):
+            rebuild, extra = collection.__kask_postpersist__()
+            rebuilt.append(rebuild(some, *extra))
     return rebuilt
 
 

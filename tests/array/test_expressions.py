@@ -184,6 +184,94 @@ class TestRewriting:
         np.testing.assert_array_equal(wrap(x).compute(), grid + 3000)
 
 
+CUBE = np.arange(120.0).reshape(4, 5, 6)
+
+
+class TestTranspositions:
+    """They vanish in what is read transposed in the first place."""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda x, y: (x * 2 + y[0, 0]).transpose(2, 0, 1) - 1,
+            lambda x, y: (x + y[:, :1]).transpose(1, 2, 0),
+            lambda x, y: (x[:, 0] + y[0, 0]).T * 2,
+            lambda x, y: np.concatenate([x, x * 2], axis=1).transpose(1, 0, 2) + 1,
+            lambda x, y: np.stack([x, y], axis=-1).T,
+            lambda x, y: x.sum(axis=1).T,
+            lambda x, y: x.mean(axis=0).T + 1,
+            lambda x, y: x.var(axis=(0, 2), keepdims=True).transpose(2, 1, 0),
+            lambda x, y: (x * 2).max(axis=0, keepdims=True).transpose(0, 2, 1),
+            lambda x, y: x.argmax(axis=1).T,
+            lambda x, y: x[:, None].transpose(3, 1, 0, 2)[1:, :, ::2],
+            lambda x, y: x[:, 0].T + x[:, 1].T,
+            lambda x, y: x[:4, :4, 0] + x[:4, :4, 0].T,
+            lambda x, y: (x.transpose(2, 1, 0) + y.T).transpose(1, 0, 2),
+            lambda x, y: (x + x.sum(axis=0)).transpose(0, 2, 1),
+        ],
+    )
+    def test_values(self, call):
+        check(call, CUBE, CUBE * 7 % 11, rtol=1e-13)
+
+    def test_of_what_is_made(self):
+        for chunks in (1, 2, (3, 2), -1):
+            rows = ka.fromfunction(lambda i, j: i * 10 + j, shape=(3, 4), chunks=(3, 2))
+            for x in (ka.eye(4, M=5, k=1, chunks=chunks), ka.full((3, 4), 2, chunks=chunks), rows):
+                expected = x.compute()
+                for y, theirs in ((x.T, expected.T), (x.T[1:, ::2], expected.T[1:, ::2]), (x.T.rechunk(2), expected.T)):
+                    np.testing.assert_array_equal(y.compute(), theirs)
+                    assert "transpose" not in dict(families(y))
+        x = ka.indices((3, 4), chunks=2).transpose(2, 0, 1)
+        np.testing.assert_array_equal(x.compute(), np.indices((3, 4)).transpose(2, 0, 1))
+
+    def test_they_pass_what_would_stop_fusion(self, grid):
+        x, cube = ka.from_array(grid, chunks=(2, 5)), ka.from_array(CUBE, chunks=(2, 5, 3))
+        for y in (
+            x.T,
+            (x * 2 + ka.arange(10.0, chunks=5)).T,
+            ka.concatenate([x, x + 1]).T,
+            ka.stack([x, x + 1]).transpose(2, 0, 1),
+            (x + 1).rechunk((3, 4)).T,
+            cube.sum(axis=0).T,
+            cube.std(axis=1, keepdims=True).transpose(2, 1, 0),
+        ):
+            assert "transpose" not in dict(families(y))
+
+    def test_rechunks_on_both_sides_are_one(self, grid):
+        x = wrap(Persist.of(grid, (2, 5)))
+        y = x.rechunk((3, 4)).T.rechunk((5, 2))
+        assert families(y) == [("transpose", 6)]
+        np.testing.assert_array_equal(y.compute(), grid.T)
+
+    def test_what_others_read_too_is_not_made_twice(self):
+        x = ka.from_array(CUBE, chunks=(2, 5, 3))
+        mean = x.mean(axis=0)
+        for found in (mean.rechunk((5, 6)).T @ mean, (mean[:5, :5] + mean[:5, :5].T)):
+            assert [tasks for family, tasks in families(found) if family == "mean-part"] == [4]
+        pair = mean - 1, mean.T * 2
+        parts = [family.tasks for family in kask.explain(*pair).families if family.prefix == "mean-part"]
+        assert parts == [4]
+        expected = CUBE.mean(axis=0)
+        for found, theirs in zip(kask.persist(*pair), (expected - 1, expected.T * 2)):
+            np.testing.assert_allclose((found + 0).compute(), theirs)
+        for found, theirs in zip(kask.compute(*pair), (expected - 1, expected.T * 2)):
+            np.testing.assert_allclose(found, theirs)
+
+    def test_what_is_in_memory_is_sent_once(self, grid):
+        x = ka.from_array(grid, chunks=(2, 5))
+        (turned,) = rewrite([(x.T + 1).expr])
+        (source,) = [expr for expr in walk([turned]) if not expr.operands]
+        assert source.content is x.expr.content and source.array.base is not None
+
+    def test_long_chains(self, grid):
+        x = ka.from_array(grid, chunks=(2, 5))
+        y, expected = x, grid
+        for _ in range(1500):
+            y, expected = y + 1, expected + 1
+        assert [tasks for _, tasks in families(y.T)] == [6]
+        np.testing.assert_array_equal(y.T.compute(), expected.T)
+
+
 class TestProgram:
     def test_it_survives_pickling(self):
         program = Program(1, (Step(np.add, (Use(0), 1), {}), Step(np.multiply, (Use(1), Use(0)), {})), False)

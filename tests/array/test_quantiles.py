@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.array.against_numpy import assert_same, check_function
+from tests.array.against_numpy import assert_same, check_function, chunkings
 
 import kask.array as ka
-from kask import config
+from kask import compute, config
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -50,6 +50,24 @@ def test_quantiles(method: str) -> None:
         )
         check_function("nanquantile", array, args=(0.25,), options={"method": method}, most=3)
         check_function("percentile", array, args=(70,), options={"axis": 1, "method": method}, most=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_quantiles_of_uneven_and_empty_chunks(method: str) -> None:
+    qs, found, expected = [0.0, 0.21, 0.5, 1.0], [], []
+    for array in (CUBE, HOLED, NUMBERS):
+        ways = [cuts for cuts in chunkings(array.shape) if len({size for along in cuts for size in along}) > 1]
+        assert any(0 in along for cuts in ways for along in cuts)
+        for cuts in ways:
+            x = ka.from_array(array, chunks=cuts)
+            for axis in (None, 0, -1, (0, 1)):
+                options: Any = {"axis": axis, "method": method}
+                found.append(ka.quantile(x, qs, **options))
+                expected.append(np.quantile(array, qs, **options))
+                found.append(ka.nanquantile(x, 0.3, keepdims=True, **options))
+                expected.append(np.nanquantile(array, 0.3, keepdims=True, **options))
+    for ours, theirs in zip(compute(*found), expected):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -200,6 +200,85 @@ def test_vectors() -> None:
     assert (x.sum(axis=1) == 6).all()
 
 
+def test_multinomials() -> None:
+    """Numbers of trials and probabilities that differ by element."""
+    trials = np.array([0, 7, 100, 1000])
+    shares = np.array([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0], [0.7, 0.3, 0.0], [0.25, 0.25, 0.5]])
+    found = []
+    for chunks, n in ((-1, trials), ((300, 2), ka.from_array(trials, chunks=3)), ((700, 4), trials)):
+        with nothing_runs():
+            x = ka.random.default_rng(6).multinomial(n, shares, size=(2_000, 4), chunks=chunks)
+        assert x.shape == (2_000, 4, 3) and x.dtype == np.int64
+        found.append(x.compute())
+        np.testing.assert_array_equal(found[0], found[-1])
+    x = found[0]
+    np.testing.assert_array_equal(x.sum(axis=-1), np.broadcast_to(trials, (2_000, 4)))
+    expected = trials[:, None] * shares
+    # Five standard deviations of the mean.
+    assert (abs(x.mean(axis=0) - expected) <= 5 * np.sqrt(expected * (1 - shares) / 2_000)).all()
+    covariance = -trials[3] * 0.25 * 0.5
+    assert abs(np.cov(x[:, 3].T)[0, 2] - covariance) < 0.15 * abs(covariance)
+
+    rng = ka.random.default_rng(6)
+    assert rng.multinomial([3, 4], [0.5, 0.5]).shape == np.random.default_rng(1).multinomial([3, 4], [0.5, 0.5]).shape
+    assert rng.multinomial(3, shares).compute().sum(axis=-1).tolist() == [3] * 4
+    assert rng.multinomial(trials, [1.0]).compute().tolist() == trials[:, None].tolist()
+    for n, pvals, size, message in (
+        ([1, 2, 3], shares, None, r"\(3,\) and \(4,\) cannot be broadcast"),
+        ([1, 2], [0.5, 0.5], 3, r"size=3 does not fit n and pvals of shape \(2,\)"),
+        ([-1], [0.5, 0.5], None, "n= must not be negative"),
+        ([1], [0.8, 0.8, 0.1], None, "1 together"),
+        ([1], [1.5, 0.1], None, "from 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rng.multinomial(n, pvals, size)
+    with pytest.raises(TypeError, match="whole numbers"):
+        rng.multinomial([1.5], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+def test_permuted(axis: Any) -> None:
+    array = np.arange(60 * 30).reshape(60, 30)
+    outcomes = []
+    for chunks in ((60, 30), (7, 11), ((0, 13, 47), (30,))):
+        with nothing_runs():
+            x = ka.random.default_rng(1).permuted(ka.from_array(array, chunks=chunks), axis=axis)
+        outcomes.append(x.compute())
+        np.testing.assert_array_equal(outcomes[0], outcomes[-1])
+    found = outcomes[0]
+    np.testing.assert_array_equal(np.sort(found, axis).reshape(-1), np.sort(array, axis).reshape(-1))
+    assert found.shape == array.shape
+    if axis is not None:
+        orders = np.unique(np.argsort(found, axis), axis=1 - axis % 2)
+        assert orders.shape[1 - axis % 2] == array.shape[1 - axis % 2], "each line has an order of its own"
+    else:
+        assert (found // 30 != array // 30).mean() > 0.9
+    out = ka.zeros((60, 30), dtype=int, chunks=20)
+    assert ka.random.default_rng(1).permuted(array, axis=axis, out=out) is out
+    np.testing.assert_array_equal(out.compute(), found)
+
+
+def test_into_an_array() -> None:
+    for name in ("random", "standard_normal", "standard_exponential"):
+        out = ka.zeros((40, 30), chunks=(7, 30))
+        assert getattr(ka.random.default_rng(3), name)(out=out) is out
+        np.testing.assert_array_equal(out.compute(), getattr(ka.random.default_rng(3), name)((40, 30)).compute())
+        assert out.chunksize == (7, 30)
+        with pytest.raises(TypeError, match="float64, but dtype= is float32"):
+            getattr(ka.random.default_rng(3), name)(dtype="f4", out=out)
+        with pytest.raises(ValueError, match=r"\(40, 30\).*\(2, 3\)"):
+            getattr(ka.random.default_rng(3), name)((2, 3), out=out)
+        with pytest.raises(TypeError, match="must be a kask array, not ndarray"):
+            getattr(ka.random.default_rng(3), name)(out=np.zeros(3))
+
+
+def test_tomaxint() -> None:
+    x = ka.random.RandomState(3).tomaxint(4_000, chunks=900)
+    value = x.compute()
+    assert x.dtype == np.int64 and value.min() >= 0
+    assert abs(value.mean() / np.iinfo(np.int64).max - 0.5) < 0.03
+
+
 def test_choice() -> None:
     names = np.array(["a", "b", "c"])
     for population in (names, ka.from_array(names, chunks=2)):
@@ -219,6 +298,13 @@ def test_choice() -> None:
     assert (rows[:, 1] == rows[:, 0] + 1).all()
     assert np.unique(rows[:, 0]).size == 3
     assert ka.random.default_rng(1).choice(table).compute().shape == (2,)
+    picked = ka.random.default_rng(1).choice(table, (40, 5, 2), axis=0)
+    assert picked.shape == (40, 5, 2, 2)
+    found = picked.compute()
+    assert (found[..., 1] == found[..., 0] + 1).all() and set(np.unique(found[..., 0])) == {0, 2, 4, 6, 8, 10}
+    assert ka.random.default_rng(1).choice(table, (3, 0), axis=1).compute().shape == (6, 3, 0)
+    few = ka.random.default_rng(1).choice(table, (2, 3), replace=False).compute()
+    assert np.unique(few[..., 0]).size == 6
     with pytest.raises(ValueError, match="probabilities"):
         ka.random.default_rng(1).choice(2, p=[0.5, 0.6])
     with pytest.raises(ValueError, match=r"\(2,\).*3 elements"):

@@ -28,21 +28,35 @@ def both(name: str) -> Any:
 
 def test_bincount() -> None:
     for options in ({}, {"minlength": 4}, {"minlength": 30}):
-        check_function("bincount", COUNTS, options=options, lazy=False)
-        check_function("bincount", COUNTS.astype("u1"), options=options, lazy=False)
-    check_function("bincount", COUNTS, LINE[:20], lazy=False, **CLOSE)
-    check_function("bincount", COUNTS[:0], options={"minlength": 3}, lazy=False)
-    check_function("bincount", COUNTS[:0], lazy=False)
+        check_function("bincount", COUNTS, options=options)
+        check_function("bincount", COUNTS.astype("u1"), options=options)
+    check_function("bincount", COUNTS, LINE[:20], **CLOSE)
+    check_function("bincount", COUNTS[:0], options={"minlength": 3})
+    check_function("bincount", COUNTS[:0])
     x = ka.from_array(COUNTS, chunks=3)
     assert_same(ka.bincount(x, split_every=2), np.bincount(COUNTS))
     with pytest.raises(ValueError, match="negative"):
-        ka.bincount(ka.from_array([1, -1], chunks=1))
+        ka.bincount(ka.from_array([1, -1], chunks=1)).compute()
     with pytest.raises(ValueError, match="one axis"):
         ka.bincount(ka.from_array([[1]]))
     with pytest.raises(TypeError):
         ka.bincount(ka.from_array([1.5]))
     with pytest.raises(ValueError, match="same length"):
         ka.bincount(x, weights=[1.0])
+
+
+def test_bincount_reads_its_source_once() -> None:
+    read = []
+
+    def noted(block: Any) -> Any:
+        read.append(len(block))
+        return block
+
+    numbers = ka.from_array(COUNTS, chunks=5).map_blocks(noted, dtype=COUNTS.dtype)
+    read.clear()
+    found = (ka.bincount(numbers) * 2).compute(scheduler="sync")
+    np.testing.assert_array_equal(found, np.bincount(COUNTS) * 2)
+    assert sum(read) == len(COUNTS)
 
 
 def test_digitize() -> None:

@@ -62,6 +62,12 @@ Raises
 ValueError
     ``n`` less than 1, or a norm that there is not.
 
+Notes
+-----
+The axis is made whole in one chunk, by a rechunk that is planned here, and each task transforms its lines by ``numpy.fft``: mixed-radix
+fast Fourier transforms (Cooley, Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965), and for lengths with
+large prime factors the method of Bluestein ("A linear filtering approach to the computation of discrete Fourier transform", 1970).
+
 Examples
 --------
 >>> import kask.array as ka
@@ -88,7 +94,8 @@ Array
 
 Notes
 -----
-Made one axis after another, each made whole in turn.
+Row-column method: one axis after another is made whole by a rechunk and transformed as by :func:`fft` (Van Loan, "Computational
+frameworks for the fast Fourier transform", 1992), so that only one axis is whole at a time.
 
 Examples
 --------

@@ -14,7 +14,9 @@ import numpy as np
 
 from kask.array.base import ArrayBase, as_array, in_memory, wrap
 from kask.array.ops.indexing_fancy import listed
-from kask.array.ops.random import chosen, drawn, permuted_index
+from kask.array.ops.random import chosen, drawn, multinomials, permuted_index, permuted_lines
+from kask.array.ops.reductions import into
+from kask.array.ops.reshaping import raveled, reshaped
 
 #: Parameters of the distributions, as NumPy has them.
 _DISTRIBUTIONS = {
@@ -59,6 +61,11 @@ class Generator:
 
     Distribution parameters may be arrays, of NumPy or lazy ones, that broadcast against each other and ``size``.
 
+    What differs from NumPy: the numbers for a seed; there is no ``bit_generator``, as each tile of an array has a stream of its own; ``out=`` (of
+    ``random``, ``standard_normal``, ``standard_exponential`` and ``permuted``) is an array of Kask, which becomes the result; ``shuffle`` changes
+    arrays of Kask only; ``standard_gamma`` makes float64 only. ``pvals``, ``colors``, ``alpha``, ``mean`` and ``cov`` of distributions with several
+    components are in memory.
+
     Parameters
     ----------
     seed : int, sequence of int, SeedSequence, BitGenerator or None
@@ -83,20 +90,40 @@ class Generator:
         """So many generators, independent of this one."""
         return [type(self)(child) for child in self._seeds.spawn(n_children)]
 
-    def random(self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto") -> Any:
+    def random(self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto", *, out: Any = None) -> Any:
         """Numbers from 0 to 1, which is left out; ``dtype`` is float64 or float32."""
-        return drawn(self._key(), "random", (), size, chunks, dtype, {"dtype": dtype})
+        return self._standard("random", size, chunks, {"dtype": dtype}, out)
 
-    def standard_normal(self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto") -> Any:
+    def standard_normal(
+        self, size: Any = None, dtype: Any = np.float64, chunks: Any = "auto", *, out: Any = None
+    ) -> Any:
         """Numbers of the standard normal distribution; ``dtype`` is float64 or float32."""
-        return drawn(self._key(), "standard_normal", (), size, chunks, dtype, {"dtype": dtype})
+        return self._standard("standard_normal", size, chunks, {"dtype": dtype}, out)
 
     def standard_exponential(
-        self, size: Any = None, dtype: Any = np.float64, method: str = "zig", chunks: Any = "auto"
+        self,
+        size: Any = None,
+        dtype: Any = np.float64,
+        method: str = "zig",
+        chunks: Any = "auto",
+        *,
+        out: Any = None,
     ) -> Any:
         """Numbers of the standard exponential distribution; ``dtype`` is float64 or float32."""
-        kwargs = {"dtype": dtype, "method": method}
-        return drawn(self._key(), "standard_exponential", (), size, chunks, dtype, kwargs)
+        return self._standard("standard_exponential", size, chunks, {"dtype": dtype, "method": method}, out)
+
+    def _standard(self, name: str, size: Any, chunks: Any, kwargs: dict[str, Any], out: Any) -> Any:
+        """Numbers of a distribution without parameters; into an array of that shape and type, which is cut as it was, if there is one."""
+        kind = np.dtype(kwargs["dtype"])
+        if out is None:
+            return drawn(self._key(), name, (), size, chunks, kind, kwargs)
+        if not isinstance(out, ArrayBase):
+            raise TypeError(f"out= must be a kask array, not {type(out).__name__}")
+        if out.dtype != kind:
+            raise TypeError(f"out= has the type {out.dtype}, but dtype= is {kind}")
+        size = out.shape if size is None else size
+        chunks = out.chunks if isinstance(chunks, str) and chunks == "auto" and size == out.shape else chunks
+        return into(out, drawn(self._key(), name, (), size, chunks, kind, kwargs).expr)
 
     def integers(
         self,
@@ -129,7 +156,7 @@ class Generator:
         a : int or array
             What is chosen from.
         size : int or tuple of int, optional
-            How many. Of an array with several axes, and of a lazy one, a row is chosen.
+            How many; its axes take the place of ``axis``.
         replace : bool
             Whether an element can be chosen again. Without it, and of lazy arrays, the index is made when this is called.
         p : sequence of float, optional
@@ -153,6 +180,33 @@ class Generator:
         axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
         return wrap(listed(expr, axis, permuted_index(key, expr.shape[axis])))
 
+    def permuted(self, x: Any, axis: int | None = None, out: Any = None) -> Any:
+        """The elements of each line along an axis, or all elements, in an order of their own. Unlike those of :meth:`permutation`, the orders are
+        made by tasks.
+
+        Parameters
+        ----------
+        x : array_like
+            The elements.
+        axis : int, optional
+            Along which axis each line is put in another order; None: all elements are.
+        out : Array, optional
+            An array of the result's shape, which becomes the result.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> x = ka.random.default_rng(5).permuted(ka.arange(12, chunks=5).reshape(3, 4), axis=1)
+        >>> ka.sort(x, axis=1).compute()
+        array([[ 0,  1,  2,  3],
+               [ 4,  5,  6,  7],
+               [ 8,  9, 10, 11]])
+        """
+        key, array = self._key(), as_array(x).expr
+        if axis is None:
+            return into(out, reshaped(permuted_lines(key, raveled(array), 0), array.shape))
+        return into(out, permuted_lines(key, array, np.lib.array_utils.normalize_axis_index(axis, array.ndim)))
+
     def shuffle(self, x: Any, axis: int = 0) -> None:
         """Makes of a lazy array, in place, its :meth:`permutation`."""
         if not isinstance(x, ArrayBase):
@@ -165,9 +219,12 @@ class Generator:
         """Random bytes, at once."""
         return np.random.Generator(np.random.Philox(key=np.array(self._key(), np.uint64))).bytes(length)
 
-    def multinomial(self, n: int, pvals: Any, size: Any = None, chunks: Any = "auto") -> Any:
-        """How often each of several outcomes comes in ``n`` trials; outcomes are the last axis."""
+    def multinomial(self, n: Any, pvals: Any, size: Any = None, chunks: Any = "auto") -> Any:
+        """How often each of several outcomes comes in ``n`` trials; outcomes are the last axis. ``n`` may be an array, also a lazy one, that broadcasts
+        against the axes of ``pvals`` before its last one and against ``size``."""
         pvals = np.asarray(pvals, np.float64)
+        if np.ndim(n) or pvals.ndim != 1:
+            return multinomials(self._key, n, pvals, size, chunks)
         return drawn(self._key(), "multinomial", (n, pvals), size, chunks, np.int64, {}, pvals.shape)
 
     def multivariate_hypergeometric(
@@ -203,7 +260,7 @@ class Generator:
 
 
 class RandomState(Generator):
-    """The older interface: the same numbers, with the names of ``numpy.random.RandomState`` besides.
+    """The older interface: the same numbers, with the names of ``numpy.random.RandomState`` besides. There is no state to get or set but the seed.
 
     Parameters
     ----------
@@ -230,6 +287,10 @@ class RandomState(Generator):
     def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int, chunks: Any = "auto") -> Any:
         """Integers from ``low`` to ``high``, which is left out."""
         return self.integers(low, high, size, dtype, chunks=chunks)
+
+    def tomaxint(self, size: Any = None, chunks: Any = "auto") -> Any:
+        """Integers from 0 to the largest one of 64 bits."""
+        return self.integers(0, np.iinfo(np.int64).max, size, endpoint=True, chunks=chunks)
 
     def random_integers(self, low: Any, high: Any = None, size: Any = None, chunks: Any = "auto") -> Any:
         """Integers from ``low``, or 1, to ``high``, which is one of them."""
@@ -291,6 +352,12 @@ def default_rng(seed: Any = None) -> Generator:
     ----------
     seed : int, sequence of int, SeedSequence, BitGenerator, Generator or None
         None: fresh entropy of the operating system. One of Kask's generators is returned as it is.
+
+    Notes
+    -----
+    Philox, a generator that makes its numbers of a key and a counter (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
+    1, 2, 3", 2011). Each call has a key, each tile of about 16,384 elements a counter to begin with. NumPy's methods make the
+    distributions of it.
 
     Examples
     --------

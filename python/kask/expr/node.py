@@ -111,12 +111,24 @@ class Expr:
 
         return shared(list(roots))
 
+    def settled(self, readers: Callable[[], dict[str, int]]) -> Expr | None:
+        """As ``simplified``, of which nothing is left to do, where it is known how many read each expression (by token; roots are read once
+        more)."""
+        return None
+
     @staticmethod
     def lower_together(roots: Sequence[Expr], builder: GraphBuilder, fuse: bool = True) -> None:
         """Add the layers of these expressions and of all that they need to a builder; see :class:`kask.expr.Lowering`."""
         from kask.expr.lower import Lowering
 
         Lowering(builder, fuse=fuse).add(roots)
+
+    @staticmethod
+    def rewritten_together(roots: Sequence[Expr]) -> Any:
+        """A context in which these, which will be computed at once, are rewritten; see :func:`kask.expr.rewrite.rewritten_together`."""
+        from kask.expr.rewrite import rewritten_together
+
+        return rewritten_together(list(roots))
 
     @staticmethod
     def outline_together(roots: Sequence[Expr], *args: Any) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from kask.annotations import using
 from kask.expr.node import Expr
 
-__all__ = ["consumers", "rewrite", "walk"]
+__all__ = ["consumers", "rewrite", "rewritten_together", "walk"]
 
 _ROUNDS = 100
+#: How many read each expression, by token, of all that will be computed at once.
+_TOGETHER: ContextVar[dict[str, int] | None] = ContextVar("_TOGETHER", default=None)
 
 
 def walk(roots: Iterable[Any]) -> list[Any]:
@@ -40,19 +45,45 @@ def consumers(order: Iterable[Expr]) -> dict[str, int]:
 
 def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: expr.simplified()) -> list[Any]:
     """Equal expressions in which ``rule`` finds nothing to improve. Work that was shared stays shared."""
+    elsewhere = _TOGETHER.get() or {}
     for _ in range(_ROUNDS):
         better: dict[str, Expr] = {}
         is_changed = False
-        for expr in walk(roots):
+        order = walk(roots)
+        readers = functools.cache(functools.partial(_readers, order, roots, elsewhere))
+        for expr in order:
             with using(expr.options):
                 new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
             new = _improved(new, rule)
+            if new is expr:
+                new = expr.settled(readers) or expr
             is_changed |= new.token != expr.token
             better[expr.token] = new
         roots = [better[root.token] for root in roots]
+        elsewhere = {better[token].token: count for token, count in elsewhere.items() if token in better}
         if not is_changed:
             return roots
     return roots
+
+
+def _readers(order: list[Any], roots: list[Any], elsewhere: dict[str, int]) -> dict[str, int]:
+    """How many read each of these expressions; of some it is known how many there are at least."""
+    counts = consumers(order)
+    for root in roots:
+        counts[root.token] = counts.get(root.token, 0) + 1
+    for token, count in elsewhere.items():
+        counts[token] = max(count, counts.get(token, 0))
+    return counts
+
+
+@contextmanager
+def rewritten_together(roots: list[Any]) -> Iterator[None]:
+    """While expressions that will be computed at once are rewritten one by one: what only one of them reads may be read by another."""
+    before = _TOGETHER.set(_readers(walk(roots), roots, {}))
+    try:
+        yield
+    finally:
+        _TOGETHER.reset(before)
 
 
 def _improved(expr: Expr, rule: Callable[[Any], Expr | None]) -> Expr:

@@ -9,19 +9,40 @@ import numpy as np
 
 from kask.array.kernels.native_threads import call_blas
 
-__all__ = ["CovarianceCombine", "CovarianceFinish", "CovariancePart", "Histogram", "bincount_block", "correlation"]
+__all__ = [
+    "Counts",
+    "CovarianceCombine",
+    "CovarianceFinish",
+    "CovariancePart",
+    "Histogram",
+    "correlation",
+    "counts_added",
+]
 
 
-def bincount_block(block: Any, weights: Any, size: int) -> Any:
-    """How often each number below ``size`` is in a block, as a row."""
-    return np.bincount(block, weights, minlength=size)[None]
+class Counts:
+    """How often each number is in a block: as many as there are in it, and at least so many."""
+
+    __name__ = "bincount"
+
+    def __init__(self, minlength: int) -> None:
+        self.minlength = minlength
+
+    def __call__(self, block: Any, axes: tuple[int, ...], weights: Any = None) -> Any:
+        counts = np.bincount(block, weights, self.minlength)
+        # NumPy forgets about weights where there are none.
+        return counts if weights is None else counts.astype(np.float64, copy=False)
+
+    def __kask_tokenize__(self) -> Any:
+        return "counts", self.minlength
 
 
-def bincount_size(largest: Any, smallest: Any) -> int:
-    """How many numbers are to be counted."""
-    if smallest < 0:
-        raise ValueError("'list' argument must have no negative elements")
-    return int(largest) + 1
+def counts_added(parts: list[Any]) -> Any:
+    """The counts of several blocks, which do not know each other's largest number."""
+    total = np.zeros(max(map(len, parts)), parts[0].dtype)
+    for part in parts:
+        total[: len(part)] += part
+    return total
 
 
 class Histogram:

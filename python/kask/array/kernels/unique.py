@@ -64,9 +64,9 @@ class UniqueCombine:
         return "uniquecombine", self.axis, self.equal_nan
 
 
-def size_along(found: tuple[Any, Any, Any], axis: int) -> int:
-    """How many different elements there are."""
-    return found[0].shape[axis]
+def size_along(found: tuple[Any, Any, Any], part: int, axis: int) -> int:
+    """How many different elements there are: the length of a part of what was found."""
+    return found[part].shape[axis]
 
 
 def part_of(found: tuple[Any, Any, Any], part: int) -> Any:

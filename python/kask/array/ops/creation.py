@@ -31,6 +31,9 @@ class Filled(ArrayExpr):
     def block_call(self) -> BlockCall:
         return BlockCall(_filled, (AT, self.chunks, self.value, self.meta))
 
+    def turned(self, axes: tuple[int, ...]) -> Filled:
+        return dataclasses.replace(self, chunks=self.chunks.axes(list(axes)), meta=self.meta.transpose(axes))
+
     def taking(self, taken: Any, chunks: Chunks) -> Filled:
         return dataclasses.replace(self, chunks=chunks)
 
@@ -95,11 +98,14 @@ class InMemory(ArrayExpr):
 
     content: Content
     chunks: Chunks
+    #: The order in which it has the axes of the content, which is sent to workers once however they are ordered.
+    axes: tuple[int, ...] | None = None
 
     @property
     def array(self) -> Any:
         """All of it."""
-        return self.content.array
+        array = self.content.array
+        return array if self.axes is None else array.transpose(self.axes)
 
     @functools.cached_property
     def meta(self) -> Any:
@@ -107,7 +113,8 @@ class InMemory(ArrayExpr):
         return self.array[(..., *(slice(0, 0),) * self.array.ndim)]
 
     def block_call(self) -> BlockCall:
-        return BlockCall(_view, (AT, self.chunks, self.array))
+        order = () if self.axes is None else (self.axes,)
+        return BlockCall(_view, (AT, self.chunks, self.content.array, *order))
 
     def taking(self, taken: Any, chunks: Chunks) -> InMemory:
         from kask.array.kernels.regions import slice_of
@@ -115,10 +122,18 @@ class InMemory(ArrayExpr):
         return InMemory(Content(self.array[tuple([slice_of(*axis) for axis in taken])]), chunks)
 
     def recut(self, chunks: Chunks) -> InMemory:
-        return InMemory(self.content, chunks)
+        return dataclasses.replace(self, chunks=chunks)
+
+    def turned(self, axes: tuple[int, ...]) -> InMemory | None:
+        if not isinstance(self.content.array, np.ndarray):
+            return None
+        own = axes if self.axes is None else tuple([self.axes[axis] for axis in axes])
+        return InMemory(self.content, self.chunks.axes(list(axes)), None if own == tuple(range(len(own))) else own)
 
 
-def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
+def _view(position: tuple[int, ...], chunks: Chunks, array: Any, axes: tuple[int, ...] | None = None) -> Any:
+    if axes is not None:
+        array = array.transpose(axes)
     start, shape = chunks.block_start(position), chunks.block_shape(position)
     return array[(..., *[slice(first, first + length) for first, length in zip(start, shape)])]
 
@@ -127,7 +142,8 @@ def _view(position: tuple[int, ...], chunks: Chunks, array: Any) -> Any:
 class Indexed(ArrayExpr):
     """``func(*vectors, *args)`` for each block: along each axis a vector of indices, shaped so that they broadcast against each other.
 
-    ``places`` are the first index and the step along each axis, so any slice of it can be made directly.
+    ``places`` are the first index and the step along each axis, so any slice of it can be made directly. With ``axes``, what ``func`` makes
+    is transposed so.
     """
 
     is_cheap = True
@@ -138,13 +154,23 @@ class Indexed(ArrayExpr):
     chunks: Chunks
     meta: Any
     label_: str
+    axes: tuple[int, ...] | None = None
 
     @property
     def label(self) -> str:
         return self.label_
 
     def block_call(self) -> BlockCall:
-        return BlockCall(_indexed, (AT, self.chunks, self.places, self.func, *self.args))
+        return BlockCall(_indexed, (AT, self.chunks, self.places, self.axes, self.func, *self.args))
+
+    def turned(self, axes: tuple[int, ...]) -> Indexed:
+        return dataclasses.replace(
+            self,
+            places=tuple([self.places[axis] for axis in axes]),
+            chunks=self.chunks.axes(list(axes)),
+            meta=self.meta.transpose(axes),
+            axes=axes if self.axes is None else tuple([self.axes[axis] for axis in axes]),
+        )
 
     def taking(self, taken: Any, chunks: Chunks) -> Indexed:
         places = tuple([(first + step * start, step * by) for (first, step), (start, by, _) in zip(self.places, taken)])
@@ -155,16 +181,23 @@ class Indexed(ArrayExpr):
 
 
 def _indexed(
-    position: tuple[int, ...], chunks: Chunks, places: tuple[tuple[int, int], ...], func: Callable[..., Any], *args: Any
+    position: tuple[int, ...],
+    chunks: Chunks,
+    places: tuple[tuple[int, int], ...],
+    axes: tuple[int, ...] | None,
+    func: Callable[..., Any],
+    *args: Any,
 ) -> Any:
     starts, shape = chunks.block_start(position), chunks.block_shape(position)
     ndim = len(shape)
     vectors = []
-    for axis, (start, length, (first, step)) in enumerate(zip(starts, shape, places)):
-        low = first + step * start
-        vector = np.arange(length) * step + low
-        vectors.append(vector.reshape((1,) * axis + (length,) + (1,) * (ndim - axis - 1)))
-    return func(*vectors, *args)
+    for own in range(ndim):
+        axis = own if axes is None else axes.index(own)
+        first, step = places[axis]
+        vector = np.arange(shape[axis]) * step + (first + step * starts[axis])
+        vectors.append(vector.reshape((1,) * own + (shape[axis],) + (1,) * (ndim - own - 1)))
+    block = func(*vectors, *args)
+    return block if axes is None else block.transpose(axes)
 
 
 def indexed(func: Callable[..., Any], args: tuple[Any, ...], chunks: Chunks, dtype: Any, label: str) -> Indexed:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.turning import Turn
 from kask.engine import Chunks
 from kask.expr import walk
 from kask.expr.lower import BlockCall, Read
@@ -42,6 +43,28 @@ class Elementwise(ArrayExpr):
         """The same on parts of the arrays; ``cut(array, skipped)`` takes the part of an array that has that many axes fewer."""
         args = tuple([cut(arg, self.ndim - arg.ndim) if isinstance(arg, ArrayExpr) else arg for arg in self.args])
         return dataclasses.replace(self, args=args, chunks=chunks)
+
+    def turning(self, axes: tuple[int, ...]) -> Turn:
+        """All arrays are turned; one of fewer axes gets axes of one element where others are moved before its own."""
+        arrays = [arg for arg in self.args if isinstance(arg, ArrayExpr)]
+        skipped = [self.ndim - array.ndim for array in arrays]
+        wanted = [tuple([axis - less for axis in axes if axis >= less]) for less in skipped]
+
+        def rebuild(parts: list[ArrayExpr]) -> ArrayExpr:
+            ready = iter([_widened(part, axes, less) for part, less in zip(parts, skipped)])
+            args = tuple([next(ready) if isinstance(arg, ArrayExpr) else arg for arg in self.args])
+            chunks = self.chunks.axes(list(axes))
+            return dataclasses.replace(self, args=args, chunks=chunks, meta=self.meta.transpose(axes))
+
+        return Turn(list(zip(arrays, wanted)), rebuild)
+
+
+def _widened(part: ArrayExpr, axes: tuple[int, ...], less: int) -> ArrayExpr:
+    """An operand that had ``less`` axes fewer than the result, turned as its axes are in ``axes``, lined up with the others again."""
+    from kask.array.ops.slicing import expanded
+
+    first = next((place for place, axis in enumerate(axes) if axis >= less), len(axes))
+    return expanded(part, tuple([place - first for place in range(first, len(axes)) if axes[place] < less]))
 
 
 def _read(arg: Any, ndim: int) -> Any:

@@ -17,6 +17,7 @@ from kask.array.ops.filling import cast
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import expanded, reshaped
 from kask.array.ops.slicing import sliced
+from kask.array.ops.turning import Turn
 from kask.engine import Chunks
 from kask.expr import Expr
 from kask.expr.lower import BlockCall, Joined, Read
@@ -73,6 +74,10 @@ class Concatenated(ArrayExpr):
         inner = [array.arrays if self._continues(array) else (array,) for array in self.arrays]
         flat = tuple(itertools.chain.from_iterable(inner))
         return Concatenated(flat, self.axis) if len(flat) > len(self.arrays) else None
+
+    def turning(self, axes: tuple[int, ...]) -> Turn:
+        wanted = [(array, axes) for array in self.arrays]
+        return Turn(wanted, lambda parts: Concatenated(tuple(parts), axes.index(self.axis)))
 
     def _continues(self, array: Any) -> bool:
         return isinstance(array, Concatenated) and array.axis == self.axis

@@ -161,7 +161,8 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 
     Notes
     -----
-    Blocked forward or backward substitution. Needs SciPy.
+    Blocked forward or backward substitution, by LAPACK on the diagonal and with matrix products elsewhere (Golub, Van Loan,
+    "Matrix computations", 4th edition, 2013, section 3.1). Needs SciPy.
 
     Examples
     --------
@@ -210,6 +211,11 @@ def solve(a: Any, b: Any, sym_pos: bool | None = None, assume_a: str = "gen") ->
     numpy.linalg.LinAlgError
         When computed: a singular matrix.
 
+    Notes
+    -----
+    Blocked Gaussian elimination with partial pivoting, or blocked Cholesky factorisation, and then two blocked triangular solutions (Golub,
+    Van Loan, "Matrix computations", 4th edition, 2013, sections 3.4 and 4.2).
+
     Examples
     --------
     >>> import kask.array as ka
@@ -247,6 +253,11 @@ def _solved_each(a: Any, b: Any) -> Any:
 def inv(a: Any) -> Any:
     """The inverse of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
 
+    Notes
+    -----
+    Solves ``a X = 1`` by blocked Gaussian elimination with partial pivoting (Higham, "Accuracy and stability of numerical algorithms",
+    2nd edition, 2002, chapter 14). A matrix in one block is inverted by LAPACK.
+
     Examples
     --------
     >>> import kask.array as ka
@@ -275,6 +286,11 @@ def _is_one_task(array: ArrayExpr) -> bool:
 
 def det(a: Any) -> Any:
     """The determinant of a square matrix, by the elimination of :func:`lu`; of each matrix of a stack by one task.
+
+    Notes
+    -----
+    The product of the pivots of blocked Gaussian elimination with partial pivoting, and the sign of the order of the rows (Higham, "Accuracy and
+    stability of numerical algorithms", 2nd edition, 2002, chapter 14). It may overflow where :func:`slogdet` does not.
 
     Examples
     --------

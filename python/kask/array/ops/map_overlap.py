@@ -127,6 +127,11 @@ def map_overlap(
     **kwargs
         Passed on to the function.
 
+    Notes
+    -----
+    Ghost cells (Kjolstad, Snir, "Ghost cell pattern", 2010): each task reads its block and the edges of the blocks around it. What is beyond the
+    array is put around it first, as by :func:`pad`.
+
     Examples
     --------
     >>> import kask.array as ka

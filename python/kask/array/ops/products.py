@@ -61,8 +61,10 @@ def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
 
     Notes
     -----
-    Each task multiplies one block by one block; a tree adds the products along the contracted axis. Where the result has many blocks, those along the
-    contracted axis are put together first, up to 32 MiB. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
+    Blocks are multiplied on a grid of three kinds of axes, those of either operand and the contracted ones, and added along the last
+    (Agarwal and others, "A three-dimensional approach to parallel matrix multiplication", 1995): each task multiplies one block by one
+    block, and a tree adds the products. Where the result has many blocks, those along the contracted axis are put together first, up to
+    32 MiB. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
 
     Examples
     --------
@@ -175,7 +177,8 @@ def tensordot(lhs: Any, rhs: Any, axes: Any = 2) -> Any:
 
     Notes
     -----
-    Each task multiplies one block by one block; a tree adds the products along contracted axes.
+    As in :func:`matmul`, with any number of contracted axes: each task multiplies one block by one block, and a tree adds the products (Agarwal
+    and others, "A three-dimensional approach to parallel matrix multiplication", 1995).
 
     Examples
     --------

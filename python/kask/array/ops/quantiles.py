@@ -28,7 +28,8 @@ Notes
 Exact. Along some axes, each task has these axes whole, and the others are cut finer for that where necessary. Over all elements of an
 array that is larger than a block is allowed to be, and along one axis of which a line is, if there are no more than 64 lines, two passes
 are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between these
-are gathered."""
+are gathered (after Munro, Paterson, "Selection and sorting with limited storage", 1980). How a quantile between two elements is
+found: Hyndman, Fan, "Sample quantiles in statistical packages", 1996."""
 
 
 class _Along:

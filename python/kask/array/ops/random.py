@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from kask.array.kernels.random import (
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.elementwise import broadcast_shapes, elementwise
-from kask.array.ops.filling import shape_of
+from kask.array.ops.filling import cast, shape_of
 from kask.array.ops.indexing_fancy import listed
+from kask.array.ops.joining import concatenated
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reshaping import broadcast
-from kask.array.ops.slicing import squeezed
+from kask.array.ops.reshaping import broadcast, reshaped
+from kask.array.ops.slicing import expanded, squeezed
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -123,9 +125,7 @@ def _drawn_with(
     kwargs: dict[str, Any],
 ) -> Any:
     together = broadcast_shapes(*[array.shape for array in arrays])
-    whole = together if size is None else shape_of(size)
-    if size is not None and broadcast_shapes(together, whole) != whole:
-        raise ValueError(f"size={size} does not fit parameters of shape {together}")
+    whole = _shape_for(size, together, "parameters")
     if isinstance(chunks, str) and chunks == "auto" and arrays[0].shape == whole:
         wanted = arrays[0].chunks
     else:
@@ -138,6 +138,17 @@ def _drawn_with(
     slots = tuple([None if isinstance(expr, ArrayExpr) else expr for expr in exprs])
     meta = np.empty((0,) * len(whole), dtype)
     return wrap(rechunked(DrawnWith(Draw(method, slots, kwargs), key, params, cut, meta), wanted))
+
+
+def _shape_for(size: Any, together: tuple[int, ...], what: str) -> tuple[int, ...]:
+    """The shape that is asked for, to which parameters of one shape together must broadcast."""
+    if size is None:
+        return together
+    whole = shape_of(size)
+    lined_up = (1,) * (len(whole) - len(together)) + together
+    if len(lined_up) > len(whole) or any(ours not in (1, length) for ours, length in zip(lined_up, whole)):
+        raise ValueError(f"size={size} does not fit {what} of shape {together}")
+    return whole
 
 
 def permuted_index(key: Key, length: int) -> np.ndarray:
@@ -172,12 +183,53 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
         return index
     if not isinstance(a, ArrayBase) and a.ndim == 1:
         return wrap(elementwise(take_from, index.expr, Constant(a), dtype=a.dtype))
-    if index.ndim > 1:
-        raise NotImplementedError(f"size={size}, but of an array with several axes, or a lazy one, a row is chosen")
     # Which blocks are read must be known before anything runs, so the index is made here.
-    places = np.atleast_1d(_value(index.expr))
-    rows = wrap(listed(as_array(a).expr, axis, places))
-    return rows if index.ndim else wrap(squeezed(rows.expr, (axis,)))
+    places = np.ravel(_value(index.expr))
+    source = as_array(a).expr
+    rows = listed(source, axis, places)
+    if index.ndim == 1:
+        return wrap(rows)
+    if index.ndim == 0:
+        return wrap(squeezed(rows, (axis,)))
+    return wrap(reshaped(rows, (*source.shape[:axis], *shape, *source.shape[axis + 1 :])))
+
+
+def permuted_lines(key: Key, array: ArrayExpr, axis: int) -> ArrayExpr:
+    """The elements of each line along an axis in an order of its own: that of random numbers."""
+    from kask.array.ops.places_along import take_along_axis
+    from kask.array.ops.sorting import argsort
+
+    numbers = drawn(key, "random", (), array.shape, array.chunks.tuples(), np.float64, {})
+    return take_along_axis(wrap(array), argsort(numbers, axis=axis), axis=axis).expr
+
+
+def multinomials(next_key: Callable[[], Key], n: Any, pvals: np.ndarray, size: Any, chunks: Any) -> Any:
+    """How often each outcome comes, where numbers of trials and probabilities differ: each outcome is binomial in what those before it left."""
+    trials = n if isinstance(n, ArrayBase) else np.asarray(n)
+    if not np.issubdtype(trials.dtype, np.integer):
+        raise TypeError(f"n= must be whole numbers, got {trials.dtype}")
+    if not isinstance(trials, ArrayBase) and (trials < 0).any():
+        raise ValueError("n= must not be negative")
+    if not pvals.ndim or not pvals.shape[-1]:
+        raise ValueError("pvals= must have the probabilities of one outcome at least along its last axis")
+    if np.isnan(pvals).any() or (pvals < 0).any() or (pvals > 1).any():
+        raise ValueError("pvals= must be probabilities, from 0 to 1")
+    if (pvals[..., :-1].sum(axis=-1) > 1 + 1e-12).any():
+        raise ValueError("pvals= must be 1 together, but those of all outcomes but the last are more")
+    together = broadcast_shapes(trials.shape, pvals.shape[:-1])
+    whole = _shape_for(size, together, "n and pvals")
+    left = wrap(broadcast(as_array(trials).expr, whole, normalized(chunks, whole, np.int64)))
+    rest, counts = np.ones(pvals.shape[:-1]), []
+    for outcome in range(pvals.shape[-1] - 1):
+        share = np.divide(pvals[..., outcome], rest, out=np.zeros_like(rest), where=rest > 0)
+        share = np.broadcast_to(np.minimum(share, 1.0), whole)
+        counts.append(drawn(next_key(), "binomial", (left, share), whole, left.chunks, np.int64, {}))
+        left = left - counts[-1]
+        rest = np.maximum(rest - pvals[..., outcome], 0.0)
+    counts.append(left)
+    parts = [expanded(as_array(count).expr, (len(whole),)) for count in counts]
+    found = concatenated([cast(part, np.dtype(np.int64)) for part in parts], len(whole))
+    return wrap(rechunked(found, found.chunks.replace(len(whole), Chunks.whole([len(parts)]))))
 
 
 def _weights(p: Any, count: int) -> np.ndarray | None:

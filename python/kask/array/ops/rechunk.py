@@ -12,6 +12,7 @@ import numpy as np
 from kask import config, engine
 from kask.array.kernels.regions import gather_region
 from kask.array.node import ArrayExpr
+from kask.array.ops.turning import Turn
 from kask.engine import Chunks, Interval
 from kask.expr import Expr, Lowering
 from kask.expr.lower import AT, BlockCall, Read
@@ -75,6 +76,9 @@ class Rechunk(ArrayExpr):
             return Rechunk(self.array.array, self.chunks)
         recut = getattr(self.array, "recut", None)
         return recut(self.chunks) if recut is not None else None
+
+    def turning(self, axes: tuple[int, ...]) -> Turn:
+        return Turn([(self.array, axes)], lambda parts: rechunked(parts[0], self.chunks.axes(list(axes))))
 
 
 def rechunked(array: ArrayExpr, chunks: Chunks) -> ArrayExpr:

@@ -24,9 +24,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from kask.array.base import ArrayBase, wrap
+from kask.array.kernels.moments import MeanPart, MomentsPart
+from kask.array.kernels.reductions import Part
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.elementwise import cut_at_source, unified
 from kask.array.ops.filling import cast
+from kask.array.ops.turning import Turn
 from kask.engine import Chunks, Hole
 from kask.expr import Lowering
 from kask.expr.lower import AT, BlockCall, Read
@@ -34,6 +37,8 @@ from kask.expr.lower import AT, BlockCall, Read
 # What users see is in the modules beside this one.
 __all__: list[str] = []
 
+#: Parts of reductions for which it does not matter in which order the other axes are.
+_TURNING = (Part, MeanPart, MomentsPart)
 #: Blocks that one node of a tree combines, unless the user says otherwise.
 _FAN_IN = 16
 #: More blocks than this, of fewer bytes than that on the average, cost more time for their tasks than for what these do.
@@ -215,6 +220,26 @@ class Tree(ArrayExpr):
 
         part = dataclasses.replace(self, partial=partial.taking_of_array(tuple(inner)))
         return sliced(part, tuple(after)) if self.keepdims else part
+
+    def turning(self, axes: tuple[int, ...]) -> Turn | None:
+        """The array is turned so that the reduced axes stay where they are."""
+        partial = self.partial
+        if type(partial.part) not in _TURNING or partial.place or partial.others or self.of_list:
+            return None
+        if self.keepdims:
+            own = axes
+            if any(axes[axis] != axis for axis in partial.axes):
+                return None
+        else:
+            kept = [axis for axis in range(partial.ndim) if axis not in partial.axes]
+            moved = iter([kept[axis] for axis in axes])
+            own = tuple([axis if axis in partial.axes else next(moved) for axis in range(partial.ndim)])
+
+        def rebuild(parts: list[ArrayExpr]) -> ArrayExpr:
+            part = dataclasses.replace(partial, array=parts[0])
+            return dataclasses.replace(self, partial=part, meta=self.meta.transpose(axes))
+
+        return Turn([(partial.array, own)], rebuild)
 
     def lower(self, lowering: Lowering) -> None:
         lowering.builder.add_tree_reduce(

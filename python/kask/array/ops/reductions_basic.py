@@ -153,9 +153,19 @@ _SUMS = "Each block is reduced by NumPy (sums of floating point pairwise), and a
 _NOTHING = "\nRaises\n------\nValueError\n    Nothing to reduce, without ``initial``.\n"
 
 
-def _documented(first: str, example: str, dtype: str = "", more: str = _WHERE, raises: str = "") -> Any:
+_PAIRWISE = (
+    '\nSo errors grow with the logarithm of how many there are, along axes in which elements are neighbours in memory (Higham, "The accuracy of\n'
+    'floating point summation", 1993).'
+)
+
+
+def _documented(
+    first: str, example: str, dtype: str = "", more: str = _WHERE, raises: str = "", notes: str = ""
+) -> Any:
     def add(func: Any) -> Any:
-        func.__doc__ = _DOC.format(first=first, dtype=dtype, more=more, raises=raises, notes=_SUMS, example=example)
+        func.__doc__ = _DOC.format(
+            first=first, dtype=dtype, more=more, raises=raises, notes=_SUMS + notes, example=example
+        )
         return func
 
     return add
@@ -166,6 +176,7 @@ def _documented(first: str, example: str, dtype: str = "", more: str = _WHERE, r
     "ka.sum(ka.from_array([[1, 2], [3, 4]], chunks=1), axis=0).compute()\narray([4, 6])",
     _DTYPE,
     _INITIAL + _WHERE,
+    notes=_PAIRWISE,
 )
 def sum(
     a: Any,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from kask.annotations import using
 from kask.array.kernels.regions import gather_region
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import Elementwise
 from kask.array.ops.rechunk import Rechunk, rechunked
+from kask.array.ops.turning import Turn, turned_at_sources
 from kask.engine import Chunks, Interval
 from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
@@ -139,6 +142,23 @@ class Transpose(ArrayExpr):
             return Transpose(self.array.array, tuple([self.array.axes[axis] for axis in self.axes]))
         return None
 
+    def settled(self, readers: Callable[[], dict[str, int]]) -> Expr | None:
+        """What it is of, made with its axes in this order, where that is no more work."""
+        with using(self.array.options):
+            return turned_at_sources(self.array, self.axes, readers())
+
+    def turned(self, axes: tuple[int, ...]) -> ArrayExpr:
+        return transposed(self.array, tuple([self.axes[axis] for axis in axes]))
+
+    def recut(self, chunks: Chunks) -> ArrayExpr | None:
+        """The array is cut otherwise in the first place, or a rechunk of it is merged with this one."""
+        inner = chunks.axes([self.axes.index(axis) for axis in range(self.ndim)])
+        if isinstance(self.array, Rechunk):
+            return Transpose(rechunked(self.array.array, inner), self.axes)
+        recut = getattr(self.array, "recut", None)
+        found = recut(inner) if recut is not None else None
+        return None if found is None else Transpose(found, self.axes)
+
 
 def transposed(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
     """The array with its axes in this order."""
@@ -187,6 +207,12 @@ class Squeeze(ArrayExpr):
             inner.insert(axis, (0, 1, 1))
         return Squeeze(sliced(self.array, tuple(inner)), self.axes)
 
+    def turning(self, axes: tuple[int, ...]) -> Turn:
+        kept = self._kept
+        own = (*[kept[axis] for axis in axes], *self.axes)
+        dropped = tuple(range(self.ndim, self.array.ndim))
+        return Turn([(self.array, own)], lambda parts: Squeeze(parts[0], dropped))
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ExpandDims(ArrayExpr):
@@ -223,6 +249,12 @@ class ExpandDims(ArrayExpr):
             return None
         inner = tuple([one for axis, one in enumerate(taken) if axis not in self.axes])
         return ExpandDims(sliced(self.array, inner), self.axes)
+
+    def turning(self, axes: tuple[int, ...]) -> Turn:
+        kept = [axis for axis in range(self.ndim) if axis not in self.axes]
+        own = tuple([kept.index(axis) for axis in axes if axis in kept])
+        new = tuple([place for place, axis in enumerate(axes) if axis in self.axes])
+        return Turn([(self.array, own)], lambda parts: ExpandDims(parts[0], new))
 
 
 def _with_axes(meta: Any, ndim: int) -> Any:

@@ -9,12 +9,13 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels.reductions import Combine, Finished, Part
-from kask.array.kernels.statistics import bincount_block, bincount_size
+from kask.array.kernels.statistics import Counts, counts_added
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
-from kask.array.ops.mapped import mapped, one_by_one
+from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import reduced
+from kask.array.ops.staged import Staged
 from kask.engine import Chunks
 
 __all__ = ["bincount", "digitize"]
@@ -59,7 +60,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
 
     Notes
     -----
-    The largest number says how long the result is: it is computed at once.
+    Each block is counted, and a tree adds the counts. How long the result is, is resolved while running: the numbers are read once.
 
     Examples
     --------
@@ -67,9 +68,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
     >>> ka.bincount(ka.from_array([0, 2, 2, 3], chunks=2)).compute()
     array([1, 0, 2, 1])
     """
-    from kask.array.ops.reductions_basic import max as largest_of
-    from kask.array.ops.reductions_basic import min as smallest_of
-
     array = as_array(x).expr
     minlength = operator.index(minlength)
     if array.ndim != 1:
@@ -77,13 +75,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
     if minlength < 0:
         raise ValueError("'minlength' must not be negative")
     np.bincount(np.zeros(1, array.dtype))
-    if array.shape[0]:
-        ends = largest_of(wrap(array)).expr, smallest_of(wrap(array)).expr
-        # The size of the result is only known when these have been computed.
-        size = mapped(bincount_size, *ends, reads=((), ()), chunks=Chunks([]), dtype=np.intp)
-        length = max(minlength, int(wrap(size).compute()))
-    else:
-        length = minlength
     kind: Any = np.intp
     arrays = [array]
     if weights is not None:
@@ -93,27 +84,24 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
         np.bincount(np.zeros(1, np.intp), np.ones(1, heavy.dtype))
         arrays, _ = unified([array, heavy])
         kind = np.float64
-    chunks = Chunks.join([one_by_one(arrays[0].grid[0]), Chunks.whole([length])])
-    rows = mapped(
-        _Bincount(length, weights is not None),
-        *arrays,
-        reads=((0,),) * len(arrays),
-        chunks=chunks,
-        dtype=kind,
-        label="bincount-part",
+    array, *others = arrays
+    counts = reduced(
+        array,
+        Counts(minlength),
+        counts_added,
+        _same,
+        (0,),
+        kind,
+        keepdims=True,
+        split_every=split_every,
+        label="bincount",
+        others=tuple(others),
     )
-    return wrap(rows_added(rows, split_every, "bincount"))
+    return wrap(Staged(counts, 0, 1, Chunks([]), np.empty(0, kind)))
 
 
-class _Bincount:
-    def __init__(self, size: int, has_weights: bool) -> None:
-        self.size, self.has_weights = size, has_weights
-
-    def __call__(self, block: Any, weights: Any = None) -> Any:
-        return bincount_block(block, weights, self.size)
-
-    def __kask_tokenize__(self) -> Any:
-        return "bincount", self.size, self.has_weights
+def _same(counts: Any) -> Any:
+    return counts
 
 
 def digitize(a: Any, bins: Any, right: bool = False) -> Any:

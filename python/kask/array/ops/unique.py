@@ -1,18 +1,20 @@
 """The different elements of arrays.
 
-How many there are is only known when they have been found, so they are found at once: by a tree, at whose end there is one block. What is
-given back are lazy parts of that block.
+A tree finds them, at whose end there is one block. How many there are is only known then: what is given back are parts of that block,
+whose size is resolved while running (see ``kask.array.ops.staged``).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from kask.array.base import as_array, wrap
+from kask.array.base import Persisted, _Blocks, as_array, wrap
 from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
 from kask.array.node import ArrayExpr
 from kask.array.ops.choices import isin
@@ -21,6 +23,7 @@ from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
+from kask.array.ops.staged import Open, Stage
 from kask.engine import Chunks
 
 __all__ = ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"]
@@ -46,6 +49,81 @@ def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool,
 
 def _same(found: Any) -> Any:
     return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class FoundPart(Open):
+    """The values, places or counts of what was found, whose axis ``axis`` has as many elements as were found."""
+
+    found: Any
+    part: int
+    axis: int
+    #: The chunks of the other axes, each of which is in one.
+    others: Chunks
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return "unique"
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        sizes: list[int | None] = list(self.others.shape)
+        sizes.insert(self.axis, None)
+        return tuple(sizes)
+
+    def stage(self) -> Stage:
+        along = self.axis if self.part == 0 else 0
+        constants, none = (self.part, along), Chunks([])
+        size = mapped(size_along, self.found, reads=((),), constants=constants, chunks=none, dtype=np.intp)
+        return Stage((self.found,), (size,))
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        shape = list(self.others.shape)
+        shape.insert(self.axis, int(read[0]))
+        chunks = Chunks.whole(shape)
+        return mapped(
+            part_of, _kept(*kept), reads=((),), constants=(self.part,), chunks=chunks, meta=self.meta, label="unique"
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Inverse(Open):
+    """Which of what was found each element (along an axis: each slice) is."""
+
+    source: Any
+    found: Any
+    along: int | None
+    equal_nan: bool
+    meta: Any
+    known: Chunks | None = None
+
+    @property
+    def label(self) -> str:
+        return "inverse"
+
+    def stage(self) -> Stage:
+        # What was found stays for whoever wants another part of it.
+        return Stage((self.found,), ())
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        source, along, found = self.source, self.along, _kept(*kept)
+        if along is None:
+            reads: tuple[Any, ...] = tuple(range(source.ndim))
+            return self._of(inverse_of, found, reads, self.equal_nan)
+        return self._of(
+            row_of, found, tuple([0 if one == along else ("fixed", 0) for one in range(source.ndim)]), along
+        )
+
+    def _of(self, func: Callable[..., Any], found: ArrayExpr, reads: tuple[Any, ...], constant: Any) -> ArrayExpr:
+        return mapped(
+            func, self.source, found, reads=(reads, ()), constants=(constant,), chunks=self.chunks, meta=self.meta
+        )
+
+
+def _kept(kept: tuple[ArrayExpr, list[Any]]) -> ArrayExpr:
+    found, futures = kept
+    return Persisted(found.name, found.chunks, found.meta, _Blocks(futures))
 
 
 def unique(
@@ -84,8 +162,8 @@ def unique(
 
     Notes
     -----
-    The different elements of blocks are put together by a tree. How many there are is needed for the shape of the result: they are found
-    at once, and stay where they were found. They have to fit into one task, together with those of a few blocks.
+    The different elements of blocks are sorted and put together by a tree. How many there are is resolved while running; asking for the shape
+    of a result finds them, and they stay where they were found. They have to fit into one task, together with those of a few blocks.
 
     Examples
     --------
@@ -108,21 +186,19 @@ def unique(
     else:
         along = normalize_axis_index(operator.index(axis), source.ndim)
         array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
-    # The shape of the result is only known when this has been computed.
-    found = wrap(unique_found(array, along, return_index, return_counts, equal_nan)).persist().expr
+    found = unique_found(array, along, return_index, return_counts, equal_nan)
     place = along or 0
-    size = int(
-        wrap(mapped(size_along, found, reads=((),), constants=(place,), chunks=Chunks([]), dtype=np.intp)).compute()
-    )
-    shape = [size] if along is None else [size if one == along else length for one, length in enumerate(source.shape)]
-    results = [_part(found, 0, shape, source.dtype)]
+    others = array.chunks.axes([one for one in range(array.ndim) if one != place])
+    results: list[Open] = [FoundPart(found, 0, place, others, np.empty((0,) * array.ndim, source.dtype))]
+    line, numbers = Chunks([]), np.empty(0, np.intp)
     if return_index:
-        results.append(_part(found, 1, [size], np.intp))
+        results.append(FoundPart(found, 1, 0, line, numbers))
     if return_inverse:
         results.append(_inverse(source, array, found, along, equal_nan))
     if return_counts:
-        results.append(_part(found, 2, [size], np.intp))
-    return tuple(results) if len(results) > 1 else results[0]
+        results.append(FoundPart(found, 2, 0, line, numbers))
+    arrays = tuple([wrap(result) for result in results])
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
@@ -137,29 +213,10 @@ def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
     return wrap(elementwise(np.ma.masked_array, values.rechunk(-1).expr, as_array(masks).rechunk(-1).expr))
 
 
-def _part(found: ArrayExpr, part: int, shape: list[int], dtype: Any) -> Any:
-    return wrap(
-        mapped(part_of, found, reads=((),), constants=(part,), chunks=Chunks.whole(shape), dtype=dtype, label="unique")
-    )
-
-
-def _inverse(source: ArrayExpr, array: ArrayExpr, found: ArrayExpr, along: int | None, equal_nan: bool) -> Any:
+def _inverse(source: ArrayExpr, array: ArrayExpr, found: ArrayExpr, along: int | None, equal_nan: bool) -> Inverse:
     if along is None:
-        return wrap(
-            mapped(
-                inverse_of,
-                source,
-                found,
-                reads=(tuple(range(source.ndim)), ()),
-                constants=(equal_nan,),
-                chunks=source.chunks,
-                dtype=np.intp,
-            )
-        )
-    reads = (tuple([0 if one == along else ("fixed", 0) for one in range(array.ndim)]), ())
-    return wrap(
-        mapped(row_of, array, found, reads=reads, constants=(along,), chunks=array.chunks.axis(along), dtype=np.intp)
-    )
+        return Inverse(source, found, None, equal_nan, np.empty((0,) * source.ndim, np.intp), source.chunks)
+    return Inverse(array, found, along, equal_nan, np.empty(0, np.intp), array.chunks.axis(along))
 
 
 def union1d(ar1: Any, ar2: Any) -> Any:
@@ -177,7 +234,7 @@ def union1d(ar1: Any, ar2: Any) -> Any:
 
     Notes
     -----
-    The different elements of each array are found first, at once: see :func:`unique`.
+    See :func:`unique`; its size is resolved while running.
 
     Examples
     --------
@@ -185,7 +242,7 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     >>> ka.union1d(ka.from_array([3, 1], chunks=1), [2, 3]).compute()
     array([1, 2, 3])
     """
-    return unique(concatenate([unique(ar1), unique(ar2)]))
+    return unique(concatenate([as_array(ar1), as_array(ar2)], axis=None))
 
 
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
