@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import assert_same
+from tests.array.against_numpy import assert_same
 
 import kask.array as ka
 from kask.array import numpy_calls
