@@ -177,6 +177,8 @@ def test_diagonals(k: int) -> None:
         check_function("trace", cube, args=(k, *axes))
     check_function("trace", MATRIX.astype("i1"), args=(k,))
     check_function("trace", MATRIX.astype("f4"), args=(k,), options={"dtype": float})
+    for kind in (object, "m8[s]", bool):
+        check_function("trace", MATRIX.astype("i8").astype(kind), args=(k,))
     check(lambda x: x.diagonal(k), MATRIX)
     check(lambda x: x.trace(k, 1, 0), cube)
     with pytest.raises(ValueError, match="two axes"):

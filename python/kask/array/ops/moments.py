@@ -112,9 +112,8 @@ def _moment(
         result = inner = np.dtype(np.float64) if kind.kind in "biu" else kind
     else:
         options = {} if dtype is None else {"dtype": np.dtype(dtype)}
-        result = np.asarray(
-            getattr(np, name.removeprefix("nan"))(np.ones((2,), array.dtype), keepdims=True, **options)
-        ).dtype
+        # A standard deviation has the type of the variance; NumPy has no roots of arrays of objects.
+        result = np.var(np.ones((2,), array.dtype), keepdims=True, **options).dtype
         inner = (
             np.dtype(dtype) if dtype is not None else np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
         )
