@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from api_status import Status, missing_parameters, resolve, summary_lines
+from array_differences import differences
 
 REFERENCE = Path(__file__).resolve().parent / "array-names.json"
 
@@ -44,16 +45,21 @@ def page() -> str:
         "",
         "<!-- Written by `make docs` from docs/array-names.json; do not edit. -->",
         "",
-        "Dask's documented array API under Kask's names: what exists, and which documented parameters are not accepted. A parameter",
-        "that is not accepted is refused with an error, never ignored. Results are those of NumPy; where there is a difference,",
-        "the docstring says so. How arrays are used is told in the [guide](array.md).",
+        "Dask's documented array API under Kask's names: what exists, which documented parameters are not accepted, and what differs.",
+        "A parameter that is not accepted is refused with an error. Some are accepted so that programs run, and change no result: they",
+        "are listed as having no effect. Results are those of NumPy. NumPy's own functions, called with Kask's arrays, have NumPy's names",
+        "and order of parameters; the names here have the documented ones. How arrays are used is told in the [guide](array.md).",
         "",
     ]
     lines += summary_lines(tables)
     for section, rows in tables.items():
-        lines += ["", f"## {section}", "", "| name | in Kask |", "|---|---|"]
-        lines += [f"| `{row.name}` | {row.text} |" for row in rows]
+        lines += ["", f"## {section}", "", "| name | in Kask | differences |", "|---|---|---|"]
+        lines += [f"| `{row.name}` | {row.text} | {_differences(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _differences(row: Status) -> str:
+    return "" if row.missing is None else differences(row.name, resolve(row.name))
 
 
 def status(name: str, parameters: list[str] | None) -> Status:

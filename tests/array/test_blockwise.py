@@ -145,8 +145,25 @@ class TestMapBlocks:
 
         by = ka.from_array(np.arange(6), chunks=2)
         assert_same(cut().map_blocks(scaled, by=by, k=2), GRID * 30)
-        with pytest.raises(TypeError, match="is a Delayed"):
-            cut().map_blocks(scaled, by=kask.delayed(1), k=1)
+        assert_same(cut().map_blocks(scaled, by=kask.delayed(np.full)(6, 5), k=1, dtype=float), GRID * 30)
+
+    def test_delayed_arguments(self):
+        made = []
+
+        def make():
+            made.append(1)
+            return np.arange(6)
+
+        value = kask.delayed(make)()
+        assert_same(ka.map_blocks(lambda b, v, k: b + v.sum() * k, cut(), value, 2, dtype=float), GRID + 30)
+        assert made == [1]
+        found = cut().map_blocks(lambda b, v: b + v["a"][0].sum() + v["b"], {"a": [value], "b": 1}, meta=GRID)
+        assert_same(found[1:, :2], GRID[1:, :2] + 16)
+        assert_same(ka.blockwise(lambda b, v: b + v.sum(), "ij", cut(), "ij", value, None, dtype=float), GRID + 15)
+        known = cut().map_blocks(lambda b, v, block_info: b * 0 + len(block_info), value, dtype=float)
+        assert_same(known, np.full(GRID.shape, 2.0))
+        with pytest.raises(ValueError, match=r"add has an argument that is delayed.*give dtype= or meta="):
+            ka.map_blocks(np.add, cut(), value)
 
     def test_names(self):
         assert cut().map_blocks(np.negative, name="mine").name == "mine"

@@ -177,6 +177,8 @@ def test_diagonals(k: int) -> None:
         check_function("trace", cube, args=(k, *axes))
     check_function("trace", MATRIX.astype("i1"), args=(k,))
     check_function("trace", MATRIX.astype("f4"), args=(k,), options={"dtype": float})
+    for kind in (object, "m8[s]", bool):
+        check_function("trace", MATRIX.astype("i8").astype(kind), args=(k,))
     check(lambda x: x.diagonal(k), MATRIX)
     check(lambda x: x.trace(k, 1, 0), cube)
     with pytest.raises(ValueError, match="two axes"):
@@ -282,3 +284,14 @@ def test_wrong_padding() -> None:
         ka.pad(x, 1.5)
     with pytest.raises(ValueError, match="no elements to be extended"):
         ka.pad(ka.ones((0, 2)), 1, "edge")
+
+
+def test_arrays_of_one_value_have_the_name_that_is_given() -> None:
+    x = ka.ones(5, chunks=2, name="mine")
+    assert x.name == "mine" and x[:2].name != "mine" and x.rechunk(1).name != "mine"
+    assert_same(x + 1, np.full(5, 2.0))
+    assert (
+        ka.zeros(5, name="a").name == "a" and ka.full(5, 3, name="b").name == "b" and ka.empty(5, name="c").name == "c"
+    )
+    assert ka.zeros_like(x, name="d").name == "d"
+    assert ka.ones(5).name == ka.ones(5).name

@@ -184,6 +184,22 @@ def test_a_wrong_shape_is_told_by_name() -> None:
         delayed(sum)(wrong).compute()
 
 
+def test_the_type_that_was_said_is_the_type_of_the_value() -> None:
+    for made, dtype in [
+        (np.ones(3), "f4"),
+        (np.arange(3), float),
+        (np.ones(3), object),
+        (np.array(["a", "bc", "d"]), str),
+    ]:
+        found = ka.from_delayed(delayed(made), (3,), dtype).compute()
+        assert found.dtype.kind == np.dtype(dtype).kind and found.tolist() == made.tolist()
+    assert ka.from_delayed(delayed(np.ones)(3), (3,), "f4").compute().dtype == np.float32
+    with pytest.raises(ValueError, match=r"has the type int64, but it has float64: say dtype='float64'"):
+        ka.from_delayed(delayed(np.ones)(3), (3,), int).compute()
+    with pytest.raises(TypeError, match="needs dtype= or meta="):
+        ka.from_delayed(delayed(np.ones)(3), (3,))
+
+
 def test_they_survive_pickling(runs: Runs) -> None:
     _, x = described(runs)
     call = delayed(total)(runs, x, x.to_delayed()[0, 0])

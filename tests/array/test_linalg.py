@@ -380,6 +380,25 @@ class TestNorms:
         check_function("linalg.vector_norm", matrix((2, 3, 4)), options={"axis": (0, 2), "ord": 3}, **CLOSE)
         check_function("linalg.matrix_norm", matrix((2, 3, 4)), options={"ord": 1}, **CLOSE)
 
+    @pytest.mark.parametrize("shape", [(0, 7), (7, 0), (0, 0), (3, 0, 2), (2, 3, 0)])
+    @pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+    def test_of_no_elements(self, shape, dtype):
+        array = np.zeros(shape, dtype)
+        for ord in (None, "fro", "nuc", 2, 1, np.inf):
+            for keepdims in (False, True):
+                check_function("linalg.norm", array, options={"ord": ord, "axis": (-2, -1), "keepdims": keepdims})
+        with pytest.raises(ValueError, match="zero-size array"):
+            ka.linalg.norm(ka.from_array(array), -2, axis=(-2, -1)).compute()
+
+    @pytest.mark.parametrize("ord", [None, 0, 1, 2, 3, np.inf])
+    def test_of_vectors_of_no_elements(self, ord):
+        check_function("linalg.norm", np.zeros(0), options={"ord": ord})
+
+    def test_of_objects(self):
+        array = np.arange(12).reshape(3, 4).astype(object)
+        for ord in (None, "fro", 1, -1, np.inf):
+            check_function("linalg.norm", array, options={"ord": ord}, dtype=False)
+
     def test_refuses(self):
         x = ka.ones((2, 3, 4))
         for options in (
@@ -430,6 +449,10 @@ def test_factors_of_stacks(shape):
 
 
 class TestOthers:
+    @pytest.mark.parametrize("shape", [(0, 7), (7, 0), (3, 0, 2)])
+    def test_rank_of_no_elements(self, shape):
+        check_function("linalg.matrix_rank", np.zeros(shape))
+
     def test_rank_and_condition(self):
         low = matrix((6, 2)) @ matrix((2, 4))
         for array in (low, matrix((6, 4)), np.stack([low, matrix((6, 4))]), matrix((5,)), np.zeros(3)):

@@ -28,6 +28,23 @@ def test_means_and_variances(name: str, kind: str) -> None:
         same_as_numpy(name, array, axis=-1, keepdims=True, how=how)
 
 
+@pytest.mark.parametrize("name", ["std", "var", "nanstd", "nanvar"])
+def test_variances_of_objects(name: str) -> None:
+    array = HOLED.astype(object) if name.startswith("nan") else rng.integers(0, 9, (4, 5)).astype(object)
+    expected = getattr(np, name)(array)
+    for chunks in (1, 2, ((0, array.shape[0]), (2, 0, 3))):
+        found = getattr(ka, name)(ka.from_array(array, chunks=chunks))
+        assert found.dtype == object
+        np.testing.assert_allclose(found.compute(), expected, rtol=1e-12)
+
+
+def test_means_of_durations_do_not_pass_over_nat() -> None:
+    array = np.array([["NaT", 5], [7, 9]], "m8[s]")
+    for axis in (None, 0, 1):
+        check_function("nanmean", array, options={"axis": axis})
+        check_function("mean", array, options={"axis": axis})
+
+
 def test_freedom_and_where() -> None:
     where = HOLED > -0.5
     for name in ("var", "std", "nanvar", "nanstd"):

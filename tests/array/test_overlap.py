@@ -130,3 +130,13 @@ def test_wrong_arguments() -> None:
         ka.map_overlap(both, depth=1)
     with pytest.raises(ValueError, match="give dtype= or meta="):
         ka.map_overlap(lambda block: block.unknown, x, depth=1)
+
+
+def test_names_are_as_of_map_blocks() -> None:
+    x = ka.arange(6, chunks=3)
+    named = ka.map_overlap(np.negative, x, depth=1, name="mine")
+    assert named.name == "mine"
+    assert_same(named, -np.arange(6))
+    assert_same(named + 1, 1 - np.arange(6))
+    assert ka.map_overlap(np.negative, x, depth=1, trim=False, chunks=(5,), name="mine").name == "mine"
+    assert ka.map_overlap(np.negative, x, depth=1, token="mine").name.startswith("mine-")

@@ -55,6 +55,11 @@ class TestMatmul:
         check_function("matmul", numbers((4, 5), np.int8), numbers((5, 3), np.float32))
         check_function("matmul", numbers((4, 5)).astype(object), numbers((5, 3)).astype(object))
 
+    def test_objects_in_blocks_of_which_some_have_no_elements(self):
+        square, line = numbers((5, 5)).astype(object), numbers((5,)).astype(object)
+        for name, arrays in {"vecdot": (square, square), "matvec": (square, line), "vecmat": (line, square)}.items():
+            check_function(name, *arrays)
+
     def test_dtype_is_that_of_the_multiplication(self):
         check_function("matmul", numbers((4, 5), np.int8), numbers((5, 3), np.int8), options={"dtype": np.int32})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -207,3 +209,27 @@ class TestManyTinyBlocks:
             ka.ones((40, 40), chunks=1), lambda b, **_: np.ones((1, 1), int), lambda p, **k: np.sum(p, **k), dtype=int
         )
         assert counted.compute() == 1600
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["nanmin", "nanmax", "nanargmin", "nanargmax"])
+def test_extremes_of_objects_pass_over_nan_wherever_it_is(name: str) -> None:
+    for values in itertools.permutations([3, 1, NAN, 2.5]):
+        check_function(name, np.array(values, object))
+
+
+@pytest.mark.parametrize("name", ["nanmin", "nanmax"])
+def test_extremes_of_objects_that_are_nan_only(name: str) -> None:
+    array = np.array([[NAN, 1, 2], [NAN, NAN, 0]], object)
+    for options in ({"axis": 0}, {"axis": 1, "keepdims": True}, {"axis": 0, "initial": 5, "where": [[True], [False]]}):
+        for chunks in (1, 2, 3):
+            with pytest.warns(RuntimeWarning, match="All-NaN"):
+                expected = getattr(np, name)(array[:, :1], axis=0)
+                found = getattr(ka, name)(ka.from_array(array[:, :1], chunks=1), axis=0).compute()
+            assert repr(found) == repr(expected)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                expected = getattr(np, name)(array, **options)
+                found = getattr(ka, name)(ka.from_array(array, chunks=chunks), **options).compute()
+            assert repr(found) == repr(expected)
+    assert getattr(ka, name)(ka.from_array(np.array(3, object))).compute() == 3

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kask.array import numpy_calls
 from kask.array.base import ArrayBase
 from kask.array.ops.assignment_at import ufunc_at
 from kask.array.ops.ufunc_calls import call_ufunc, ufunc_accumulate, ufunc_outer, ufunc_reduce, ufunc_reduceat
@@ -108,7 +109,7 @@ def array_function(func: Any, types: Iterable[type], args: tuple, kwargs: dict[s
             return NotImplemented
     ours = _function_of_kask(func)
     if ours is not None:
-        return ours(*args, **kwargs)
+        return numpy_calls.call(func, ours, args, kwargs)
     name = f"{func.__module__}.{func.__name__}"
     warnings.warn(
         f"Kask has no {name}: its arrays are computed, and NumPy's function is called with the results",

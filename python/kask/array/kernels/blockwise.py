@@ -40,6 +40,8 @@ class Argument(NamedTuple):
     #: Whether it is read as a list of blocks.
     is_many: bool
     dtype: np.dtype
+    #: Otherwise it is a value of any kind, of which ``block_info`` says nothing.
+    is_array: bool = True
 
     def position(self, at: tuple[int, ...]) -> tuple[int, ...]:
         """Of the block that the block of the result at ``at`` needs."""
@@ -129,7 +131,9 @@ class UserCall:
     def info(self, position: tuple[int, ...]) -> dict[Any, Any]:
         """``block_info`` of the block at a position."""
         found: dict[Any, Any] = {
-            array.place: array.info(position) for array in self.arrays if isinstance(array.place, int)
+            array.place: array.info(position)
+            for array in self.arrays
+            if array.is_array and isinstance(array.place, int)
         }
         starts, shape = self.chunks.block_start(position), self.chunks.block_shape(position)
         found[None] = {

@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.reductions import joined
+from kask.array.kernels.reductions import is_nan_of, joined
 
-__all__ = ["FromMoments", "MeanFinish", "MeanPart", "MomentFinish", "MomentsCombine", "MomentsPart", "SumsCombine"]
+__all__ = [
+    "FromMoments",
+    "MeanFinish",
+    "MeanPart",
+    "MomentFinish",
+    "MomentsCombine",
+    "MomentsPart",
+    "SumsCombine",
+    "roots",
+]
 
 
 def _all_counted(shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
@@ -39,9 +48,10 @@ def _unmasked(block: Any, where: Any) -> tuple[Any, Any]:
 
 
 def _not_nan(block: Any, where: Any) -> Any:
-    if block.dtype.kind in "biuSU":
+    # NumPy passes over NaN, not over NaT.
+    if block.dtype.kind in "biuSUmM":
         return where
-    is_there = ~np.isnan(block) if block.dtype.kind != "O" else np.equal(block, block, dtype=object).astype(np.bool_)
+    is_there = ~is_nan_of(block)
     return is_there if where is None else is_there & where
 
 
@@ -265,7 +275,7 @@ class MomentFinish:
         with np.errstate(all="ignore"):
             moment = np.asanyarray(partial[self.order] / np.maximum(free, 0))
             if self.is_root:
-                moment = np.sqrt(moment)
+                moment = roots(moment)
         moment = moment.astype(self.dtype, copy=False)
         if self.is_masked:
             return np.ma.masked_array(moment, mask=is_short)
@@ -276,6 +286,14 @@ class MomentFinish:
     def __kask_tokenize__(self) -> Any:
         how = self.is_root, self.passes_nan, self.is_masked
         return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, how
+
+
+def roots(block: Any) -> Any:
+    """The square root of each element; of objects as NumPy has it of one."""
+    return np.asanyarray(_root_of_each(block)) if block.dtype.kind == "O" else np.sqrt(block)
+
+
+_root_of_each = np.frompyfunc(np.sqrt, 1, 1)
 
 
 class FromMoments:

@@ -25,6 +25,9 @@ class Contract:
         if isinstance(result, np.generic) or not hasattr(result, "shape"):
             # Products of objects may be objects.
             result = np.asarray(result)
+        if result.dtype.kind == "O" and blocks[0].shape[-1:] == (0,):
+            # For some products the sum of no objects is None, to which nothing can be added.
+            result = np.zeros(result.shape, object)
         return result.reshape(result.shape + (1,) * self.added) if self.added else result
 
     def __kask_tokenize__(self) -> Any:

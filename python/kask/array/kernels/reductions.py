@@ -17,6 +17,7 @@ __all__ = [
     "Combine",
     "Finished",
     "Part",
+    "is_nan_of",
     "joined",
     "length_along",
     "nan_max",
@@ -39,12 +40,40 @@ def joined(parts: list[Any], axes: tuple[int, ...]) -> Any:
 
 def nan_min(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
     """``np.nanmin``, which warns at once where a block has nothing but NaN."""
+    if block.dtype.kind == "O":
+        return _extreme_of_objects(np.min, np.inf, block, axis, keepdims, options)
     return np.fmin.reduce(block, axis=axis, keepdims=keepdims, **options)
 
 
 def nan_max(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:
     """``np.nanmax``, which warns at once where a block has nothing but NaN."""
+    if block.dtype.kind == "O":
+        return _extreme_of_objects(np.max, -np.inf, block, axis, keepdims, options)
     return np.fmax.reduce(block, axis=axis, keepdims=keepdims, **options)
+
+
+def _extreme_of_objects(
+    func: Any, fill: float, block: Any, axis: tuple[int, ...], keepdims: bool, options: dict[str, Any]
+) -> Any:
+    """``np.fmin`` and ``np.fmax`` do not pass over the NaN of objects: it is filled, and put back where there is nothing else."""
+    is_nan = is_nan_of(block)
+    if not np.any(is_nan):
+        return func(block, axis=axis, keepdims=keepdims, **options)
+    block = block.copy()
+    block[is_nan] = fill
+    where = {"where": options["where"]} if "where" in options else {}
+    is_only_nan = np.all(is_nan, axis=axis, keepdims=keepdims, **where)
+    found = np.empty(np.shape(is_only_nan), object)
+    found[...] = func(block, axis=axis, keepdims=keepdims, **options)
+    found[is_only_nan] = np.nan
+    return found
+
+
+def is_nan_of(block: Any) -> Any:
+    """Which elements are NaN, or NaT: of objects those that are not equal to themselves."""
+    if block.dtype.kind == "O":
+        return np.asanyarray(np.not_equal(block, block, dtype=object)).astype(np.bool_)
+    return np.isnan(block)
 
 
 #: What a kernel can do, see ``kask.expr.fused``.
@@ -65,7 +94,8 @@ class Part:
             return np.empty_like(block, shape=tuple(shape))
         options = self.options if where is None else {**self.options, "where": where}
         with np.errstate(all="ignore"):
-            return self.func(block, axis=axes, keepdims=True, **options)
+            made = self.func(block, axis=axes, keepdims=True, **options)
+        return made if hasattr(made, "dtype") else np.array(made, block.dtype)
 
     def __kask_fused__(self, dtype: Any) -> tuple[str, Any, None] | None:
         """The reduction that this is, and the type that it is made in."""
@@ -108,7 +138,7 @@ class Finished:
     def __call__(self, partial: Any) -> Any:
         if self.initial is not None:
             partial = self.func(partial, self.initial)
-        if self.warns and partial.dtype.kind in "fcmM" and np.isnan(partial).any():
+        if self.warns and partial.dtype.kind in "fcmMO" and np.any(is_nan_of(partial)):
             warnings.warn(self.warns, RuntimeWarning, stacklevel=1)
         return partial if partial.dtype == self.dtype else partial.astype(self.dtype)
 
@@ -136,11 +166,7 @@ class ArgPart:
             return np.empty(nothing, block.dtype), np.empty(nothing, np.intp), np.empty(nothing, np.bool_)
         is_only_nan: Any = np.zeros(kept_shape, np.bool_)
         if self.fill is not None:
-            is_nan = (
-                np.not_equal(block, block, dtype=object).astype(np.bool_)
-                if block.dtype.kind == "O"
-                else np.isnan(block)
-            )
+            is_nan = is_nan_of(block)
             is_only_nan = is_nan.all(axis=axes, keepdims=True)
             block = np.where(is_nan, np.array(self.fill, block.dtype), block)
         if len(axes) == 1:

@@ -18,8 +18,8 @@ class CreationMethods(ArrayBase):
 
         return diagonal(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
         """See :func:`kask.array.trace`."""
         from kask.array.ops.diagonals import trace
 
-        return trace(self, offset, axis1, axis2, dtype)
+        return trace(self, offset, axis1, axis2, dtype, out)

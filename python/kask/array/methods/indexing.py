@@ -66,9 +66,9 @@ class IndexingMethods(ArrayBase):
         """As :func:`kask.array.take`; without an axis, elements of all in a row."""
         return indexing_edits.take(self, indices, axis, mode)
 
-    def compress(self, condition: Any, axis: int | None = None) -> Any:
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
         """As :func:`kask.array.compress`."""
-        return indexing_edits.compress(condition, self, axis)
+        return indexing_edits.compress(condition, self, axis, out)
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """As :func:`kask.array.put`."""

@@ -13,6 +13,6 @@ class ProductsMethods(ArrayBase):
 
     __slots__ = ()
 
-    def dot(self, other: Any) -> Any:
+    def dot(self, other: Any, out: Any = None) -> Any:
         """As :func:`kask.array.dot`."""
-        return products.dot(self, other)
+        return products.dot(self, other, out)

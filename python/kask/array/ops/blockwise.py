@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.blockwise import Argument, UserCall, nested
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.chunk_runs import mapped_sizes
-from kask.array.ops.inference import inferred_meta, takes_keyword
+from kask.array.ops.delaying import DelayedArgument, delayed_argument
+from kask.array.ops.inference import as_meta, inferred_meta, takes_keyword
 from kask.array.ops.rechunk import rechunked
 from kask.base import is_kask_collection
 from kask.engine import Chunks
@@ -156,7 +157,10 @@ class _Result:
     ) -> Blocks:
         if not callable(func):
             raise TypeError(f"func must be callable, got {type(func).__name__}")
+        delayed = {place: lazy for place, one in enumerate(values) if (lazy := delayed_argument(one)) is not None}
+        values = [None if place in delayed else value for place, value in enumerate(values)]
         kwargs, wholes = _split_keywords(kwargs)
+        wholes = {**wholes, **delayed}
         wanted = tuple(
             [word for word in ("block_id", "block_info") if word not in kwargs and takes_keyword(func, word)]
         )
@@ -168,23 +172,40 @@ class _Result:
             contracted = "all" if is_many else ("fixed", 0)
             reads.append(tuple([axis if axis >= 0 else contracted for axis in axes]))
         for key, expr in wholes.items():
-            arguments.append(Argument(key, expr.chunks, (-1,) * expr.ndim, False, expr.dtype))
+            is_array = not isinstance(expr, DelayedArgument)
+            arguments.append(Argument(key, expr.chunks, (-1,) * expr.ndim, False, expr.dtype, is_array))
             reads.append((("fixed", 0),) * expr.ndim)
         exprs = [array.expr for array in arrays] + list(wholes.values())
         call = UserCall(func, tuple(values), tuple(arguments), kwargs, self.chunks, None, concatenate, wanted)
-        found = inferred_meta(
-            lambda stand_in: _tried(call, exprs, stand_in), self.chunks.ndim, dtype, meta, call.__name__
-        )
+        found = _foretold(call, exprs, dtype, meta)
         call.dtype = found.dtype
         label = token or call.__name__.strip("_<>") or "blockwise"
         return Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
 
 
-def _split_keywords(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, ArrayExpr]]:
+def _foretold(call: UserCall, exprs: list[ArrayExpr], dtype: Any, meta: Any) -> Any:
+    """The meta of what the function makes."""
+    ndim = call.chunks.ndim
+    if all(array.is_array for array in call.arrays):
+        return inferred_meta(lambda stand_in: _tried(call, exprs, stand_in), ndim, dtype, meta, call.__name__)
+    if meta is not None:
+        return as_meta(meta, ndim, dtype)
+    if dtype is None:
+        raise ValueError(
+            f"{call.__name__} has an argument that is delayed, so what it makes is not known yet; give dtype= or meta="
+        )
+    return empty_meta(dtype, ndim)
+
+
+def _split_keywords(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[Any, ArrayExpr]]:
     """Keywords that are constants, and arrays among them in one block each."""
-    plain, wholes = {}, {}
+    plain: dict[str, Any] = {}
+    wholes: dict[Any, ArrayExpr] = {}
     for key, value in kwargs.items():
-        if isinstance(value, ArrayBase):
+        lazy = delayed_argument(value)
+        if lazy is not None:
+            wholes[key] = lazy
+        elif isinstance(value, ArrayBase):
             wholes[key] = rechunked(value.expr, Chunks.whole(list(value.shape)))
         elif is_kask_collection(value):
             raise TypeError(f"{key}= is a {type(value).__name__}: compute it before, or make an array of it")

@@ -27,6 +27,12 @@ class Filled(ArrayExpr):
     value: Any
     chunks: Chunks
     meta: Any
+    #: The array's name, where the user chose it. Parts of it are other arrays.
+    name_: str = ""
+
+    @property
+    def given_name(self) -> str:
+        return self.name_ or self.name
 
     def block_call(self) -> BlockCall:
         return BlockCall(_filled, (AT, self.chunks, self.value, self.meta))
@@ -35,10 +41,10 @@ class Filled(ArrayExpr):
         return dataclasses.replace(self, chunks=self.chunks.axes(list(axes)), meta=self.meta.transpose(axes))
 
     def taking(self, taken: Any, chunks: Chunks) -> Filled:
-        return dataclasses.replace(self, chunks=chunks)
+        return dataclasses.replace(self, chunks=chunks, name_="")
 
     def recut(self, chunks: Chunks) -> Filled:
-        return dataclasses.replace(self, chunks=chunks)
+        return dataclasses.replace(self, chunks=chunks, name_="")
 
 
 def _filled(position: tuple[int, ...], chunks: Chunks, value: Any, meta: Any) -> Any:

@@ -21,6 +21,7 @@ from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.slicing import sliced
 from kask.array.ops.staged import closed_so_far
 from kask.base import is_kask_collection
+from kask.containers import map_leaves
 from kask.delayed import Delayed, delayed
 from kask.engine import Chunks, Layers, Node
 from kask.expr import Lowering, walk
@@ -56,7 +57,11 @@ class FromDelayed(ArrayExpr):
         """The task that makes the block."""
         task = self.value.value._lowered()
         key = f"{self.family}-{engine.block_key(self.name, 0)}"
-        return Node(_checked, (task, self.shape), {}, key, self.family, options)
+        return Node(*self.making(task), {}, key, self.family, options)
+
+    def making(self, task: Any) -> tuple[Any, tuple[Any, ...]]:
+        """What makes the block of the value."""
+        return _checked, (task, self.shape, self.dtype)
 
     @functools.cached_property
     def outputs(self) -> list[Any]:
@@ -70,13 +75,49 @@ class FromDelayed(ArrayExpr):
         lowering.builder.add_nodes(with_options([self.node(lowering.options(self))]))
 
 
-def _checked(value: Any, shape: tuple[int, ...]) -> Any:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class DelayedArgument(FromDelayed):
+    """The value of something lazy, of any kind, as the only block of an array without axes: what functions of blocks get as an argument."""
+
+    def making(self, task: Any) -> tuple[Any, tuple[Any, ...]]:
+        return _itself, (task,)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def delayed_argument(value: Any) -> DelayedArgument | None:
+    """What stands for an argument that is delayed, or a list, tuple or dict with something delayed in it; None for others."""
+    found: list[Any] = []
+
+    def look(leaf: Any) -> Any:
+        if isinstance(leaf, Delayed):
+            found.append(leaf)
+        return leaf
+
+    if not isinstance(value, Delayed | list | tuple | dict):
+        return None
+    map_leaves(value, look)
+    if not found:
+        return None
+    lazy = value if isinstance(value, Delayed) else delayed(value, pure=True)
+    return DelayedArgument(_Value(lazy, lazy.key), Chunks.whole([]), np.empty((), object))
+
+
+def _checked(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     value = value if is_array_like(value) else np.asarray(value)
     if tuple(value.shape) != shape:
         raise ValueError(
             f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
         )
-    return value
+    if value.dtype == dtype or (dtype.kind in "SUV" and value.dtype.kind == dtype.kind):
+        return value
+    if not np.can_cast(value.dtype, dtype, "same_kind"):
+        raise ValueError(
+            f"from_delayed() was told that the value has the type {dtype}, but it has {value.dtype}: say dtype={str(value.dtype)!r}"
+        )
+    return value.astype(dtype)
 
 
 def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, name: str | None = None) -> Any:
@@ -89,7 +130,7 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
     shape : tuple of int
         The shape that it will have.
     dtype : data-type, optional
-        The type that it will have; needed unless ``meta`` is given.
+        The type that it will have; needed unless ``meta`` is given. A value of another type is cast to it, if it is of the same kind.
     meta : array, optional
         An array of its kind.
     name : str, optional
@@ -98,7 +139,7 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
     Raises
     ------
     ValueError
-        While computing: the value has another shape.
+        While computing: the value has another shape, or a type that cannot be cast to the one that was said.
 
     Examples
     --------
@@ -110,7 +151,9 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
 
     shape = shape_of(shape)
     if dtype is None and meta is None:
-        raise TypeError("from_delayed() needs dtype= or meta=, since the value is not there yet")
+        raise TypeError(
+            "from_delayed() needs dtype= or meta=, since the value is not there yet: say dtype=float, for example"
+        )
     lazy = delayed(value, pure=True)
     meta = empty_meta(dtype if dtype is not None else meta.dtype, len(shape), meta)
     token = tokenize(name) if name is not None else lazy.key

@@ -13,7 +13,7 @@ from kask.array.kernels import creation as kernels
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.creation import Filled, indexed
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.reductions import reduced
+from kask.array.ops.reductions_basic import sum
 from kask.engine import Chunks, Interval
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -141,20 +141,8 @@ def diagflat(v: Any, k: int = 0) -> Any:
     return diag(as_array(v).reshape(-1 if as_array(v).size else 0), k)
 
 
-def _sum_part(block: Any, axes: tuple[int, ...], dtype: np.dtype) -> Any:
-    return np.sum(block, axis=axes, dtype=dtype, keepdims=True)
-
-
-def _sum_parts(parts: list[Any]) -> Any:
-    return functools.reduce(np.add, parts)
-
-
-def _as_it_is(partial: Any) -> Any:
-    return partial
-
-
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    """The sum of a diagonal; parameters as for :func:`diagonal`.
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+    """The sum of a diagonal; parameters as for :func:`diagonal`, ``dtype`` and ``out`` as for :func:`kask.array.sum`.
 
     Examples
     --------
@@ -162,7 +150,4 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
     >>> ka.trace(ka.eye(3, chunks=2)).compute()
     np.float64(3.0)
     """
-    line = diagonal(a, offset, axis1, axis2).expr
-    kind = np.empty(0, line.dtype).sum(dtype=dtype).dtype
-    part = functools.partial(_sum_part, dtype=kind)
-    return wrap(reduced(line, part, _sum_parts, _as_it_is, (line.ndim - 1,), kind, label="trace"))
+    return sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype, out=out)

@@ -53,12 +53,12 @@ def shape_of(shape: Any) -> tuple[int, ...]:
     return shape
 
 
-def filled(shape: Any, value: Any, dtype: Any, chunks: Any, order: Any, meta: Any) -> Any:
+def filled(shape: Any, value: Any, dtype: Any, chunks: Any, order: Any, meta: Any, name: str | None = None) -> Any:
     """One value everywhere."""
     checked_order(order)
     shape = shape_of(shape)
     dtype = np.dtype(dtype)
-    return wrap(Filled(value, normalized(chunks, shape, dtype), empty_meta(dtype, len(shape), meta)))
+    return wrap(Filled(value, normalized(chunks, shape, dtype), empty_meta(dtype, len(shape), meta), name or ""))
 
 
 def _like(like: Any) -> Any:
@@ -88,7 +88,7 @@ def ones(
     chunks : int, str, tuple or dict
         How it is cut; see :func:`normalize_chunks`.
     name : str, optional
-        Accepted; names are made of the content.
+        The name of the array, which must be unique; otherwise it is made of the content.
     meta, like : array, optional
         An array of the kind that blocks shall have.
 
@@ -100,7 +100,7 @@ def ones(
            [1, 1, 1]])
     """
     dtype = np.dtype(float if dtype is None else dtype)
-    return filled(shape, np.ones((), dtype)[()], dtype, chunks, order, meta if like is None else _like(like))
+    return filled(shape, np.ones((), dtype)[()], dtype, chunks, order, meta if like is None else _like(like), name)
 
 
 def zeros(
@@ -122,7 +122,7 @@ def zeros(
     array([0., 0., 0.])
     """
     dtype = np.dtype(float if dtype is None else dtype)
-    return filled(shape, np.zeros((), dtype)[()], dtype, chunks, order, meta if like is None else _like(like))
+    return filled(shape, np.zeros((), dtype)[()], dtype, chunks, order, meta if like is None else _like(like), name)
 
 
 def empty(
@@ -183,18 +183,18 @@ def full(
     dtype = value.dtype if dtype is None else np.dtype(dtype)
     meta = meta if like is None else _like(like)
     if not isinstance(value, ArrayExpr) and value.ndim == 0:
-        return filled(shape, np.array(fill_value, dtype=dtype)[()], dtype, chunks, order, meta)
+        return filled(shape, np.array(fill_value, dtype=dtype)[()], dtype, chunks, order, meta, name)
     wide = broadcast(value if isinstance(value, ArrayExpr) else as_expr(value), shape, normalized(chunks, shape, dtype))
     return wrap(elementwise(fill_from, wide, dtype, dtype=dtype))
 
 
-def _filled_like(a: Any, value: Any, dtype: Any, order: Any, chunks: Any, shape: Any) -> Any:
+def _filled_like(a: Any, value: Any, dtype: Any, order: Any, chunks: Any, shape: Any, name: Any) -> Any:
     a = as_array(a)
     dtype = a.dtype if dtype is None else np.dtype(dtype)
     shape = a.shape if shape is None else shape_of(shape)
     if chunks is None:
         chunks = a.expr.chunks if shape == a.shape else "auto"
-    return full(shape, value(dtype), dtype, order, chunks=chunks, meta=a.meta)
+    return full(shape, value(dtype), dtype, order, chunks=chunks, name=name, meta=a.meta)
 
 
 def ones_like(
@@ -215,7 +215,7 @@ def ones_like(
     >>> ka.ones_like(ka.zeros(3, dtype=int, chunks=2)).compute()
     array([1, 1, 1])
     """
-    return _filled_like(a, lambda dtype: np.ones((), dtype)[()], dtype, order, chunks, shape)
+    return _filled_like(a, lambda dtype: np.ones((), dtype)[()], dtype, order, chunks, shape, name)
 
 
 def zeros_like(
@@ -236,7 +236,7 @@ def zeros_like(
     >>> ka.zeros_like(ka.ones(3, chunks=2), shape=(2,)).compute()
     array([0., 0.])
     """
-    return _filled_like(a, lambda dtype: np.zeros((), dtype)[()], dtype, order, chunks, shape)
+    return _filled_like(a, lambda dtype: np.zeros((), dtype)[()], dtype, order, chunks, shape, name)
 
 
 def empty_like(
@@ -279,7 +279,7 @@ def full_like(
     >>> ka.full_like(ka.ones(3, dtype=int, chunks=2), 5).compute()
     array([5, 5, 5])
     """
-    return _filled_like(a, lambda dtype: fill_value, dtype, order, chunks, shape)
+    return _filled_like(a, lambda dtype: fill_value, dtype, order, chunks, shape, name)
 
 
 def _has_arrays(x: Any) -> bool:

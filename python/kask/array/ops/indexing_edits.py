@@ -92,7 +92,7 @@ def _numpy_take(a: Any, indices: Any, axis: int | None = None, out: Any = None, 
 vars(take)["as_in_numpy"] = _numpy_take
 
 
-def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
+def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
     """The parts along an axis for which a condition holds.
 
     Parameters
@@ -103,6 +103,8 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
         Any array.
     axis : int, optional
         The axis; None takes all elements in a row.
+    out : Array, optional
+        An array that becomes the result.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
            [4, 6]])
     """
     array, axis = _along(a, axis)
-    return wrap(_compressed(condition, array, axis))
+    result = wrap(_compressed(condition, array, axis))
+    return result if out is None else replace(out, result)
 
 
 def _compressed(condition: Any, array: ArrayExpr, axis: int) -> ArrayExpr:

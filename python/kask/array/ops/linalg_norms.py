@@ -9,6 +9,7 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import linalg as kernels
+from kask.array.kernels.moments import roots
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
@@ -98,7 +99,7 @@ def _inexact(array: ArrayExpr) -> ArrayExpr:
 
 def _square_root_of_squares(array: ArrayExpr, axes: Any, keepdims: bool) -> Any:
     squares = wrap(elementwise(kernels.squares, array)).sum(axis=axes, keepdims=keepdims)
-    return wrap(elementwise(np.sqrt, squares.expr))
+    return wrap(elementwise(roots if array.dtype.kind == "O" else np.sqrt, squares.expr))
 
 
 def _vector(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -109,7 +110,7 @@ def _vector(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -
         raise ValueError(f"Invalid norm order {ord!r} for vectors")
     size = wrap(elementwise(np.abs, array))
     if ord == np.inf:
-        return size.max(**how)
+        return _largest(size, axes, keepdims)
     if ord == -np.inf:
         return size.min(**how)
     if ord == 0:
@@ -118,6 +119,12 @@ def _vector(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -
         return size.sum(**how)
     total = (size**ord).sum(**how)
     return total ** np.reciprocal(ord, dtype=total.dtype)
+
+
+def _largest(sizes: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
+    """The largest of numbers that are not negative: 0 where there are none, as in NumPy."""
+    options = {"initial": 0} if any(sizes.shape[axis] == 0 for axis in axes) else {}
+    return sizes.max(axis=axes, keepdims=keepdims, **options)
 
 
 def _is_not_zero(block: Any, dtype: Any) -> Any:
@@ -134,10 +141,10 @@ def _matrix(array: ArrayExpr, ord: Any, axes: tuple[int, ...], keepdims: bool) -
     if ord in (1, -1, np.inf, -np.inf):
         added, compared = axes if abs(ord) == 1 else axes[::-1]
         sums = wrap(elementwise(np.abs, array)).sum(axis=added, keepdims=True)
-        result = sums.max(axis=compared, keepdims=True) if ord > 0 else sums.min(axis=compared, keepdims=True)
+        result = _largest(sums, (compared,), True) if ord > 0 else sums.min(axis=compared, keepdims=True)
     elif ord in (2, -2, "nuc"):
         values = wrap(_singular_values(array, axes))
-        result = values.sum(axis=-1) if ord == "nuc" else values.max(axis=-1) if ord > 0 else values.min(axis=-1)
+        result = values.sum(axis=-1) if ord == "nuc" else _largest(values, (-1,)) if ord > 0 else values.min(axis=-1)
         return wrap(expanded(result.expr, tuple(sorted(axes)))) if keepdims else result
     else:
         raise ValueError(f"Invalid norm order {ord!r} for matrices")
@@ -215,7 +222,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     values = wrap(_singular_values(expr, (expr.ndim - 2, expr.ndim - 1)))
     if tol is None:
         factor = max(array.shape[-2:]) * np.finfo(values.dtype).eps if rtol is None else as_array(rtol)[..., None]
-        tol = values.max(axis=-1, keepdims=True) * factor
+        tol = _largest(values, (-1,), True) * factor
     else:
         tol = as_array(tol)[..., None]
     return (values > tol).sum(axis=-1)

@@ -10,6 +10,7 @@ import numpy as np
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops.blockwise import _cut_where_possible, _Labelled, _Result
 from kask.base import is_kask_collection
+from kask.delayed import Delayed
 
 __all__ = ["map_blocks"]
 
@@ -36,7 +37,8 @@ def map_blocks(
         ``block_info``, what is known of the block of each argument (by number) and of the result (under None): ``shape``,
         ``num-chunks``, ``array-location``, ``chunk-location``, and for the result ``chunk-shape`` and ``dtype``.
     *args
-        Arrays, lined up at the right, and anything else, which each call gets as it is. Arrays that are equally long along an axis are
+        Arrays, lined up at the right, and anything else, which each call gets as it is; of what is delayed each call gets the value,
+        and ``dtype`` or ``meta`` must be said. Arrays that are equally long along an axis are
         cut alike; of others the numbers of blocks must be equal, or 1.
     name : str, optional
         The name of the result, which must be unique; ``token`` is only how it begins.
@@ -78,7 +80,7 @@ def map_blocks(
         if isinstance(arg, ArrayBase):
             arrays.append(_Labelled(arg.expr, tuple(range(arg.ndim))[::-1], place))
             values[place] = None
-        elif is_kask_collection(arg):
+        elif is_kask_collection(arg) and not isinstance(arg, Delayed):
             raise TypeError(f"argument {place} is a {type(arg).__name__}: compute it before, or make an array of it")
     ndim = max([array.expr.ndim for array in arrays], default=0)
     chunks = _as_tuple(chunks)

@@ -32,10 +32,17 @@ class OverlapCall(ArrayExpr):
     chunks: Chunks
     meta: Any
     wants_position: bool
+    token_: str = ""
+    name_: str = ""
 
     @property
     def label(self) -> str:
-        return getattr(self.func, "__name__", "map_overlap").strip("_<>") or "map_overlap"
+        own = getattr(self.func, "__name__", "map_overlap").strip("_<>") or "map_overlap"
+        return self.name_ or self.token_ or own
+
+    @property
+    def given_name(self) -> str:
+        return self.name_ or self.name
 
     def block_call(self) -> BlockCall:
         reads = iter([_right_read(array, self.axes) for array in self.arrays])
@@ -114,8 +121,8 @@ def map_overlap(
         Whether arrays are cut alike first. Otherwise they must have as many blocks.
     allow_rechunk : bool
         Accepted; no block has to be as large as the depth.
-    name, token : str, optional
-        Accepted; names are made of the content.
+    name : str, optional
+        The name of the result, which must be unique; ``token`` is only how it begins.
     dtype, meta : optional
         The type of the result, or an array of its kind; otherwise ``func`` is tried on small arrays.
     chunks : tuple, optional
@@ -145,7 +152,7 @@ def map_overlap(
     if not callable(func):
         raise TypeError(f"map_overlap() needs a function, got {func!r}")
     wide = _overlapped_arrays(args, depth, boundary, align_arrays)
-    result = _Result(dtype, meta, chunks, drop_axis, new_axis)
+    result = _Result(dtype, meta, chunks, drop_axis, new_axis, token or "", name or "")
     return wrap(_called(func, args, wide, kwargs, result, trim))
 
 
@@ -157,6 +164,8 @@ class _Result(NamedTuple):
     chunks: Any
     drop_axis: Any
     new_axis: Any
+    token: str
+    name: str
 
 
 def _overlapped_arrays(args: tuple[Any, ...], depth: Any, boundary: Any, align: bool) -> list[Overlapped]:
@@ -186,14 +195,14 @@ def _called(
     sample = _sample(func, rest, wide, kwargs, result.dtype, result.meta, ndim, wants_position)
     cut = _result_chunks(result.chunks, largest.chunks, kept, added, sample)
     meta = empty_meta(sample.dtype, ndim, sample)
-    call = OverlapCall(tuple(wide), func, rest, kwargs, axes, cut, meta, wants_position)
+    call = OverlapCall(tuple(wide), func, rest, kwargs, axes, cut, meta, wants_position, result.token)
     if not is_trimmed:
-        return call
+        return dataclasses.replace(call, name_=result.name)
     margins: list[Any] = [None] * ndim
     for axis, place in enumerate(axes):
         if place >= 0:
             margins[place] = largest.margins[axis]
-    return Trimmed(call, tuple(margins))
+    return Trimmed(call, tuple(margins), result.token or "trim", result.name)
 
 
 def _cut_alike(arrays: list[ArrayExpr], align: bool) -> list[ArrayExpr]:

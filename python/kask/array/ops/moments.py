@@ -119,7 +119,8 @@ def _moment(
         kind = np.dtype(dtype) if dtype is not None else array.dtype
         result = inner = np.dtype(np.float64) if kind.kind in "biu" else kind
     else:
-        result = _type_in_numpy(name, array, dtype)
+        # A standard deviation has the type of the variance; NumPy has no roots of arrays of objects.
+        result = _type_in_numpy("var", array, dtype)
         inner = (
             np.dtype(dtype) if dtype is not None else np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
         )

@@ -80,6 +80,17 @@ class Trimmed(ArrayExpr):
 
     array: Any
     margins: tuple[Any, ...]
+    label_: str = "trim"
+    #: The array's name, where the user chose it; the layer's begins with it.
+    name_: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name_ or self.label_
+
+    @property
+    def given_name(self) -> str:
+        return self.name_ or self.name
 
     @functools.cached_property
     def chunks(self) -> Chunks:

@@ -87,7 +87,8 @@ def _reduce(
                 f"reduction operation {ufunc.__name__!r} does not have an identity: initial= is needed with where="
             )
     sample = func(np.ones((1,) * array.ndim, array.dtype), axis=axes, keepdims=True, **options)
-    result_dtype = np.asarray(sample).dtype
+    # Of an array of objects without axes it is one of them.
+    result_dtype = getattr(sample, "dtype", np.dtype(bool) if isinstance(sample, bool) else array.dtype)
     if is_extreme and has_initial:
         options["initial"] = initial
     others: tuple[ArrayExpr, ...] = ()
