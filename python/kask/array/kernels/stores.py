@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.open_datasets import HDF5_LOCK, held_dataset
 from kask.tokens import tokenize
 
 __all__ = [
@@ -27,9 +27,6 @@ __all__ = [
 
 #: How long to wait for another process that has a file locked.
 PATIENCE_S = 60.0
-
-#: A file that one thread has open for reading cannot be opened for writing by another.
-_HDF5_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -51,7 +48,7 @@ def open_hdf5(path: str, mode: str = "r") -> Iterator[Any]:
         raise FileNotFoundError(f"the HDF5 file {path} is not there")
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        with _HDF5_LOCK:
+        with HDF5_LOCK:
             try:
                 file = h5py.File(path, mode)
             except OSError as error:
@@ -176,14 +173,15 @@ def handle_of(x: Any) -> Any:
         path = os.fsdecode(x.file.filename)
         # Other drivers have content that is not in the file, or not yet.
         if x.name is None or x.file.driver not in ("sec2", "stdio") or not os.path.isfile(path):
-            return x
+            return held_dataset(x)
         is_open_for_writing = x.file.mode != "r"
         found = os.stat(path)
         version = os.urandom(16) if is_open_for_writing else (found.st_mtime_ns, found.st_size)
         return Hdf5Dataset(os.path.abspath(path), x.name, version)
     if module == "zarr" and hasattr(x, "store_path"):
         return ZarrSource(x)
-    return x
+    held = held_dataset(x)
+    return x if held is None else held
 
 
 def read_image(path: str) -> Any:

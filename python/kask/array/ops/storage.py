@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
+from kask.array.kernels.open_datasets import LibraryLock, OpenDataset, held_target, is_of_library
 from kask.array.kernels.storage import (
     Described,
     MemmapFile,
@@ -184,10 +185,13 @@ def from_array(
     is_mapped = isinstance(x, np.memmap) and x.filename is not None and x.mode != "c"
     if is_plain and not is_mapped and hasattr(x, "__array_function__"):
         return wrap(in_memory(x, chunks))
+    stored: Any = MemmapFile(x) if is_mapped else handle_of(x) if getitem is None else x
+    # Also what it looks like is asked for under the library's lock.
+    x = stored if isinstance(stored, OpenDataset) else x
+    lock = LibraryLock() if not lock and is_of_library(x) else lock
     dtype, shape = np.dtype(x.dtype), tuple(x.shape)
     if asarray is None:
         asarray = not hasattr(x, "__array_function__") or is_mapped
-    stored: Any = MemmapFile(x) if is_mapped else handle_of(x) if getitem is None else x
     if name is False:
         token = uuid.uuid4().hex
     else:
@@ -306,7 +310,9 @@ def store(
     for source, target, region in zip(sources, targets, _regions_of(regions, len(sources))):
         expr = source.expr
         name = names.setdefault(id(target), uuid.uuid4().hex)
-        goal = Target(_held(target), name, lock, _places_of(region, expr, target))
+        held = _held(target)
+        places = _places_of(region, expr, held if isinstance(held, OpenDataset) else target)
+        goal = Target(held, name, lock, places)
         mark = Marked(expr, write_block, (expr.chunks, goal))
         marks.append(mark)
         ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
@@ -323,10 +329,12 @@ def store(
 
 
 def _held(target: Any) -> Any:
-    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file."""
+    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file, and datasets have the lock of
+    their library."""
     if isinstance(target, np.memmap) and target.filename is not None and target.mode in ("r+", "w+"):
         return MemmapFile(target, "r+")
-    return target
+    held = held_target(target)
+    return target if held is None else held
 
 
 def _stored_array(expr: LoadedAgain) -> Any:
