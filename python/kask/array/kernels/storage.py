@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.stores import refuse_shared_chunks
+
 __all__ = [
     "Described",
     "MemmapFile",
@@ -133,6 +135,7 @@ class Target:
 
     def __init__(self, array: Any, token: str, lock: Any, places: tuple[tuple[int, int], ...] | None) -> None:
         self.array, self.token, self.lock, self.places = array, token, lock, places
+        self.process = os.getpid()
 
     def __kask_tokenize__(self) -> Any:
         return "target", self.token, self.places
@@ -162,6 +165,9 @@ def write_block(block: Any, position: tuple[int, ...], chunks: Any, target: Targ
     """Writes a block to its place; gives a mark for whoever waits for it."""
     if 0 not in np.shape(block):
         array = resolve(target.array)
+        if hasattr(array, "store_path") and target.process != os.getpid():
+            # Of a lazy target: only now is it known to be a Zarr array, and locks hold in one process.
+            refuse_shared_chunks(chunks, array, target.places or ((0, 1),) * len(chunks.grid))
         with _locked(target.lock, target.token):
             array[_index_of(position, chunks, target)] = block
     return np.ones((1,) * chunks.ndim, bool)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.kernels.open_datasets import HDF5_LOCK, held_dataset
+from kask.exceptions import SerializationError
 from kask.tokens import tokenize
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "handle_of",
     "open_hdf5",
     "read_image",
+    "refuse_shared_chunks",
     "zarr_place",
+    "zarr_unit",
 ]
 
 #: How long to wait for another process that has a file locked.
@@ -111,6 +114,23 @@ def zarr_place(array: Any) -> str:
     return str(array.store_path)
 
 
+def zarr_unit(array: Any) -> tuple[int, ...]:
+    """What a Zarr array writes at once: its shards, or its chunks."""
+    return tuple([max(1, size) for size in (array.shards or array.chunks)])
+
+
+def refuse_shared_chunks(chunks: Any, array: Any, places: tuple[tuple[int, int], ...]) -> None:
+    """Raise an error where two blocks would write the same chunk of a Zarr array."""
+    for axis, (size, (start, step)) in enumerate(zip(zarr_unit(array), places)):
+        shared = chunks.axis(axis).first_shared(size, start, step)
+        if shared is not None:
+            raise ValueError(
+                f"two blocks of the array would write the same chunk of the store {zarr_place(array)} (number {shared} along axis {axis}, "
+                f"where chunks have {size} elements and the region begins at {start}); rechunk the array so that its blocks end where "
+                "chunks end"
+            )
+
+
 class ZarrSource:
     """A Zarr array, whose errors say which array it is."""
 
@@ -129,11 +149,15 @@ class ZarrSource:
 
 
 class ZarrTarget:
-    """A Zarr array that is written to. Written where it is kept in memory, it would be lost with the process."""
+    """A Zarr array that is written to. Written where it is kept in memory, it would be lost with the process.
+
+    ``only_here`` says why no other process may write to it, where that is so.
+    """
 
     def __init__(self, array: Any) -> None:
         self.array, self.shape = array, array.shape
         self.process = os.getpid() if _is_in_memory(array.store) else None
+        self.only_here: str | None = None
 
     def __setitem__(self, index: Any, block: Any) -> None:
         self._check()
@@ -145,6 +169,11 @@ class ZarrTarget:
     def __getitem__(self, index: Any) -> Any:
         self._check()
         return ZarrSource(self.array, "target")[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.only_here is not None:
+            raise SerializationError(self.only_here)
+        return self.__dict__
 
     def _check(self) -> None:
         if self.process not in (None, os.getpid()):
