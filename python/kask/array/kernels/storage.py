@@ -91,8 +91,31 @@ class MemmapFile(Described):
         self.offset = root.offset + array.ctypes.data - root.ctypes.data
 
     def open(self) -> np.ndarray:
-        """The array."""
+        """The array.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        OSError
+            It is shorter than it was.
+        """
+        size, needed = os.stat(self.path).st_size, self.offset + self._reach()
+        if size < needed:
+            raise OSError(
+                f"the file {self.path} of a memory map has {size} bytes, but the array of shape {self.shape} and type {self.dtype} in it "
+                f"needs {needed}: it has been truncated; write or copy it again"
+            )
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
         return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, self.mode), self.offset, self.strides)
+
+    def _reach(self) -> int:
+        """The end of the last element, counted from the first one."""
+        if 0 in self.shape:
+            return 0
+        forward = sum(max(step, 0) * (length - 1) for step, length in zip(self.strides, self.shape))
+        return forward + self.dtype.itemsize
 
     def __kask_tokenize__(self) -> Any:
         found = os.stat(self.path)
