@@ -33,6 +33,7 @@ from kask import config, engine
 from kask.annotations import NAMES, make_options, overriding
 from kask.containers import map_leaves
 from kask.engine.current import current_client
+from kask.exceptions import SerializationError
 from kask.graphs import lowered_already
 from kask.keywords import refuse_unknown
 from kask.settings import SCHEDULERS
@@ -222,7 +223,7 @@ class Work:
     def submit(self, target: Engine) -> list[list[Future]]:
         """Submit the graph; the futures of each collection's outputs."""
         keys = [output for outputs in self.outputs for output in outputs if isinstance(output, str)]
-        with self.lowering():
+        with self.lowering(), _own_words():
             futures = iter(target.submit_graph(self.builder, keys) if keys else [])
         return [
             [next(futures) if isinstance(output, str) else output for output in outputs] for outputs in self.outputs
@@ -234,6 +235,17 @@ class Work:
             map_leaves(arg, lambda leaf: values[leaf.position] if type(leaf) is _Place else leaf)
             for arg in self._template
         ]
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """What says itself why it cannot be sent to another process says it better than where it was found."""
+    try:
+        yield
+    except SerializationError as error:
+        if isinstance(error.__cause__, SerializationError):
+            raise error.__cause__ from None
+        raise
 
 
 class _Place:

@@ -197,6 +197,49 @@ def test_too_few_values_for_a_mask_are_told_when_it_is_computed():
         x.compute()
 
 
+@pytest.mark.parametrize(
+    ("index", "places"),
+    [
+        (lambda p: (S(5, 7, -1), [], p), [-4, -1, -4, 0]), (lambda p: (S(0, 0), [0, 1], p), [0, 1, 2]),
+        (lambda p: (False, p, S(4, None, 3)), [1, 2]), (lambda p: (p, S(2, 2), [0, 1]), [True, False, True, True, False]),
+        (lambda p: (S(0, 0), [1, 2], p), [True, False, True, False, False, True]), (lambda p: (S(0, 0), p), [9]),
+        (lambda p: (S(0, 0), S(None), p), [0, -7]),
+    ],
+)  # fmt: skip
+def test_indices_of_kask_that_do_not_fit_are_refused_where_nothing_is_taken(index, places):
+    places = np.array(places)
+    with pytest.raises(IndexError) as expected:
+        put(index(places), -1)(CUBE)
+    for cuts in chunkings(CUBE.shape):
+        x = ka.from_array(CUBE, chunks=cuts)
+        with nothing_runs():
+            x[index(ka.from_array(places, chunks=2))] = -1
+        with pytest.raises(IndexError) as found:
+            x.compute()
+        assert str(found.value) == str(expected.value)
+
+
+def test_nothing_is_taken():
+    x = ka.from_array(CUBE, chunks=2)
+    places = ka.from_array(np.array([1, 0, 1]), chunks=2)
+    with nothing_runs():
+        x[1:1, places] = -1
+        x[3:2, places, [0, 1, 2]] = ka.ones((0, 3), chunks=2)
+        x[:, 2:1, ka.from_array(CUBE[0, 0] > 2, chunks=3)] = 7
+    np.testing.assert_array_equal(x.compute(), CUBE)
+
+
+def test_values_that_do_not_fit_a_mask_are_refused_where_nothing_is_taken():
+    mask = CUBE[0, 0] > 1
+    values = np.ones(mask.sum() + 2)
+    with pytest.raises(ValueError):
+        put((S(0, 0), 0, mask), values)(CUBE)
+    x = ka.from_array(CUBE, chunks=2)
+    x[0:0, 0, ka.from_array(mask, chunks=2)] = values
+    with pytest.raises(ValueError, match="cannot assign"):
+        x.compute()
+
+
 def test_what_was_assigned_does_not_change_later():
     x = ka.from_array(np.zeros((3, 4)), chunks=2)
     row, mask, places = np.empty(4), np.zeros(4, bool), np.array([0])

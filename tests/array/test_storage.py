@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ import kask.array as ka
 from kask.array.base import wrap
 from kask.array.ops.slicing import sliced
 from kask.array.ops.storage import FromStore
+from kask.distributed import Client
 from kask.expr import rewrite
 
 MATRIX = np.arange(42).reshape(6, 7)
@@ -104,6 +106,29 @@ def test_memory_maps(tmp_path: Path, order: Any) -> None:
         assert_same(wrap(pickle.loads(pickle.dumps(x.expr))), np.array(view))
         part = wrap(sliced(x.expr, ((3, -1, 2), (0, 2, 2))))
         assert_same(part, np.array(view)[3:1:-1, 0:4:2])
+
+
+def test_a_memory_map_of_a_truncated_file_says_which(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(100.0).reshape(10, 10))
+    size = path.stat().st_size
+    mapped = np.load(path, mmap_mode="r")
+    x, backwards, start = [ka.from_array(part, chunks=5) for part in (mapped, mapped[::-1, ::-1], mapped[:2])]
+    os.truncate(path, size - 8)
+    for broken in (x, backwards):
+        with pytest.raises(
+            OSError, match=rf"x\.npy .* has {size - 8} bytes, .*\(10, 10\) .* needs {size}: .* truncated"
+        ):
+            broken.compute()
+    np.testing.assert_array_equal(start.compute(), np.arange(20.0).reshape(2, 10))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"x\.npy"):
+        (start + 1).compute()
+
+
+def test_memory_maps_of_nothing(tmp_path: Path) -> None:
+    mapped = np.memmap(tmp_path / "x", "f8", "w+", shape=(4, 3))
+    assert_same(ka.from_array(mapped[2:2], chunks=2), np.empty((0, 3)))
 
 
 def test_a_file_that_changed_has_another_name(tmp_path: Path) -> None:

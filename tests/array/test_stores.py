@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pickle
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +16,13 @@ import numpy as np
 import pytest
 from against_numpy import assert_same, chunkings, nothing_runs
 
+import kask
 import kask.array as ka
 from kask.array.image import imread
 from kask.array.kernels import stores
 from kask.array.utils import meta_from_array
-from kask.distributed import Client
+from kask.distributed import Client, LocalCluster
+from kask.exceptions import SerializationError
 
 MATRIX = np.arange(42).reshape(6, 7)
 
@@ -179,6 +183,112 @@ def test_arrays_of_unknown_size_are_written_once(zarr: Any, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="shape"):
         ka.store(x[x > 0], target)
     assert target[0] == 1
+
+
+# -- store() into Zarr arrays
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Client]:
+    """A client of two workers that are other processes."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit=0) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The first and last elements along the first axis that tasks write, while something is stored."""
+    written: list[tuple[int, ...]] = []
+    write = stores.ZarrTarget.__setitem__
+
+    def count(self: Any, index: tuple[slice, ...], block: Any) -> None:
+        written.append((index[0].start, index[0].stop))
+        write(self, index, block)
+
+    monkeypatch.setattr(stores.ZarrTarget, "__setitem__", count)
+    return written
+
+
+def test_store_writes_each_chunk_once(zarr: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _counted(monkeypatch)
+    x = ka.arange(40, chunks=3)
+    target = zarr.create_array(store=tmp_path / "x", shape=(40,), chunks=(8,), dtype="i8")
+    ka.store(x, target)
+    assert sorted(written) == [(0, 8), (8, 16), (16, 24), (24, 32), (32, 40)]
+    sharded = zarr.create_array(store=tmp_path / "y", shape=(40,), chunks=(4,), shards=(16,), dtype="i8")
+    written.clear()
+    ka.store(x[:30], sharded, regions=(slice(5, 35),))
+    assert sorted(written) == [(5, 16), (16, 32), (32, 35)]
+    np.testing.assert_array_equal(target[:], np.arange(40))
+    np.testing.assert_array_equal(sharded[:], np.concatenate([np.zeros(5), np.arange(30), np.zeros(5)]))
+    (back,) = ka.store([x * 2], [target], return_stored=True)
+    assert_same(back, np.arange(40) * 2)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 7])
+def test_no_two_blocks_of_a_region_share_a_chunk(
+    zarr: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int, step: int
+) -> None:
+    written = _counted(monkeypatch)
+    target = zarr.create_array(store=tmp_path / "x", shape=(60,), chunks=(4,), dtype="i8")
+    region = (slice(start, None, step),)
+    expected = np.zeros(60, "i8")
+    values = np.arange(1, len(expected[region]) + 1)
+    expected[region] = values
+    ka.store(ka.from_array(values, chunks=1), target, regions=region)
+    np.testing.assert_array_equal(target[:], expected)
+    chunks = [range(first // 4, (last - 1) // 4 + 1) for first, last in sorted(written)]
+    assert all(before[-1] < after[0] for before, after in itertools.pairwise(chunks))
+    assert len(chunks) > 2
+
+
+def test_processes_store_into_zarr(zarr: Any, tmp_path: Path, processes: Client) -> None:
+    with processes.as_current():
+        for number in range(5):
+            target = zarr.create_array(store=tmp_path / str(number), shape=(2000,), chunks=(1000,), dtype="f8")
+            ka.store(ka.arange(2000.0, chunks=50) + 1, target)
+            np.testing.assert_array_equal(target[:], np.arange(2000.0) + 1)
+        x = ka.from_array(MATRIX, chunks=2)
+        target = zarr.create_array(store=tmp_path / "m", shape=(14, 9), chunks=(4, 4), dtype="i8")
+        ka.store([x, x * 2], [target, target], regions=[(slice(2, 8), slice(1, 8)), (slice(8, 14), slice(0, 7))])
+        expected = np.zeros((14, 9), int)
+        expected[2:8, 1:8], expected[8:14, 0:7] = MATRIX, MATRIX * 2
+        np.testing.assert_array_equal(target[:], expected)
+
+
+def test_regions_that_cut_chunks(zarr: Any, tmp_path: Path, processes: Client) -> None:
+    target = zarr.create_array(store=tmp_path / "x", shape=(12, 7), chunks=(4, 7), dtype="i8")
+    # Opened twice, it is the same array.
+    again = zarr.open_array(tmp_path / "x")
+    x = ka.from_array(MATRIX, chunks=1)
+    regions = [(slice(0, 6), slice(None)), (slice(6, 12), slice(None))]
+    with (
+        processes.as_current(),
+        pytest.raises(SerializationError, match=r"^arrays 0 and 1 .*/x have elements in the same .* \(4, 7\)"),
+    ):
+        ka.store([x, x * 2], [target, again], regions=regions)
+    assert target[:].sum() == 0
+    for _ in range(5):
+        ka.store([x, x * 2], [target, again], regions=regions)
+        np.testing.assert_array_equal(target[:], np.concatenate([MATRIX, MATRIX * 2]))
+        target[:] = 0
+    lazily = kask.delayed(zarr.open_array)(tmp_path / "x")
+    with processes.as_current():
+        with pytest.raises(ValueError, match=r"two blocks of the array would write the same chunk .* rechunk"):
+            ka.store(x, lazily, regions=(slice(0, 6), slice(0, 7)))
+        ka.store(x.rechunk((4, 7)), lazily, regions=(slice(0, 6), slice(0, 7)))
+    np.testing.assert_array_equal(target[:6], MATRIX)
+
+
+def test_processes_do_not_store_in_memory_of_others(zarr: Any, processes: Client) -> None:
+    target = zarr.create_array(store=zarr.storage.MemoryStore(), shape=(6, 7), chunks=(3, 3), dtype="i8")
+    ka.store(ka.from_array(MATRIX, chunks=2), target)
+    np.testing.assert_array_equal(target[:], MATRIX)
+    with processes.as_current(), pytest.raises(ValueError, match="memory of another process"):
+        ka.store(ka.from_array(MATRIX, chunks=2), target)
 
 
 # -- HDF5

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.stores import refuse_shared_chunks
+
 __all__ = [
     "Described",
     "MemmapFile",
@@ -89,8 +91,31 @@ class MemmapFile(Described):
         self.offset = root.offset + array.ctypes.data - root.ctypes.data
 
     def open(self) -> np.ndarray:
-        """The array."""
+        """The array.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        OSError
+            It is shorter than it was.
+        """
+        size, needed = os.stat(self.path).st_size, self.offset + self._reach()
+        if size < needed:
+            raise OSError(
+                f"the file {self.path} of a memory map has {size} bytes, but the array of shape {self.shape} and type {self.dtype} in it "
+                f"needs {needed}: it has been truncated; write or copy it again"
+            )
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
         return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, self.mode), self.offset, self.strides)
+
+    def _reach(self) -> int:
+        """The end of the last element, counted from the first one."""
+        if 0 in self.shape:
+            return 0
+        forward = sum(max(step, 0) * (length - 1) for step, length in zip(self.strides, self.shape))
+        return forward + self.dtype.itemsize
 
     def __kask_tokenize__(self) -> Any:
         found = os.stat(self.path)
@@ -133,6 +158,7 @@ class Target:
 
     def __init__(self, array: Any, token: str, lock: Any, places: tuple[tuple[int, int], ...] | None) -> None:
         self.array, self.token, self.lock, self.places = array, token, lock, places
+        self.process = os.getpid()
 
     def __kask_tokenize__(self) -> Any:
         return "target", self.token, self.places
@@ -162,6 +188,9 @@ def write_block(block: Any, position: tuple[int, ...], chunks: Any, target: Targ
     """Writes a block to its place; gives a mark for whoever waits for it."""
     if 0 not in np.shape(block):
         array = resolve(target.array)
+        if hasattr(array, "store_path") and target.process != os.getpid():
+            # Of a lazy target: only now is it known to be a Zarr array, and locks hold in one process.
+            refuse_shared_chunks(chunks, array, target.places or ((0, 1),) * len(chunks.grid))
         with _locked(target.lock, target.token):
             array[_index_of(position, chunks, target)] = block
     return np.ones((1,) * chunks.ndim, bool)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.open_datasets import HDF5_LOCK, held_dataset
+from kask.exceptions import SerializationError
 from kask.tokens import tokenize
 
 __all__ = [
@@ -22,14 +23,13 @@ __all__ = [
     "handle_of",
     "open_hdf5",
     "read_image",
+    "refuse_shared_chunks",
     "zarr_place",
+    "zarr_unit",
 ]
 
 #: How long to wait for another process that has a file locked.
 PATIENCE_S = 60.0
-
-#: A file that one thread has open for reading cannot be opened for writing by another.
-_HDF5_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def open_hdf5(path: str, mode: str = "r") -> Iterator[Any]:
         raise FileNotFoundError(f"the HDF5 file {path} is not there")
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        with _HDF5_LOCK:
+        with HDF5_LOCK:
             try:
                 file = h5py.File(path, mode)
             except OSError as error:
@@ -114,6 +114,23 @@ def zarr_place(array: Any) -> str:
     return str(array.store_path)
 
 
+def zarr_unit(array: Any) -> tuple[int, ...]:
+    """What a Zarr array writes at once: its shards, or its chunks."""
+    return tuple([max(1, size) for size in (array.shards or array.chunks)])
+
+
+def refuse_shared_chunks(chunks: Any, array: Any, places: tuple[tuple[int, int], ...]) -> None:
+    """Raise an error where two blocks would write the same chunk of a Zarr array."""
+    for axis, (size, (start, step)) in enumerate(zip(zarr_unit(array), places)):
+        shared = chunks.axis(axis).first_shared(size, start, step)
+        if shared is not None:
+            raise ValueError(
+                f"two blocks of the array would write the same chunk of the store {zarr_place(array)} (number {shared} along axis {axis}, "
+                f"where chunks have {size} elements and the region begins at {start}); rechunk the array so that its blocks end where "
+                "chunks end"
+            )
+
+
 class ZarrSource:
     """A Zarr array, whose errors say which array it is."""
 
@@ -132,11 +149,15 @@ class ZarrSource:
 
 
 class ZarrTarget:
-    """A Zarr array that is written to. Written where it is kept in memory, it would be lost with the process."""
+    """A Zarr array that is written to. Written where it is kept in memory, it would be lost with the process.
+
+    ``only_here`` says why no other process may write to it, where that is so.
+    """
 
     def __init__(self, array: Any) -> None:
         self.array, self.shape = array, array.shape
         self.process = os.getpid() if _is_in_memory(array.store) else None
+        self.only_here: str | None = None
 
     def __setitem__(self, index: Any, block: Any) -> None:
         self._check()
@@ -148,6 +169,11 @@ class ZarrTarget:
     def __getitem__(self, index: Any) -> Any:
         self._check()
         return ZarrSource(self.array, "target")[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.only_here is not None:
+            raise SerializationError(self.only_here)
+        return self.__dict__
 
     def _check(self) -> None:
         if self.process not in (None, os.getpid()):
@@ -176,14 +202,15 @@ def handle_of(x: Any) -> Any:
         path = os.fsdecode(x.file.filename)
         # Other drivers have content that is not in the file, or not yet.
         if x.name is None or x.file.driver not in ("sec2", "stdio") or not os.path.isfile(path):
-            return x
+            return held_dataset(x)
         is_open_for_writing = x.file.mode != "r"
         found = os.stat(path)
         version = os.urandom(16) if is_open_for_writing else (found.st_mtime_ns, found.st_size)
         return Hdf5Dataset(os.path.abspath(path), x.name, version)
     if module == "zarr" and hasattr(x, "store_path"):
         return ZarrSource(x)
-    return x
+    held = held_dataset(x)
+    return x if held is None else held
 
 
 def read_image(path: str) -> Any:

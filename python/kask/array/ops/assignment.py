@@ -20,7 +20,7 @@ from kask.array.ops.indexing_fancy import Merged, Picked, sizes_along
 from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import Taken, expanded, sliced, squeezed, transposed
-from kask.array.ops.staged import ByValue
+from kask.array.ops.staged import ByValue, Open
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -50,8 +50,17 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
     if not picks.arrays:
         return assigned_part(array, picks, value)
     part = picks.basic(array)
-    made = assigned_by_arrays(part, picks, value)
-    return made if part is array else assigned_part(array, picks, made)
+    changed = assigned_by_arrays(part, picks, value)
+    if part is array:
+        return changed
+    if isinstance(changed, Open) and any(length == 0 for _, _, length in picks.taken):
+        # Nothing changes, but indices and values that do not fit are refused as soon as it is known.
+        return ByValue(_unchanged, (array, changed), (), (), array.meta, array.chunks, "setitem")
+    return assigned_part(array, picks, changed)
+
+
+def _unchanged(array: ArrayExpr, checked: ArrayExpr) -> ArrayExpr:
+    return array
 
 
 def setitem(array: Any, index: Any, value: Any) -> Any:

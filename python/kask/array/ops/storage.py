@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
+from kask.array.kernels.open_datasets import LibraryLock, OpenDataset, held_target, is_of_library
 from kask.array.kernels.storage import (
     Described,
     MemmapFile,
@@ -20,9 +21,10 @@ from kask.array.kernels.storage import (
     read_block,
     write_block,
 )
-from kask.array.kernels.stores import handle_of
+from kask.array.kernels.stores import ZarrTarget, handle_of, zarr_place, zarr_unit
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
+from kask.array.ops.zarr_chunks import aligned, is_zarr, mark_shared
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
 from kask.expr import Lowering
@@ -185,10 +187,13 @@ def from_array(
     is_mapped = isinstance(x, np.memmap) and x.filename is not None and x.mode != "c"
     if is_plain and not is_mapped and hasattr(x, "__array_function__"):
         return wrap(in_memory(x, chunks))
+    stored: Any = MemmapFile(x) if is_mapped else handle_of(x) if getitem is None else x
+    # Also what it looks like is asked for under the library's lock.
+    x = stored if isinstance(stored, OpenDataset) else x
+    lock = LibraryLock() if not lock and is_of_library(x) else lock
     dtype, shape = np.dtype(x.dtype), tuple(x.shape)
     if asarray is None:
         asarray = not hasattr(x, "__array_function__") or is_mapped
-    stored: Any = MemmapFile(x) if is_mapped else handle_of(x) if getitem is None else x
     if name is False:
         token = uuid.uuid4().hex
     else:
@@ -263,9 +268,10 @@ def store(
         What is written.
     targets : array-like, Delayed or sequence of these
         Where to, one for each source: anything that takes ``target[slices] = block``. What is written to must be reached from where
-        tasks run; an array in memory is, unless other processes run them.
+        tasks run; an array in memory is, unless other processes run them. Blocks that do not fit the chunks of a Zarr array are cut otherwise
+        first. An open dataset of h5py, netCDF4 or h5netcdf is written by the process that has it open.
     lock : bool or lock
-        What to hold while writing: True is a lock for each target in a process.
+        What to hold while writing: True is a lock for each target in a process, where one is needed.
     regions : tuple of slices, or sequence of these, optional
         The part of each target; by default all of it.
     compute : bool
@@ -285,6 +291,8 @@ def store(
     ------
     ValueError
         Numbers or shapes of sources, targets and regions that do not fit.
+    SerializationError
+        Other processes would have to write to an open dataset, or to one chunk of a Zarr array that regions of several sources share.
 
     Examples
     --------
@@ -302,15 +310,12 @@ def store(
             raise TypeError(f"store() writes Kask's arrays, got {type(source).__name__}")
     if len(sources) != len(targets):
         raise ValueError(f"there are {len(sources)} arrays to store, but {len(targets)} targets")
-    names: dict[int, str] = {}
-    marks, ready = [], []
-    for source, target, region in zip(sources, targets, _regions_of(regions, len(sources))):
-        expr = source.expr
-        name = names.setdefault(id(target), uuid.uuid4().hex)
-        goal = Target(_held(target), name, lock, _places_of(region, expr, target))
-        mark = Marked(expr, write_block, (expr.chunks, goal))
-        marks.append(mark)
-        ready.append(LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim)))
+    exprs, goals = _planned([source.expr for source in sources], targets, lock, _regions_of(regions, len(sources)))
+    marks: list[ArrayExpr] = [Marked(expr, write_block, (expr.chunks, goal)) for expr, goal in zip(exprs, goals)]
+    ready = [
+        LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim))
+        for mark, goal, expr in zip(marks, goals, exprs)
+    ]
     work = Storing(marks)
     if not compute:
         return _alone([wrap(expr) for expr in ready], is_one) if return_stored else work
@@ -327,11 +332,39 @@ def _alone(arrays: list[Any], is_one: bool) -> Any:
     return arrays[0] if is_one else tuple(arrays)
 
 
+def _planned(
+    exprs: list[ArrayExpr], targets: list[Any], lock: Any, regions: list[Any]
+) -> tuple[list[ArrayExpr], list[Target]]:
+    """How arrays are cut to be stored, and what tasks write to."""
+    names: dict[Any, str] = {}
+    cut, goals, zarrs = [], [], []
+    for expr, target, region in zip(exprs, targets, regions):
+        held = _held(target)
+        places = _places_of(region, expr, held if isinstance(held, OpenDataset) else target)
+        key: Any = id(target)
+        if isinstance(held, ZarrTarget):
+            key, own = zarr_place(held.array), places or ((0, 1),) * expr.ndim
+            expr = aligned(expr, zarr_unit(held.array), own)
+            zarrs.append((held, expr, own))
+        cut.append(expr)
+        goals.append(Target(held, names.setdefault(key, uuid.uuid4().hex), lock, places))
+    shared = mark_shared(zarrs)
+    for goal in goals:
+        if lock is True and isinstance(goal.array, ZarrTarget) and zarr_place(goal.array.array) not in shared:
+            # Each chunk is written by one task, so all can be written at once.
+            goal.lock = False
+    return cut, goals
+
+
 def _held(target: Any) -> Any:
-    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file."""
+    """What tasks get of a target: a memory map is opened by them, so that other processes write to the file, and datasets have the lock of
+    their library."""
     if isinstance(target, np.memmap) and target.filename is not None and target.mode in ("r+", "w+"):
         return MemmapFile(target, "r+")
-    return target
+    if is_zarr(target):
+        return ZarrTarget(target)
+    held = held_target(target)
+    return target if held is None else held
 
 
 def _stored_array(expr: LoadedAgain) -> Any:

@@ -8,14 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kask.array.base import ArrayBase, wrap
+from kask.array.base import ArrayBase
 from kask.array.kernels.storage import Target, write_block
-from kask.array.kernels.stores import Hdf5Dataset, ZarrSource, ZarrTarget, open_hdf5, zarr_place
+from kask.array.kernels.stores import (
+    Hdf5Dataset,
+    ZarrSource,
+    open_hdf5,
+    refuse_shared_chunks,
+    zarr_place,
+    zarr_unit,
+)
 from kask.array.node import ArrayExpr
 from kask.array.ops.deferring import called
-from kask.array.ops.rechunk import rechunked
 from kask.array.ops.storage import Marked, Storing, from_array, store
-from kask.engine import Chunks
+from kask.array.ops.zarr_chunks import Places
 from kask.expr import walk
 
 __all__ = ["from_zarr", "to_hdf5", "to_zarr"]
@@ -86,7 +92,7 @@ def from_zarr(
     """
     zarr = _library("zarr", "from_zarr()")
     array = url if isinstance(url, zarr.Array) else _opened_zarr(zarr, url, component, storage_options, "r", kwargs)
-    cut = _unit_of(array) if chunks is None else chunks
+    cut = zarr_unit(array) if chunks is None else chunks
     return from_array(array, chunks=cut, name=name, inline_array=inline_array)
 
 
@@ -115,11 +121,6 @@ def _opened_zarr(zarr: Any, url: Any, component: Any, storage_options: Any, mode
     except Exception as error:
         # Servers that do not answer, or want a password: each library has errors of its own for these.
         raise OSError(f"the Zarr array at {where} cannot be opened: {error}") from error
-
-
-def _unit_of(array: Any) -> tuple[int, ...]:
-    """What a Zarr array writes at once."""
-    return tuple([max(1, size) for size in (array.shards or array.chunks)])
 
 
 def to_zarr(
@@ -184,14 +185,14 @@ def to_zarr(
     if not isinstance(arr, ArrayBase):
         raise TypeError(f"to_zarr() writes Kask's arrays, got {type(arr).__name__}")
     place = _ZarrPlace(url, component, storage_options)
-    expr, target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
-    return store(wrap(expr), ZarrTarget(target), False, region, compute, return_stored)
+    target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
+    return store(arr, target, False, region, compute, return_stored)
 
 
 def _planned(
     expr: ArrayExpr, place: _ZarrPlace, region: Any, append_axis: int | None, mode: str, kwargs: dict[str, Any]
-) -> tuple[ArrayExpr, Any, Any]:
-    """How an array is cut to be written, into which Zarr array, and where there."""
+) -> tuple[Any, Any]:
+    """Into which Zarr array an array is written, and where there."""
     zarr = _library("zarr", "to_zarr()")
     if mode not in ("a", "w", "w-", "r+"):
         raise ValueError(f"mode= must be 'a', 'w', 'w-' or 'r+', not {mode!r}")
@@ -210,13 +211,11 @@ def _planned(
     else:
         target = place.url if is_there else _opened_zarr(zarr, *place, "r+", {})
     if append_axis is not None:
-        expr, region = _appended(expr, target, append_axis)
-    elif region is None:
-        expr = _aligned(expr, _unit_of(target), (0,) * expr.ndim)
-    else:
+        region = _appended(expr, target, append_axis)
+    elif region is not None:
         region = tuple(region) if isinstance(region, tuple | list) else (region,)
-        _refuse_shared_chunks(expr, _unit_of(target), region, target.shape)
-    return expr, target, region
+        refuse_shared_chunks(expr.chunks, target, _region_places(expr, region, target.shape))
+    return target, region
 
 
 def _refuse_own_source(zarr: Any, expr: ArrayExpr, url: Any, component: Any, storage_options: Any) -> None:
@@ -266,8 +265,8 @@ def _made_zarr(
         raise OSError(f"no Zarr array can be made at {place}: {error}") from error
 
 
-def _appended(expr: ArrayExpr, target: Any, axis: int) -> tuple[ArrayExpr, tuple[slice, ...]]:
-    """What is written, and where, once the target has grown."""
+def _appended(expr: ArrayExpr, target: Any, axis: int) -> tuple[slice, ...]:
+    """Where it is written, once the target has grown."""
     axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
     old = tuple(target.shape)
     fits = len(old) == expr.ndim and all(at == axis or old[at] == expr.shape[at] for at in range(expr.ndim))
@@ -275,38 +274,16 @@ def _appended(expr: ArrayExpr, target: Any, axis: int) -> tuple[ArrayExpr, tuple
         raise ValueError(f"an array of shape {expr.shape} cannot be appended along axis {axis} to one of shape {old}")
     starts = tuple([old[axis] if at == axis else 0 for at in range(expr.ndim)])
     target.resize(tuple([old[at] + expr.shape[at] if at == axis else old[at] for at in range(expr.ndim)]))
-    return _aligned(expr, _unit_of(target), starts), tuple(
-        [slice(start, start + length) for start, length in zip(starts, expr.shape)]
-    )
+    return tuple([slice(start, start + length) for start, length in zip(starts, expr.shape)])
 
 
-def _aligned(expr: ArrayExpr, unit: tuple[int, ...], starts: tuple[int, ...]) -> ArrayExpr:
-    """The array, cut where chunks of the store end, if it is not: into blocks about as large as its own."""
-    axes = []
-    for axis, (size, start) in enumerate(zip(unit, starts)):
-        chunks, length = expr.chunks.axis(axis), expr.shape[axis]
-        if chunks.first_shared(size, start, 1) is not None:
-            first = min(length, -start % size)
-            large = -(-chunks.largest[0] // size) * size
-            rest = [Chunks.normalize([length - first], [large], 1, 1)] if length > first else []
-            chunks = Chunks.concat([*([Chunks([[first]])] if first else []), *rest])
-        axes.append(chunks)
-    return rechunked(expr, Chunks.join(axes)) if axes else expr
-
-
-def _refuse_shared_chunks(
-    expr: ArrayExpr, unit: tuple[int, ...], region: tuple[slice, ...], shape: tuple[int, ...]
-) -> None:
+def _region_places(expr: ArrayExpr, region: tuple[slice, ...], shape: tuple[int, ...]) -> Places:
+    """Where a region begins, and its steps."""
     if len(region) != expr.ndim or not all(isinstance(part, slice) for part in region):
         raise ValueError(f"region={region!r}, but a region is a slice for each of the {expr.ndim} axes")
-    for axis, (size, part) in enumerate(zip(unit, region)):
-        start, _, step = part.indices(shape[axis])
-        shared = expr.chunks.axis(axis).first_shared(size, start, step) if step > 0 else None
-        if shared is not None:
-            raise ValueError(
-                f"two blocks of the array would write the same chunk of the store (number {shared} along axis {axis}, where chunks have "
-                f"{size} elements and the region begins at {start}); rechunk the array so that its blocks end where chunks end"
-            )
+    parts = [part.indices(length) for part, length in zip(region, shape)]
+    # What goes backwards is refused where it is stored.
+    return tuple([(start, max(step, 1)) for start, _, step in parts])
 
 
 # -- HDF5
