@@ -8,7 +8,7 @@ import threading
 import pytest
 from engines import map_on, submit_to
 
-from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, Parts, current_task, graph_of
+from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, Parts, current_task
 from kask.exceptions import GraphError
 
 
@@ -25,7 +25,9 @@ def chain(length: int) -> Node:
 
 def test_a_very_long_chain_is_built_described_and_dropped():
     node = chain(300_000)
-    described = graph_of([node])
+    builder = GraphBuilder()
+    builder.add_nodes([node])
+    described = builder.tasks([node.key]).needed(300_001)
     assert len(described) == 300_001
     assert described[1] == (f"inc-{0:032x}", "inc", ["start"])
     assert described[-1][0] == node.key

@@ -146,6 +146,18 @@ impl ShuffleLayer {
         }
     }
 
+    /// The task that is labelled so.
+    pub(crate) fn index_of(&self, prefix: &str, position: &[u32]) -> Option<u32> {
+        let (outputs, groups) = (self.output_count(), self.groups());
+        if prefix == &*self.merge_prefix {
+            return Some(outputs + grid::index(&[groups], position)?);
+        }
+        if prefix == &*self.split_prefix {
+            return Some(outputs + groups + grid::index(&self.input_grid, position)?);
+        }
+        grid::index(&self.outputs, position)
+    }
+
     /// The number of tasks, after checking all that can be checked without other layers.
     pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
         let inputs = grid::check(layer, &self.input_grid, limit_tasks)?;

@@ -4,10 +4,10 @@
 use kask_graph::chunks::Interval;
 use kask_graph::{
     BlockInput, BlockSource, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis,
-    JoinedGrids, KeyLists, Known, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
-    expand,
+    JoinedGrids, KeyLists, Known, Layer, LayerKind, MapLayer, Read, ShuffleLayer, ShuffleStage, TreeReduceLayer, View,
+    Wanted, expand,
 };
-use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, TaskName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -307,12 +307,48 @@ pub fn check(graph: &Graph, wanted: &[Key], alive: &BTreeSet<Key>, expansion: &E
         }
     }
     check_order(expansion);
+    if alive.is_empty() {
+        check_view(graph, wanted, &naive, needed.len() + externals.len());
+    }
     assert_eq!(expansion.outputs.len(), wanted.len());
     for (output, &key) in expansion.outputs.iter().zip(wanted) {
         match *output {
             kask_graph::Output::Local(id) => assert_eq!((key_of(id), expansion.needed.contains(id)), (key, true)),
             kask_graph::Output::External(external) => assert_eq!((external, is_here(&key)), (key, false)),
         }
+    }
+}
+
+/// Checks that a graph looks as it runs: `tasks` for what is wanted, with those from elsewhere that they read.
+fn check_view(graph: &Graph, wanted: &[Key], naive: &BTreeMap<Key, Vec<Key>>, tasks: usize) {
+    let mut view = View::new(graph.clone()).unwrap();
+    let wanted: Vec<Read> = wanted.iter().map(|&key| Read::Key(key)).collect();
+    let here: Vec<Read> = wanted.iter().copied().filter(|&read| naive.contains_key(&view.key_of(read))).collect();
+    let shown = view.needed(&here, usize::MAX).unwrap();
+    assert_eq!(shown.len(), tasks, "each task is shown once");
+    let mut before = BTreeSet::new();
+    for read in shown {
+        let key = view.key_of(read);
+        let is_task = matches!(read, Read::Task(_));
+        assert_eq!(is_task, naive.contains_key(&key), "what the graph makes is a task");
+        if let Read::Task(id) = read {
+            let inputs: Vec<Key> = view.inputs_of(id).into_iter().map(|input| view.key_of(input)).collect();
+            assert_eq!(inputs, naive[&key], "inputs of task {id}");
+            assert!(inputs.iter().all(|input| before.contains(input)), "inputs of task {id} come before it");
+            check_name(&view, graph, id);
+        }
+        assert!(before.insert(key));
+    }
+    let more = view.needed(&wanted, usize::MAX).unwrap().len();
+    assert!(more == 0 || view.needed(&wanted, more - 1).is_none(), "a limit is a limit");
+}
+
+/// Checks that a task of a grid is found by what its name prints.
+fn check_name(view: &View, graph: &Graph, id: u32) {
+    let (layer, index) = view.place(id);
+    if let TaskName::Block { prefix, layer: token, index: position } = graph.layers[layer].name(index) {
+        assert_eq!(view.layer_of(token), Some(layer));
+        assert_eq!(graph.layers[layer].index_of(&prefix, &position), Some(index));
     }
 }
 
