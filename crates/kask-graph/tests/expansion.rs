@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
     BlockSource, Graph, GraphError, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Output, Slot, Slots,
     Wanted, expand, expand_within, validate,
@@ -373,6 +374,33 @@ fn calls_say_what_a_task_runs() {
     assert_eq!(sum.call(0).unwrap().slots, Slots::OneList);
     assert!(sum.call(6).is_none());
     assert_eq!(sum.name(3).to_string(), format!("('f-{}', 3)", LayerToken(6)));
+}
+
+#[test]
+fn an_axis_of_length_0_has_a_block_to_read() {
+    let sizes = |sizes: &[u64]| ChunkSizes::new(sizes.iter().copied()).unwrap();
+    let along = |input: &[u64], output: &[u64]| {
+        let (input, output) = (sizes(input), sizes(output));
+        let interval = Interval { input, output, start: 0, step: 1, before: 1, after: 1 };
+        InputAxis::Interval { axis: 0, interval: interval.into() }
+    };
+    let read = |input: &[u64], output: &[u64]| -> Vec<Vec<u32>> {
+        let grid = [input.len() as u32];
+        let layer = blockwise(2, &[output.len() as u32], vec![reads(1, &grid, &[along(input, output)])]);
+        let LayerKind::Blockwise(kind) = &layer.kind else { unreachable!("built above") };
+        let blocks = |index| {
+            let mut blocks = Vec::new();
+            kind.inputs_of(index, &mut |_, block| blocks.push(block));
+            blocks
+        };
+        assert!((0..layer.len()).all(|index| layer.call(index).unwrap().slots == Slots::OneList));
+        expand_new(&graph([layer.clone()]), &Wanted::All).unwrap();
+        (0..layer.len()).map(blocks).collect()
+    };
+    assert_eq!(read(&[0, 0], &[0]), [[0]]);
+    assert_eq!(read(&[0], &[0, 0]), [[0], [0]]);
+    // What else has no elements needs no blocks.
+    assert_eq!(read(&[2, 2], &[0, 4]), [vec![], vec![0, 1]]);
 }
 
 #[test]

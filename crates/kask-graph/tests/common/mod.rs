@@ -221,7 +221,9 @@ fn is_under(interval: &Interval, out: u32, at: u32) -> bool {
     let around = |i: i128| i - i128::from(interval.before)..=i + i128::from(interval.after);
     let there = |i: &i128| (0..i128::from(interval.input.total())).contains(i);
     let needed: Vec<i128> = needed.flat_map(around).filter(there).collect();
-    let (Some(low), Some(high)) = (needed.iter().min(), needed.iter().max()) else { return false };
+    let (Some(low), Some(high)) = (needed.iter().min(), needed.iter().max()) else {
+        return interval.input.total() == 0 && at == 0;
+    };
     let block_of = |element: i128| interval.input.block_at(element as u64);
     (block_of(*low)..=block_of(*high)).contains(&at)
 }
