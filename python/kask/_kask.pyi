@@ -220,13 +220,14 @@ class GraphBuilder:
         combine: Any,
         aggregate: Any,
         template: tuple,
-        input: str,
+        input: str | tuple[int, Sequence[str], Sequence[int]],
         input_grid: Sequence[int],
         split_every: dict[int, int],
         options: Options | None = None,
     ) -> None:
         """``template``: ``Hole(0)`` is the list of what a node combines. The results are the layer's first tasks: ``('name', i)`` is
-        result ``i`` in C order, and a layer that reads them, in this graph or a later one, names the grid of the results."""
+        result ``i`` in C order, and a layer that reads them, in this graph or a later one, names the grid of the results. ``input`` may
+        be several layers, as those of ``add_blockwise``."""
     def add_shuffle(
         self,
         name: str,
@@ -236,7 +237,7 @@ class GraphBuilder:
         split_template: tuple,
         merge_template: tuple,
         take_template: tuple,
-        input: str,
+        input: str | tuple[int, Sequence[str], Sequence[int]],
         input_grid: Sequence[int],
         outputs: Sequence[int],
         groups: int | Sequence[int],
@@ -247,7 +248,7 @@ class GraphBuilder:
         position, if wanted) for each group of outputs; ``merge`` puts the parts of a group together (``Hole(0)``: their list;
         ``Hole(1)``: the group's number, in a tuple); ``take`` makes an output of its merged group (``Hole(0)``; ``Hole(1)``: the
         output's number in the group, in a tuple). ``outputs`` is a grid, ``groups`` how many groups there are or the number of
-        outputs of each. Families: ``<prefix>-split``, ``<prefix>-merge``, ``<prefix>``."""
+        outputs of each. ``input`` may be several layers, as those of ``add_blockwise``. Families: ``<prefix>-split``, ``<prefix>-merge``, ``<prefix>``."""
     def ntasks(self) -> int: ...
     def tasks(self, outputs: Sequence[str | Future]) -> GraphTasks:
         """The tasks of the layers, to be looked at."""

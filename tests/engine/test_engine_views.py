@@ -60,8 +60,8 @@ def add_grids(builder: GraphBuilder) -> None:
     builder.add_blockwise(
         Z, note, (one,), [6, 2], [(both, [6, 2], [("listed", 0, [5, 0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 6, 7]), 1])]
     )
-    builder.add_tree_reduce(TREE, note, note, (one,), Z, [6, 2], {0: 2})
-    builder.add_shuffle(SHUFFLE, split, merge, take, (one,), two, two, Y, [3, 2], [5], [2, 3])
+    builder.add_tree_reduce(TREE, note, note, (one,), (0, [Z, X], [6, 9]), [9, 2], {0: 2})
+    builder.add_shuffle(SHUFFLE, split, merge, take, (one,), two, two, (1, [Y, X], [2, 4]), [3, 4], [5], [2, 3])
 
 
 def shown(view: GraphView) -> dict[str, list[str]]:
@@ -87,13 +87,13 @@ def test_what_is_shown_is_what_runs(engine: Engine) -> None:
         ran.update(record.given)
     assert shown(view) == ran
     # Not all tasks run, but there is none beside those that are shown.
-    assert set(ran) < set(view) and len(view) == len(list(view)) == 6 + 6 + 12 + 2 * (3 + 2 + 1) + (5 + 2 + 6) + 5 + 2
+    assert set(ran) < set(view) and len(view) == len(list(view)) == 6 + 6 + 12 + 22 + (5 + 2 + 12) + 5 + 2
     assert view.dependencies == {
         X: set(),
         Y: {X},
         Z: {X, Y},
-        TREE: {Z},
-        SHUFFLE: {Y},
+        TREE: {X, Z},
+        SHUFFLE: {X, Y},
         LAST: {SHUFFLE, "made"},
         "made": set(),
         "call": {"made", TREE},
@@ -102,7 +102,7 @@ def test_what_is_shown_is_what_runs(engine: Engine) -> None:
         X: ("blockwise", (3, 2)),
         Y: ("blockwise", (3, 2)),
         Z: ("blockwise", (6, 2)),
-        TREE: ("tree", (12,)),
+        TREE: ("tree", (22,)),
         SHUFFLE: ("shuffle", (5,)),
         LAST: ("blockwise", (5,)),
         "made": ("tasks", (1,)),
@@ -131,7 +131,7 @@ def test_what_is_there_already_has_its_name(engine: Engine) -> None:
 def test_what_there_is_not_is_said() -> None:
     builder = GraphBuilder()
     add_grids(builder)
-    for missing in (f"('{X}', 3, 0)", f"('{LAST}', 0)", f"('{TREE}', 12)"):
+    for missing in (f"('{X}', 3, 0)", f"('{LAST}', 0)", f"('{TREE}', 22)"):
         with pytest.raises(GraphError, match=r"there is no task \('.*', .*\) in the graph"):
             builder.tasks([missing])
     tasks = builder.tasks([])

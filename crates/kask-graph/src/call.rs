@@ -90,7 +90,7 @@ impl Layer {
     /// # use smallvec::smallvec;
     /// # let tree = TreeReduceLayer {
     /// #     combine: BlobId::of(b"sum"), aggregate: BlobId::of(b"sum"), template: Payload::empty(),
-    /// #     input: LayerToken(1), input_grid: smallvec![5], split_every: vec![(0, 2)],
+    /// #     input: LayerToken(1).into(), input_grid: smallvec![5], split_every: vec![(0, 2)],
     /// # };
     /// # let (token, annotations) = (LayerToken(2), Annotations::default());
     /// # let layer = Layer { token, prefix: "sum".into(), annotations, kind: LayerKind::TreeReduce(tree) };

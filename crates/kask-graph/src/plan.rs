@@ -217,11 +217,11 @@ impl Links<'_> {
                 }
             }
             LayerKind::TreeReduce(tree) => {
-                source.grids.push(Bases::One(self.base(layer, tree.input, &tree.input_grid)?));
+                source.grids.push(self.bases(layer, &tree.input, &tree.input_grid)?);
                 source.shape = Some(tree.shape());
             }
             LayerKind::Shuffle(shuffle) => {
-                source.grids.push(Bases::One(self.base(layer, shuffle.input, &shuffle.input_grid)?));
+                source.grids.push(self.bases(layer, &shuffle.input, &shuffle.input_grid)?);
             }
         }
         Ok(source)

@@ -166,8 +166,8 @@ impl Layer {
             LayerKind::Blockwise(blockwise) => {
                 blockwise.inputs.iter().flat_map(|input| input.source.parts(&input.grid)).collect()
             }
-            LayerKind::TreeReduce(tree) => vec![(tree.input, tree.input_grid.clone())],
-            LayerKind::Shuffle(shuffle) => vec![(shuffle.input, shuffle.input_grid.clone())],
+            LayerKind::TreeReduce(tree) => tree.input.parts(&tree.input_grid).into_vec(),
+            LayerKind::Shuffle(shuffle) => shuffle.input.parts(&shuffle.input_grid).into_vec(),
         }
     }
 }

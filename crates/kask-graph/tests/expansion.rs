@@ -151,6 +151,19 @@ fn grids_one_after_another_are_read_as_one() {
 }
 
 #[test]
+fn trees_and_shuffles_read_grids_one_after_another() {
+    let both = || joined(0, &[(1, 2), (2, 1)]);
+    let layers = [tree_of(3, both(), &[3], &[(0, 3)]), shuffle_of(4, both(), &[3], &[1], &[1])];
+    let graph = graph(layers.into_iter().chain([blockwise(1, &[2], vec![])]));
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    let blocks = [(1, 0), (1, 1), (2, 0)].map(|(token, index)| Key::block(LayerToken(token), index));
+    assert_eq!(input_keys(&graph, &expansion, 0), blocks);
+    // The tree has one task, the shuffle an output and a merge before its splits.
+    let splits: Vec<Key> = (3..6).flat_map(|id| input_keys(&graph, &expansion, id)).collect();
+    assert_eq!((splits.as_slice(), expansion.externals.as_slice()), (&blocks[..], &blocks[2..]));
+}
+
+#[test]
 fn parts_that_do_not_make_up_a_grid_are_refused() {
     let on = |axis: usize, parts: &[(u128, u32)], grid: &[u32]| {
         let axes: Vec<InputAxis> = (0..grid.len() as u32).map(InputAxis::Out).collect();
@@ -173,6 +186,10 @@ fn parts_that_do_not_make_up_a_grid_are_refused() {
     }));
     let layers = [blockwise(1, &[4, 2], vec![]), blockwise(3, &[5, 2], vec![falling])];
     assert!(matches!(refused(layers), GraphError::BadParts { layers: 3, .. }));
+    let tree = [tree_of(3, joined(0, &[(1, 3), (2, 1)]), &[5, 2], &[(0, 2)])];
+    assert!(matches!(refused(tree), GraphError::BadParts { blocks: 5, .. }));
+    let shuffle = [shuffle_of(3, joined(2, &[(1, 5)]), &[5, 2], &[1], &[1])];
+    assert!(matches!(refused(shuffle), GraphError::OutOfRange { index: 2, .. }));
     let layers = [blockwise(3, &[5], vec![reads_joined(0, &[(1, 4), (2, 1)], &[5], &[])])];
     assert!(matches!(refused(layers), GraphError::InputAxes { axes: 0, grid: 1, .. }));
 }

@@ -54,7 +54,7 @@ pub struct Tree {
     pub combine: Py<PyAny>,
     pub aggregate: Py<PyAny>,
     pub template: Py<PyTuple>,
-    pub input: LayerToken,
+    pub input: BlockSource,
     pub input_grid: Grid,
     pub split_every: Vec<(u32, u32)>,
 }
@@ -63,7 +63,7 @@ pub struct Tree {
 pub struct Shuffle {
     /// Split, merge, take: what each calls, and its template.
     pub stages: [(Py<PyAny>, Py<PyTuple>); 3],
-    pub input: LayerToken,
+    pub input: BlockSource,
     pub input_grid: Grid,
     pub outputs: Grid,
     pub group_ends: Vec<u32>,
@@ -157,7 +157,7 @@ impl GraphBuilder {
         combine: Py<PyAny>,
         aggregate: Py<PyAny>,
         template: Py<PyTuple>,
-        input: &str,
+        input: &Bound<'_, PyAny>,
         input_grid: Vec<u32>,
         split_every: &Bound<'_, PyDict>,
         options: Option<&Bound<'_, Options>>,
@@ -172,7 +172,7 @@ impl GraphBuilder {
             combine,
             aggregate,
             template,
-            input: layer_read(input, &mut read)?,
+            input: source(input, &mut read)?,
             input_grid: input_grid.into(),
             split_every: splits,
         };
@@ -194,7 +194,7 @@ impl GraphBuilder {
         split_template: Py<PyTuple>,
         merge_template: Py<PyTuple>,
         take_template: Py<PyTuple>,
-        input: &str,
+        input: &Bound<'_, PyAny>,
         input_grid: Vec<u32>,
         outputs: Vec<u32>,
         groups: &Bound<'_, PyAny>,
@@ -206,7 +206,7 @@ impl GraphBuilder {
         let group_ends = group_ends(groups, blocks(&outputs))?;
         let kind = Shuffle {
             stages: [(split, split_template), (merge, merge_template), (take, take_template)],
-            input: layer_read(input, &mut read)?,
+            input: source(input, &mut read)?,
             input_grid: input_grid.into(),
             outputs,
             group_ends,

@@ -40,7 +40,7 @@ impl Tree {
             combine: lowered.combine,
             aggregate: lowered.aggregate,
             template: lowered.template.unwrap_or_else(Payload::empty),
-            input: self.input,
+            input: self.input.clone(),
             input_grid: self.input_grid.clone(),
             split_every: self.split_every.clone(),
         }
@@ -286,7 +286,7 @@ impl<'a> Lowering<'a> {
             take: stage(take)?,
             split_prefix: format!("{}-split", layer.prefix).into(),
             merge_prefix: format!("{}-merge", layer.prefix).into(),
-            input: shuffle.input,
+            input: shuffle.input.clone(),
             input_grid: shuffle.input_grid.clone(),
             outputs: shuffle.outputs.clone(),
             group_ends: shuffle.group_ends.clone(),

@@ -28,11 +28,15 @@ pub fn blockwise(token: u128, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
 }
 
 pub fn tree(token: u128, input: u128, grid: &[u32], split_every: &[(u32, u32)]) -> Layer {
+    tree_of(token, LayerToken(input).into(), grid, split_every)
+}
+
+pub fn tree_of(token: u128, input: BlockSource, grid: &[u32], split_every: &[(u32, u32)]) -> Layer {
     let kind = TreeReduceLayer {
         combine: BlobId::of(b"combine"),
         aggregate: BlobId::of(b"aggregate"),
         template: Payload::empty(),
-        input: LayerToken(input),
+        input,
         input_grid: Grid::from_slice(grid),
         split_every: split_every.to_vec(),
     };
@@ -41,6 +45,10 @@ pub fn tree(token: u128, input: u128, grid: &[u32], split_every: &[(u32, u32)]) 
 
 /// A shuffle with so many outputs in each group.
 pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: &[u32]) -> Layer {
+    shuffle_of(token, LayerToken(input).into(), grid, outputs, groups)
+}
+
+pub fn shuffle_of(token: u128, input: BlockSource, grid: &[u32], outputs: &[u32], groups: &[u32]) -> Layer {
     let stage = |name: &str| ShuffleStage { function: BlobId::of(name.as_bytes()), template: Payload::empty() };
     let sums = groups.iter().scan(0u32, |sum, &size| {
         *sum = sum.wrapping_add(size);
@@ -52,7 +60,7 @@ pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: 
         take: stage("take"),
         split_prefix: "f-split".into(),
         merge_prefix: "f-merge".into(),
-        input: LayerToken(input),
+        input,
         input_grid: Grid::from_slice(grid),
         outputs: Grid::from_slice(outputs),
         group_ends: sums.collect(),
@@ -71,13 +79,17 @@ pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
 
 /// An input whose blocks are those of several layers, each with so many along an axis.
 pub fn reads_joined(axis: usize, parts: &[(u128, u32)], grid: &[u32], axes: &[InputAxis]) -> BlockInput {
+    BlockInput { source: joined(axis, parts), ..reads(0, grid, axes) }
+}
+
+/// Grids of several layers, each with so many blocks along an axis.
+pub fn joined(axis: usize, parts: &[(u128, u32)]) -> BlockSource {
     let ends = parts.iter().scan(0u32, |end, &(_, blocks)| {
         *end += blocks;
         Some(*end)
     });
     let layers = parts.iter().map(|&(token, _)| LayerToken(token)).collect();
-    let joined = JoinedGrids { axis: axis as u32, layers, ends: ends.collect() };
-    BlockInput { source: BlockSource::Joined(Arc::new(joined)), ..reads(0, grid, axes) }
+    BlockSource::Joined(Arc::new(JoinedGrids { axis: axis as u32, layers, ends: ends.collect() }))
 }
 
 pub fn same_block(token: u128, grid: &[u32]) -> BlockInput {
@@ -190,7 +202,7 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
                     InputAxis::Listed { axis, lists } => lists.get(out[*axis as usize]).contains(&at[i]),
                 });
                 if is_read {
-                    read.push(naive_key(input, block, &at));
+                    read.push(naive_key(&input.source, &input.grid, block, &at));
                 }
             }
         }
@@ -198,16 +210,16 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
     }
 }
 
-/// The key of a block of an input.
-fn naive_key(input: &BlockInput, block: usize, at: &[u32]) -> Key {
-    let joined = match &input.source {
+/// The key of a block of a grid that is read.
+fn naive_key(source: &BlockSource, grid: &[u32], block: usize, at: &[u32]) -> Key {
+    let joined = match source {
         BlockSource::Layer(layer) => return Key::block(*layer, block as u32),
         BlockSource::Joined(joined) => joined,
     };
     let axis = joined.axis as usize;
     let part = joined.ends.iter().position(|&end| at[axis] < end).expect("the parts make up the grid");
     let start = if part == 0 { 0 } else { joined.ends[part - 1] };
-    let (mut grid, mut at) = (input.grid.to_vec(), at.to_vec());
+    let (mut grid, mut at) = (grid.to_vec(), at.to_vec());
     (grid[axis], at[axis]) = (joined.ends[part] - start, at[axis] - start);
     let index = positions(&grid).iter().position(|other| *other == at).expect("it is in the part");
     Key::block(joined.layers[part], index as u32)
@@ -234,7 +246,7 @@ fn naive_tree(token: LayerToken, layer: &TreeReduceLayer, all: &mut BTreeMap<Key
     let mut below: Vec<(Vec<u32>, Key)> = positions(&layer.input_grid)
         .into_iter()
         .enumerate()
-        .map(|(block, at)| (at, Key::block(layer.input, block as u32)))
+        .map(|(block, at)| (at.clone(), naive_key(&layer.input, &layer.input_grid, block, &at)))
         .collect();
     let axes = 0..layer.input_grid.len();
     let results = axes.map(|axis| if split(axis) > 1 { 1 } else { layer.input_grid[axis] }).product();
@@ -266,8 +278,8 @@ fn naive_shuffle(token: LayerToken, layer: &ShuffleLayer, all: &mut BTreeMap<Key
     let inputs = positions(&layer.input_grid).len() as u32;
     let key = |index: u32| Key::block(token, index);
     let splits: Vec<Key> = (0..inputs).map(|input| key(takes + groups + input)).collect();
-    for (input, &split) in (0..).zip(&splits) {
-        all.insert(split, vec![Key::block(layer.input, input)]);
+    for ((block, at), &split) in positions(&layer.input_grid).iter().enumerate().zip(&splits) {
+        all.insert(split, vec![naive_key(&layer.input, &layer.input_grid, block, at)]);
     }
     for group in 0..groups {
         all.insert(key(takes + group), splits.clone());
