@@ -191,9 +191,6 @@ class Node:
     options: Options | None
     def inputs(self) -> list[Node | Future]: ...
 
-def graph_of(nodes: Sequence[Node]) -> list[tuple[str, str, list[str]]]:
-    """(key, family, input keys) of all calls below ``nodes``, in the order in which they would run. For visualize()."""
-
 class GraphBuilder:
     """Layers to be submitted together. Layer names are ``prefix-<32 hex digits>``."""
 
@@ -223,13 +220,14 @@ class GraphBuilder:
         combine: Any,
         aggregate: Any,
         template: tuple,
-        input: str,
+        input: str | tuple[int, Sequence[str], Sequence[int]],
         input_grid: Sequence[int],
         split_every: dict[int, int],
         options: Options | None = None,
     ) -> None:
         """``template``: ``Hole(0)`` is the list of what a node combines. The results are the layer's first tasks: ``('name', i)`` is
-        result ``i`` in C order, and a layer that reads them, in this graph or a later one, names the grid of the results."""
+        result ``i`` in C order, and a layer that reads them, in this graph or a later one, names the grid of the results. ``input`` may
+        be several layers, as those of ``add_blockwise``."""
     def add_shuffle(
         self,
         name: str,
@@ -239,7 +237,7 @@ class GraphBuilder:
         split_template: tuple,
         merge_template: tuple,
         take_template: tuple,
-        input: str,
+        input: str | tuple[int, Sequence[str], Sequence[int]],
         input_grid: Sequence[int],
         outputs: Sequence[int],
         groups: int | Sequence[int],
@@ -250,8 +248,11 @@ class GraphBuilder:
         position, if wanted) for each group of outputs; ``merge`` puts the parts of a group together (``Hole(0)``: their list;
         ``Hole(1)``: the group's number, in a tuple); ``take`` makes an output of its merged group (``Hole(0)``; ``Hole(1)``: the
         output's number in the group, in a tuple). ``outputs`` is a grid, ``groups`` how many groups there are or the number of
-        outputs of each. Families: ``<prefix>-split``, ``<prefix>-merge``, ``<prefix>``."""
+        outputs of each. ``input`` may be several layers, as those of ``add_blockwise``. Families: ``<prefix>-split``, ``<prefix>-merge``, ``<prefix>``."""
     def ntasks(self) -> int: ...
+    def tasks(self, outputs: Sequence[str | Future]) -> GraphTasks:
+        """The tasks of the layers, to be looked at."""
+
     def explain(
         self,
         outputs: Sequence[str],
@@ -264,6 +265,27 @@ class GraphBuilder:
         limit): "layers" (prefix, kind, tasks, edges, result bytes, tasks of unknown size), "produced_bytes", "unknown", "peak_bytes",
         "peak_family", "peak_values", "largest" (of one task: "family", "task", "inputs", "inputs_bytes", "own_bytes", "largest_bytes"),
         "verdict"        ("fits", "spills", "cannot fit"), "spilled_bytes". ``learned``: bytes of a result by family, where no annotation says."""
+
+class GraphTasks:
+    """The tasks of a graph, by layer. Calls of one family are in a layer of their own. A task is (printed key, family, printed keys of
+    its inputs in hole order)."""
+
+    def layers(self) -> list[tuple[str, str, str, list[int], int]]:
+        """Of each layer its name, kind ("blockwise", "tree", "shuffle", "tasks"), family, the grid by whose positions its first tasks are
+        called, and the number of its tasks."""
+
+    def reads(self, layer: int) -> list[int]:
+        """The numbers of the layers that a layer reads."""
+
+    def keys(self, layer: int, start: int, count: int) -> list[str]:
+        """The printed keys of up to ``count`` tasks of a layer, from number ``start`` on."""
+
+    def task(self, layer: int, index: int) -> tuple[str, str, list[str]]: ...
+    def find(self, key: str) -> tuple[int, tuple[str, str, list[str]]] | None:
+        """The number of the layer of the task that has a printed key, and the task."""
+
+    def needed(self, limit: int) -> list[tuple[str, str, list[str]]] | None:
+        """The tasks that run for the outputs, inputs before what reads them; None if they are more than ``limit``."""
 
 class Hole:
     """Stands in a template for the result of an input. After the inputs' holes comes that of a block's item, then that of its

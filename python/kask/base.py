@@ -136,7 +136,6 @@ class Work:
         options: Any,
         target: Callable[[], Engine] | None = None,
         *,
-        builder: Any = None,
         optimize_graph: bool = True,
         is_renamed: bool = False,
     ) -> None:
@@ -144,7 +143,7 @@ class Work:
         self._is_shared = is_renamed and optimize_graph
         self._positions: dict[int, int] = {}
         self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
-        self.builder = engine.GraphBuilder() if builder is None else builder
+        self.builder = engine.GraphBuilder()
         self.outputs: list[list[str | Future]] = []
         self._lowered: frozenset[str] = frozenset()
         with overriding(options):
@@ -480,12 +479,11 @@ _MOST_DRAWN = 3000
 
 def graph_view(args: Sequence[Any], traverse: bool, optimize_graph: bool) -> GraphView:
     """The graph of collections, to be looked at."""
-    from kask.layers import GraphView, Recorder
+    from kask.layers import GraphView
 
-    recorder = Recorder()
-    work = Work(args, traverse, None, builder=recorder, optimize_graph=optimize_graph)
+    work = Work(args, traverse, None, optimize_graph=optimize_graph)
     with work.lowering():
-        return GraphView(recorder, [output for outputs in work.outputs for output in outputs])
+        return GraphView(work.builder, [output for outputs in work.outputs for output in outputs])
 
 
 class Methods:

@@ -303,14 +303,19 @@ class TestBlocked:
         for x in cut(array):
             assert_same(ka.linalg.det(x), 0.0)
             assert_same(list(ka.linalg.slogdet(x)), [0.0, -np.inf])
-            for call in (ka.linalg.inv, lambda x: ka.linalg.solve(x, np.ones(4))):
+            for call in (
+                ka.linalg.inv,
+                lambda x: ka.linalg.solve(x, np.ones(4)),
+                lambda x: ka.linalg.solve(x, np.ones((4, 0))),
+            ):
                 with pytest.raises(np.linalg.LinAlgError, match="Singular"):
                     call(x).compute()
 
     def test_types_of_systems(self):
         for a, b in ((np.float32, np.float64), (np.float64, np.complex64), (np.float32, np.int64)):
             check_function("linalg.solve", regular(4, a), matrix((4, 2), b), **ROUGH)
-        check_function("linalg.solve", regular(4), np.zeros((4, 0)))
+        for order, shape in ((4, (4, 0)), (0, (0,)), (0, (0, 3)), (0, (0, 0))):
+            check_function("linalg.solve", regular(order), np.zeros(shape))
 
     def test_solve_stacks(self):
         array = np.stack([regular(3), -regular(3)])

@@ -49,7 +49,8 @@ def test_trees_before_and_after(x: Any) -> None:
 
 def test_the_numbers_are_those_of_the_graph(x: Any) -> None:
     z = (x.rechunk((7, 10)) - x.mean(axis=0)).std()
-    work = [z, x.T @ x, ka.sort(x.ravel())]
+    parts = ka.concatenate([x, x + 1])
+    work = [z, x.T @ x, ka.sort(x.ravel()), parts.sum(), parts.rechunk((3, 7))]
     with kask.config.set({"array.chunk_size_bytes": 64}):
         found = kask.explain(*work)
         assert sum(row.tasks for row in found.after.rows if not row.is_repeated) == found.tasks

@@ -12,6 +12,7 @@ from against_numpy import assert_same, check, check_function, chunkings, nothing
 import kask
 import kask.array as ka
 from kask.array.ops.reshaping import renumbered
+from kask.base import graph_view
 
 MATRIX = np.arange(42).reshape(6, 7)
 CUBE = np.arange(4 * 5 * 6).reshape(4, 5, 6)
@@ -390,3 +391,17 @@ def test_chunks_stay_what_they_were_said_to_be_when_slices_are_pushed() -> None:
         (better,) = rewrite([taken])
         assert better.chunks == taken.chunks
         assert_same(wrap(taken), value[::-1, 1:])
+
+
+def test_a_shuffle_reads_the_parts_of_what_is_put_together() -> None:
+    with kask.config.set({"array.chunk_size_bytes": 1}):
+        x = ka.from_array(MATRIX, chunks=1)
+        both = ka.concatenate([x, x * 2, x])
+        cut = both.rechunk((7, 5))
+        assert cut.expr.way == "shuffle"
+        families = {layer.family for layer in graph_view([cut], True, True).layers.values()}
+        expected = np.concatenate([MATRIX, MATRIX * 2, MATRIX])
+        assert families == {"from_array", "multiply", "rechunk"}
+        assert_same(cut, expected)
+        # Where it is wanted itself, it has blocks.
+        assert [np.array_equal(found, expected) for found in kask.compute(both, cut)] == [True, True]

@@ -8,7 +8,7 @@ import threading
 import pytest
 from engines import map_on, submit_to
 
-from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Node, Parts, current_task, graph_of
+from kask.engine import CompletionQueue, Engine, GraphBuilder, Hole, Interval, Node, Parts, current_task
 from kask.exceptions import GraphError
 
 
@@ -25,7 +25,9 @@ def chain(length: int) -> Node:
 
 def test_a_very_long_chain_is_built_described_and_dropped():
     node = chain(300_000)
-    described = graph_of([node])
+    builder = GraphBuilder()
+    builder.add_nodes([node])
+    described = builder.tasks([node.key]).needed(300_001)
     assert len(described) == 300_001
     assert described[1] == (f"inc-{0:032x}", "inc", ["start"])
     assert described[-1][0] == node.key
@@ -116,6 +118,22 @@ def test_parts_that_make_up_no_grid_are_refused(engine: Engine):
         engine.submit_graph(builder, [f"('{z}', 1)"])[0].result(timeout=20)
     with pytest.raises(TypeError, match="an input is the name of a layer, or"):
         builder.add_blockwise(z, abs, (Hole(0),), [3], [((0, x), [3], [0])])
+
+
+def test_holes_of_lists_are_filled_where_nothing_is_read(engine: Engine):
+    """The only input of a task that has no position and no item."""
+    builder = GraphBuilder()
+    x, empty, none, without, tree = (f"{name}-{i:032x}" for i, name in enumerate("xenwt", 60))
+    builder.add_blockwise(x, lambda at: at[0], (Hole(0),), [3], [], wants_position=True)
+    # Along an axis of length 0 there is a block without elements; what else has no elements is made of no blocks.
+    nothing = Interval([0, 0, 0], [0, 0])
+    builder.add_blockwise(empty, list, (Hole(0),), [2], [(x, [3], [("interval", 0, nothing)])])
+    builder.add_blockwise(none, list, (Hole(0),), [2], [(x, [3], [("interval", 0, Interval([1, 1, 1], [0, 3]))])])
+    builder.add_blockwise(without, list, (Hole(0),), [2], [(x, [3], [("listed", 0, [], [0, 0])])])
+    builder.add_tree_reduce(tree, sum, sum, (Hole(0),), x, [3], {0: 2})
+    outputs = [f"('{name}', {i})" for name in (empty, none, without) for i in range(2)]
+    futures = engine.submit_graph(builder, [*outputs, f"('{tree}', 0)"])
+    assert engine.gather(futures, timeout=20) == [[0], [0], [], [0, 1, 2], [], [], 3]
 
 
 def sort_by_remainder(x: str, outputs: int, groups: list[int]) -> tuple[GraphBuilder, str]:

@@ -37,7 +37,7 @@ fn tree(token: u128, input: u128, grid: &Grid, split: u32) -> Layer {
         combine: BlobId::of(b"c"),
         aggregate: BlobId::of(b"a"),
         template: Payload::from_bytes(vec![0; 40]),
-        input: LayerToken(input),
+        input: LayerToken(input).into(),
         input_grid: grid.clone(),
         split_every: (0..grid.len() as u32).map(|axis| (axis, split)).collect(),
     };
@@ -106,7 +106,7 @@ fn shuffled(blocks: u32, groups: u32) -> Graph {
         take: stage(),
         split_prefix: "shuffle-split".into(),
         merge_prefix: "shuffle-merge".into(),
-        input: LayerToken(1),
+        input: LayerToken(1).into(),
         input_grid: grid.clone(),
         outputs: grid.clone(),
         group_ends: (1..=u64::from(groups)).map(|g| (g * u64::from(blocks) / u64::from(groups)) as u32).collect(),

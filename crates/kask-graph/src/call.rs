@@ -82,6 +82,30 @@ impl Layer {
         }
     }
 
+    /// The task of a grid whose name prints this family and position: the inverse of [`Layer::name`].
+    ///
+    /// ```
+    /// # use kask_graph::{Layer, LayerKind, TreeReduceLayer};
+    /// # use kask_types::{Annotations, BlobId, LayerToken, Payload};
+    /// # use smallvec::smallvec;
+    /// # let tree = TreeReduceLayer {
+    /// #     combine: BlobId::of(b"sum"), aggregate: BlobId::of(b"sum"), template: Payload::empty(),
+    /// #     input: LayerToken(1).into(), input_grid: smallvec![5], split_every: vec![(0, 2)],
+    /// # };
+    /// # let (token, annotations) = (LayerToken(2), Annotations::default());
+    /// # let layer = Layer { token, prefix: "sum".into(), annotations, kind: LayerKind::TreeReduce(tree) };
+    /// // A tree over five blocks.
+    /// assert_eq!((layer.index_of("sum", &[3]), layer.index_of("sum", &[6])), (Some(3), None));
+    /// ```
+    pub fn index_of(&self, prefix: &str, position: &[u32]) -> Option<u32> {
+        match &self.kind {
+            LayerKind::Map(_) | LayerKind::Explicit(_) => None,
+            LayerKind::Shuffle(shuffle) => shuffle.index_of(prefix, position),
+            LayerKind::Blockwise(blockwise) => grid::index(&blockwise.grid, position),
+            LayerKind::TreeReduce(_) => grid::index(&[self.len()], position),
+        }
+    }
+
     fn block_name(&self, prefix: &Arc<str>, index: Grid) -> TaskName {
         TaskName::Block { prefix: prefix.clone(), layer: self.token, index }
     }

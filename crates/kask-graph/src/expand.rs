@@ -12,11 +12,9 @@ use crate::adjacency::Csr;
 use crate::bits::BitSet;
 use crate::error::{GraphError, Limits};
 use crate::index::{KeyIndex, key_hash};
-use crate::layer::{Graph, Wanted};
+use crate::layer::{Graph, LayerKind, Wanted};
 use crate::order;
-use crate::plan::{self, Base, LayerSpan, Plan, Source};
-use crate::shuffle::ShuffleInput;
-use crate::tree::TreeInput;
+use crate::plan::{self, LayerSpan, Plan, Read};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use kask_types::Key;
@@ -232,18 +230,21 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
             Wanted::Keys(keys) => keys.iter().map(|&key| self.reach_key(key)).collect(),
             Wanted::All => {
                 let mut outputs = Vec::new();
-                for (source, span) in plan.sources.iter().zip(&plan.spans) {
-                    match source {
-                        Source::Keyed(keys, _) => outputs.extend(keys.iter().map(|&key| self.reach_key(key))),
-                        Source::Blocks(..) => outputs.extend((0..span.len).map(|i| self.reach_block(span.start + i))),
-                        Source::Tree(shape, _) => {
-                            outputs.extend((0..shape.results()).map(|i| self.reach_block(span.start + i)));
+                for (layer, span) in plan.layers.iter().zip(&plan.spans) {
+                    let results = match &layer.kind {
+                        LayerKind::Map(map) => {
+                            outputs.extend(map.keys.iter().map(|&key| self.reach_key(key)));
+                            continue;
                         }
-                        Source::Shuffle(shuffle, _) => {
-                            let results = crate::grid::blocks(&shuffle.outputs);
-                            outputs.extend((0..results).map(|i| self.reach_block(span.start + i)));
+                        LayerKind::Explicit(explicit) => {
+                            outputs.extend(explicit.keys.iter().map(|&key| self.reach_key(key)));
+                            continue;
                         }
-                    }
+                        LayerKind::Blockwise(_) => span.len,
+                        LayerKind::TreeReduce(tree) => tree.sizes().1,
+                        LayerKind::Shuffle(shuffle) => crate::grid::blocks(&shuffle.outputs),
+                    };
+                    outputs.extend((0..results).map(|i| self.reach_block(span.start + i)));
                 }
                 outputs
             }
@@ -254,31 +255,13 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
     fn run(&mut self) -> Result<(), GraphError> {
         let plan = self.plan;
         while let Some(id) = self.pending.pop() {
-            let (layer, index) = plan.place(id);
             let start = self.inputs.targets.len();
-            match &plan.sources[layer] {
-                Source::Keyed(_, lists) => {
-                    for &key in lists.get(index as usize) {
-                        let input = self.reach_key(key);
-                        self.add_input(input);
-                    }
-                }
-                Source::Blocks(blockwise, bases) => {
-                    blockwise.inputs_of(index, &mut |input, block| {
-                        let (base, index) = bases[input].find(block);
-                        self.add_block(base, index);
-                    });
-                }
-                Source::Tree(shape, base) => shape.inputs_of(index, &mut |input| match input {
-                    TreeInput::Block(block) => self.add_block(*base, block),
-                    TreeInput::Node(node) => self.add_block(Base::Local(plan.spans[layer].start), node),
-                }),
-                Source::Shuffle(shuffle, base) => shuffle.inputs_of(index, &mut |input| match input {
-                    ShuffleInput::Block(block) => self.add_block(*base, block),
-                    ShuffleInput::Task(task) => self.add_block(Base::Local(plan.spans[layer].start), task),
-                }),
-            }
+            plan.inputs_of(id, &mut |read| {
+                let input = self.reach_read(read);
+                self.add_input(input);
+            });
             if self.is_full {
+                let (layer, _) = plan.place(id);
                 return Err(GraphError::TooManyInputs { layer: plan.layers[layer].label(), limit: self.most_inputs });
             }
             self.inputs.close_row(id, start);
@@ -286,18 +269,18 @@ impl<'p, 'g, 'k> Walk<'p, 'g, 'k> {
         Ok(())
     }
 
-    fn add_block(&mut self, base: Base, block: u32) {
-        let input = match base {
-            Base::Local(first) => self.reach_block(first + block),
-            Base::External(layer) => {
+    fn reach_read(&mut self, read: Read) -> Output {
+        match read {
+            Read::Task(id) => self.reach_block(id),
+            Read::Key(key) => self.reach_key(key),
+            Read::Block(layer, block) => {
                 let key = Key::block(layer, block);
                 match self.index.find_listed(self.plan, key) {
                     Some(id) => self.reach(id, key),
                     None => Output::External(key),
                 }
             }
-        };
-        self.add_input(input);
+        }
     }
 
     fn add_input(&mut self, input: Output) {

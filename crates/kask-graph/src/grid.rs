@@ -75,6 +75,12 @@ pub(crate) fn position(grid: &[u32], index: u32) -> Grid {
     position
 }
 
+/// The index of the block at a position, if there is one.
+pub(crate) fn index(grid: &[u32], position: &[u32]) -> Option<u32> {
+    let is_inside = grid.len() == position.len() && position.iter().zip(grid).all(|(at, blocks)| at < blocks);
+    is_inside.then(|| position.iter().zip(grid).fold(0, |index, (at, blocks)| index * blocks + at))
+}
+
 /// How many blocks a box has.
 pub(crate) fn box_len(axes: &[Along<'_>]) -> u64 {
     axes.iter().fold(1, |product: u64, along| product.saturating_mul(u64::from(along.len())))
@@ -114,6 +120,8 @@ mod tests {
         assert_eq!(position(&grid, 0).as_slice(), [0, 0, 0]);
         assert_eq!(position(&grid, 17).as_slice(), [1, 1, 1]);
         assert_eq!(position(&[], 0).as_slice(), [0u32; 0]);
+        assert_eq!((index(&grid, &[1, 1, 1]), index(&grid, &[1, 3, 1]), index(&grid, &[1, 1])), (Some(17), None, None));
+        assert_eq!(index(&[], &[]), Some(0));
         let mut seen = Vec::new();
         let run = |start, len| Along::Run(Run { start, len });
         each_block(&grid, &[run(1, 1), run(0, 2), run(2, 2)], &mut |block| seen.push(block));

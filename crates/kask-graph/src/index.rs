@@ -5,7 +5,7 @@
 
 use crate::error::GraphError;
 use crate::layer::LayerKind;
-use crate::plan::{Plan, Source};
+use crate::plan::Plan;
 use hashbrown::HashTable;
 use kask_types::Key;
 
@@ -26,14 +26,11 @@ impl KeyIndex {
     /// Reads the keys of all map layers and explicit layers. Of equal keys the first counts; an explicit layer
     /// that has a key twice is refused.
     pub(crate) fn new(plan: &Plan<'_>) -> Result<KeyIndex, GraphError> {
-        let listed = plan.sources.iter().map(|source| match source {
-            Source::Keyed(keys, _) => keys.len(),
-            Source::Blocks(..) | Source::Tree(..) | Source::Shuffle(..) => 0,
-        });
+        let listed = plan.layers.iter().map(|layer| layer.listed_keys().map_or(0, <[Key]>::len));
         let mut table = HashTable::with_capacity(listed.sum());
         let mut has_grids = false;
-        for (number, source) in plan.sources.iter().enumerate() {
-            let Source::Keyed(keys, _) = source else {
+        for (number, layer) in plan.layers.iter().enumerate() {
+            let Some(keys) = layer.listed_keys() else {
                 has_grids = true;
                 continue;
             };
@@ -41,7 +38,6 @@ impl KeyIndex {
                 let Some(first) = insert(&mut table, plan, key, id) else {
                     continue;
                 };
-                let layer = &plan.layers[number];
                 if plan.place(first).0 == number && matches!(layer.kind, LayerKind::Explicit(_)) {
                     return Err(GraphError::DuplicateKey { task: plan.name_of(id), layer: layer.label() });
                 }
@@ -86,10 +82,9 @@ fn insert(table: &mut HashTable<u32>, plan: &Plan<'_>, key: Key, id: u32) -> Opt
 }
 
 fn index_grids(plan: &Plan<'_>) -> HashTable<u32> {
-    let is_grid = |source: &Source<'_>| !matches!(source, Source::Keyed(..));
-    let grids = || plan.sources.iter().zip(plan.spans.iter().zip(plan.layers)).filter(|(source, _)| is_grid(source));
-    let mut table = HashTable::with_capacity(grids().map(|(_, (span, _))| span.len as usize).sum());
-    for (_, (span, layer)) in grids() {
+    let grids = || plan.spans.iter().zip(plan.layers.iter()).filter(|(_, layer)| layer.listed_keys().is_none());
+    let mut table = HashTable::with_capacity(grids().map(|(span, _)| span.len as usize).sum());
+    for (span, layer) in grids() {
         for index in 0..span.len {
             insert(&mut table, plan, layer.key_of(index), span.start + index);
         }

@@ -1,8 +1,19 @@
 //! Map and explicit layers: whether their lists fit each other.
 
 use crate::error::GraphError;
-use crate::layer::{ExplicitLayer, KeyLists, Layer, MapLayer};
-use kask_types::Items;
+use crate::layer::{ExplicitLayer, KeyLists, Layer, LayerKind, MapLayer};
+use kask_types::{Items, Key};
+
+impl Layer {
+    /// The keys of its tasks, if they are listed, and not those of a grid.
+    pub(crate) fn listed_keys(&self) -> Option<&[Key]> {
+        match &self.kind {
+            LayerKind::Map(map) => Some(&map.keys),
+            LayerKind::Explicit(explicit) => Some(&explicit.keys),
+            LayerKind::Blockwise(_) | LayerKind::TreeReduce(_) | LayerKind::Shuffle(_) => None,
+        }
+    }
+}
 
 impl MapLayer {
     /// The number of tasks, after checking the lists.

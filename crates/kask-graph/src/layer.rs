@@ -152,6 +152,12 @@ pub enum BlockSource {
     Joined(Arc<JoinedGrids>),
 }
 
+impl From<LayerToken> for BlockSource {
+    fn from(layer: LayerToken) -> BlockSource {
+        BlockSource::Layer(layer)
+    }
+}
+
 /// Grids of several layers, which are alike but for one axis, one after another along that axis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinedGrids {
@@ -239,9 +245,9 @@ pub struct TreeReduceLayer {
     pub aggregate: BlobId,
     /// Argument template of both.
     pub template: Payload,
-    /// The layer whose results are read.
-    pub input: LayerToken,
-    /// The grid of that layer's results.
+    /// Where the blocks are that are read.
+    pub input: BlockSource,
+    /// The grid of them.
     pub input_grid: Grid,
     /// Which axes are combined, and how many blocks at a time (at least 2) along each.
     pub split_every: Vec<(u32, u32)>,
@@ -267,9 +273,9 @@ pub struct ShuffleLayer {
     pub split_prefix: Arc<str>,
     /// The family of the merges.
     pub merge_prefix: Arc<str>,
-    /// The layer whose results are read.
-    pub input: LayerToken,
-    /// The grid of that layer's results.
+    /// Where the blocks are that are read.
+    pub input: BlockSource,
+    /// The grid of them.
     pub input_grid: Grid,
     /// The grid of the outputs.
     pub outputs: Grid,

@@ -1,7 +1,7 @@
 //! Layers of tasks: what a client submits, and how the scheduler makes tasks of it.
 //!
 //! Start with [`layer`] for what is submitted, then [`expand`](expand()) for what becomes of it. `order` decides
-//! which task runs first, `call` says what one task runs, `peak` how much a run will hold.
+//! which task runs first, `call` says what one task runs, `peak` how much a run will hold, and `view` shows a graph that does not run.
 
 mod adjacency;
 mod bits;
@@ -22,6 +22,7 @@ mod plan;
 mod shuffle;
 mod summary;
 mod tree;
+mod view;
 
 pub use adjacency::Csr;
 pub use bits::BitSet;
@@ -34,7 +35,8 @@ pub use layer::{
     Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, Slot, Slots, TreeReduceLayer, Wanted,
 };
 pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
-pub use plan::{LayerSpan, validate};
+pub use plan::{LayerSpan, Read, validate};
 pub use shuffle::{ShuffleInput, Stage};
 pub use summary::{FamilySummary, summarize};
 pub use tree::{TreeInput, TreeShape};
+pub use view::View;

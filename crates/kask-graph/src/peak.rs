@@ -197,7 +197,7 @@ fn annotated(layer: &Layer, index: u32, learned: &mut dyn FnMut(&str) -> Option<
 ///     combine: BlobId::of(b"sum"),
 ///     aggregate: BlobId::of(b"sum"),
 ///     template: Payload::empty(),
-///     input: LayerToken(1),
+///     input: LayerToken(1).into(),
 ///     input_grid: smallvec![4],
 ///     split_every: vec![(0, 2)],
 /// };

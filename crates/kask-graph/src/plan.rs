@@ -1,17 +1,21 @@
 //! A checked graph: where each layer's tasks begin among the local ids, and which layer each input is in.
 //!
+//! Start with [`Plan::inputs_of`], the one place that says what a task reads: [`crate::expand`] asks it to run a graph,
+//! [`crate::View`] to show one.
+//!
 //! Invariant: everything that an index in the graph points at exists; whoever walks a plan need not check again.
 //! Building one costs as much as there are layers, their inputs, and entries in the lists of map layers and
 //! explicit layers, but nothing for the tasks of grids.
 
 use crate::error::{GraphError, Limits};
-use crate::layer::{
-    BlockInput, BlockSource, BlockwiseLayer, Graph, Grid, JoinedGrids, KeyLists, Layer, LayerKind, ShuffleLayer,
-};
-use crate::tree::TreeShape;
+use crate::layer::{BlockSource, Graph, Grid, JoinedGrids, Layer, LayerKind};
+use crate::shuffle::ShuffleInput;
+use crate::tree::{TreeInput, TreeShape};
 use kask_types::{Key, LayerToken};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The local ids of a layer's tasks: `start..start + len`, in the layer's own order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,56 +26,79 @@ pub struct LayerSpan {
     pub len: u32,
 }
 
+/// What a task reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// This task of the graph, by its local id.
+    Task(u32),
+    /// A block of a layer that is not in the graph, by its index in C order.
+    Block(LayerToken, u32),
+    /// Whatever has this key.
+    Key(Key),
+}
+
 /// Where block 0 of a grid that is read is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Base {
+enum Base {
     /// This local id.
     Local(u32),
     /// Not in the graph: task 0 of this layer.
     External(LayerToken),
 }
 
-/// Where the blocks of an input of a blockwise layer are.
+impl Base {
+    fn block(self, index: u32) -> Read {
+        match self {
+            Base::Local(first) => Read::Task(first + index),
+            Base::External(layer) => Read::Block(layer, index),
+        }
+    }
+}
+
+/// Where the blocks of a grid that is read are.
 #[derive(Debug)]
-pub(crate) enum Bases<'g> {
+enum Bases {
     /// Of one layer.
     One(Base),
     /// Of several, with the base of each.
-    Joined(&'g JoinedGrids, &'g Grid, Vec<Base>),
+    Joined(Arc<JoinedGrids>, Grid, Vec<Base>),
 }
 
-impl Bases<'_> {
-    /// Where the first block of the layer is that a block (a C-order index of the input's grid) belongs to, and its index there.
-    pub(crate) fn find(&self, block: u32) -> (Base, u32) {
+impl Bases {
+    /// What a block (a C-order index of the grid) is.
+    fn block(&self, block: u32) -> Read {
         match self {
-            Bases::One(base) => (*base, block),
+            Bases::One(base) => base.block(block),
             Bases::Joined(joined, grid, bases) => {
                 let (part, index) = joined.find(grid, block);
-                (bases[part], index)
+                bases[part].block(index)
             }
         }
     }
 }
 
-/// How a layer's tasks find their inputs.
-#[derive(Debug)]
-pub(crate) enum Source<'g> {
-    /// By key; the layer's own keys come first.
-    Keyed(&'g [Key], &'g KeyLists),
-    /// Block by block, with the bases of each of the layer's inputs.
-    Blocks(&'g BlockwiseLayer, SmallVec<[Bases<'g>; 4]>),
-    /// As a tree.
-    Tree(TreeShape, Base),
-    /// As a shuffle.
-    Shuffle(&'g ShuffleLayer, Base),
+/// What has to be known of a layer to find what its tasks read, beside the layer.
+#[derive(Debug, Default)]
+struct Source {
+    /// Of each grid that it reads.
+    grids: SmallVec<[Bases; 2]>,
+    /// Of a tree.
+    shape: Option<TreeShape>,
+}
+
+impl Source {
+    /// The shape of a layer that is a tree.
+    fn tree(&self) -> &TreeShape {
+        self.shape.as_ref().expect("every tree has its shape")
+    }
 }
 
 /// A graph that has passed all checks but those for cycles.
 #[derive(Debug)]
 pub(crate) struct Plan<'g> {
-    pub layers: &'g [Layer],
+    pub layers: Cow<'g, [Layer]>,
     pub spans: Vec<LayerSpan>,
-    pub sources: Vec<Source<'g>>,
+    sources: Vec<Source>,
     pub tasks: u32,
 }
 
@@ -87,12 +114,16 @@ pub fn validate(graph: &Graph) -> Result<u32, GraphError> {
 
 impl<'g> Plan<'g> {
     pub(crate) fn new(graph: &'g Graph, limits: &Limits) -> Result<Plan<'g>, GraphError> {
+        Plan::of(Cow::Borrowed(&graph.layers), limits)
+    }
+
+    pub(crate) fn of(layers: Cow<'g, [Layer]>, limits: &Limits) -> Result<Plan<'g>, GraphError> {
         let limits =
             Limits { tasks: limits.tasks.min(Limits::MAX.tasks), inputs: limits.inputs.min(Limits::MAX.inputs) };
-        let mut spans = Vec::with_capacity(graph.layers.len());
+        let mut spans = Vec::with_capacity(layers.len());
         let mut by_token = FxHashMap::default();
         let mut tasks = 0u32;
-        for (number, layer) in graph.layers.iter().enumerate() {
+        for (number, layer) in layers.iter().enumerate() {
             if by_token.insert(layer.token, number).is_some() {
                 return Err(GraphError::DuplicateLayer { layer: layer.label() });
             }
@@ -103,9 +134,33 @@ impl<'g> Plan<'g> {
                 .filter(|&tasks| tasks <= limits.tasks)
                 .ok_or_else(|| GraphError::TooManyTasks { layer: layer.label(), limit: limits.tasks })?;
         }
-        let links = Links { layers: &graph.layers, spans: &spans, by_token };
-        let sources = graph.layers.iter().map(|layer| links.source(layer)).collect::<Result<_, _>>()?;
-        Ok(Plan { layers: &graph.layers, spans, sources, tasks })
+        let links = Links { layers: &layers, spans: &spans, by_token };
+        let sources = layers.iter().map(|layer| links.source(layer)).collect::<Result<_, _>>()?;
+        Ok(Plan { layers, spans, sources, tasks })
+    }
+
+    /// Calls `visit` with what a task reads, in hole order.
+    pub(crate) fn inputs_of(&self, id: u32, visit: &mut impl FnMut(Read)) {
+        let (number, index) = self.place(id);
+        let source = &self.sources[number];
+        let own = |task: u32| Read::Task(self.spans[number].start + task);
+        match &self.layers[number].kind {
+            LayerKind::Map(map) => map.inputs.get(index as usize).iter().for_each(|&key| visit(Read::Key(key))),
+            LayerKind::Explicit(explicit) => {
+                explicit.inputs.get(index as usize).iter().for_each(|&key| visit(Read::Key(key)));
+            }
+            LayerKind::Blockwise(blockwise) => {
+                blockwise.inputs_of(index, &mut |input, block| visit(source.grids[input].block(block)));
+            }
+            LayerKind::TreeReduce(_) => source.tree().inputs_of(index, &mut |input| match input {
+                TreeInput::Block(block) => visit(source.grids[0].block(block)),
+                TreeInput::Node(node) => visit(own(node)),
+            }),
+            LayerKind::Shuffle(shuffle) => shuffle.inputs_of(index, &mut |input| match input {
+                ShuffleInput::Block(block) => visit(source.grids[0].block(block)),
+                ShuffleInput::Task(task) => visit(own(task)),
+            }),
+        }
     }
 
     /// The layer of a task and the task's place in it.
@@ -145,36 +200,40 @@ fn check_layer(layer: &Layer, limits: &Limits) -> Result<u32, GraphError> {
     }
 }
 
-struct Links<'a, 'g> {
-    layers: &'g [Layer],
+struct Links<'a> {
+    layers: &'a [Layer],
     spans: &'a [LayerSpan],
     by_token: FxHashMap<LayerToken, usize>,
 }
 
-impl<'g> Links<'_, 'g> {
-    fn source(&self, layer: &'g Layer) -> Result<Source<'g>, GraphError> {
-        Ok(match &layer.kind {
-            LayerKind::Map(map) => Source::Keyed(&map.keys, &map.inputs),
-            LayerKind::Explicit(explicit) => Source::Keyed(&explicit.keys, &explicit.inputs),
+impl Links<'_> {
+    fn source(&self, layer: &Layer) -> Result<Source, GraphError> {
+        let mut source = Source::default();
+        match &layer.kind {
+            LayerKind::Map(_) | LayerKind::Explicit(_) => {}
             LayerKind::Blockwise(blockwise) => {
-                let bases = |input| self.bases(layer, input);
-                Source::Blocks(blockwise, blockwise.inputs.iter().map(bases).collect::<Result<_, _>>()?)
+                for input in &blockwise.inputs {
+                    source.grids.push(self.bases(layer, &input.source, &input.grid)?);
+                }
             }
-            LayerKind::TreeReduce(tree) => Source::Tree(tree.shape(), self.base(layer, tree.input, &tree.input_grid)?),
+            LayerKind::TreeReduce(tree) => {
+                source.grids.push(self.bases(layer, &tree.input, &tree.input_grid)?);
+                source.shape = Some(tree.shape());
+            }
             LayerKind::Shuffle(shuffle) => {
-                Source::Shuffle(shuffle, self.base(layer, shuffle.input, &shuffle.input_grid)?)
+                source.grids.push(self.bases(layer, &shuffle.input, &shuffle.input_grid)?);
             }
-        })
+        }
+        Ok(source)
     }
 
-    fn bases(&self, reader: &Layer, input: &'g BlockInput) -> Result<Bases<'g>, GraphError> {
-        match &input.source {
-            BlockSource::Layer(token) => Ok(Bases::One(self.base(reader, *token, &input.grid)?)),
+    fn bases(&self, reader: &Layer, source: &BlockSource, grid: &Grid) -> Result<Bases, GraphError> {
+        match source {
+            BlockSource::Layer(token) => Ok(Bases::One(self.base(reader, *token, grid)?)),
             BlockSource::Joined(joined) => {
-                let base =
-                    |(part, token): (usize, &LayerToken)| self.base(reader, *token, &joined.grid_of(part, &input.grid));
+                let base = |(part, token): (usize, &LayerToken)| self.base(reader, *token, &joined.grid_of(part, grid));
                 let bases = joined.layers.iter().enumerate().map(base).collect::<Result<_, _>>()?;
-                Ok(Bases::Joined(joined, &input.grid, bases))
+                Ok(Bases::Joined(joined.clone(), grid.clone(), bases))
             }
         }
     }

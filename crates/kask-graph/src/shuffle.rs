@@ -81,7 +81,7 @@ impl ShuffleLayer {
     /// # let stage = || ShuffleStage { function: BlobId::of(b"f"), template: Payload::empty() };
     /// // Four blocks become five outputs in two groups.
     /// let layer = ShuffleLayer {
-    ///     input: LayerToken(1),
+    ///     input: LayerToken(1).into(),
     ///     input_grid: smallvec![4],
     ///     outputs: smallvec![5],
     ///     group_ends: vec![3, 5],
@@ -146,9 +146,22 @@ impl ShuffleLayer {
         }
     }
 
+    /// The task that is labelled so.
+    pub(crate) fn index_of(&self, prefix: &str, position: &[u32]) -> Option<u32> {
+        let (outputs, groups) = (self.output_count(), self.groups());
+        if prefix == &*self.merge_prefix {
+            return Some(outputs + grid::index(&[groups], position)?);
+        }
+        if prefix == &*self.split_prefix {
+            return Some(outputs + groups + grid::index(&self.input_grid, position)?);
+        }
+        grid::index(&self.outputs, position)
+    }
+
     /// The number of tasks, after checking all that can be checked without other layers.
     pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
         let inputs = grid::check(layer, &self.input_grid, limit_tasks)?;
+        self.input.check(layer, &self.input_grid)?;
         let outputs = grid::check(layer, &self.outputs, limit_tasks)?;
         let mut start = 0;
         for (group, &end) in self.group_ends.iter().enumerate() {

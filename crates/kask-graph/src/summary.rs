@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct FamilySummary {
     /// The family's name.
     pub prefix: Arc<str>,
-    /// What kind of layer it is in: `"map"`, `"tasks"`, `"blockwise"`, `"tree"` or `"shuffle"`.
+    /// What kind of layer it is in: see [`Layer::kind_name`].
     pub kind: &'static str,
     /// Number of needed tasks.
     pub tasks: u32,
@@ -40,7 +40,7 @@ pub fn summarize(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> V
             let (id, family) = (span.start + index, family_of(layer, index));
             let rank = expansion.order[id as usize];
             let place = *places.entry(family).or_insert_with(|| {
-                let (prefix, kind) = (layer.prefix_of(index).clone(), kind_of(layer));
+                let (prefix, kind) = (layer.prefix_of(index).clone(), layer.kind_name());
                 let empty = FamilySummary { prefix, kind, tasks: 0, edges: 0, result_bytes: 0, unknown: 0 };
                 found.push((rank, empty));
                 found.len() - 1
@@ -71,12 +71,15 @@ fn family_of(layer: &Layer, index: u32) -> u32 {
     }
 }
 
-fn kind_of(layer: &Layer) -> &'static str {
-    match &layer.kind {
-        LayerKind::Map(_) => "map",
-        LayerKind::Explicit(_) => "tasks",
-        LayerKind::Blockwise(_) => "blockwise",
-        LayerKind::TreeReduce(_) => "tree",
-        LayerKind::Shuffle(_) => "shuffle",
+impl Layer {
+    /// What kind of layer it is: `"map"`, `"tasks"`, `"blockwise"`, `"tree"` or `"shuffle"`.
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            LayerKind::Map(_) => "map",
+            LayerKind::Explicit(_) => "tasks",
+            LayerKind::Blockwise(_) => "blockwise",
+            LayerKind::TreeReduce(_) => "tree",
+            LayerKind::Shuffle(_) => "shuffle",
+        }
     }
 }

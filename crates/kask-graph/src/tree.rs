@@ -45,7 +45,7 @@ impl TreeReduceLayer {
     ///     combine: BlobId::of(b"sum"),
     ///     aggregate: BlobId::of(b"sum"),
     ///     template: Payload::empty(),
-    ///     input: LayerToken(1),
+    ///     input: LayerToken(1).into(),
     ///     input_grid: smallvec![10, 3],
     ///     split_every: vec![(0, 4)],
     /// };
@@ -123,6 +123,7 @@ impl TreeReduceLayer {
     /// The number of tasks, after checking all that can be checked without other layers.
     pub(crate) fn check(&self, layer: &Layer, limit_tasks: u32, limit_inputs: u32) -> Result<u32, GraphError> {
         let blocks = grid::check(layer, &self.input_grid, limit_tasks)?;
+        self.input.check(layer, &self.input_grid)?;
         let mut seen = 0u64;
         for &(axis, split) in &self.split_every {
             let axes = self.input_grid.len();
@@ -187,7 +188,7 @@ impl TreeShape {
     /// # use smallvec::smallvec;
     /// # let layer = TreeReduceLayer {
     /// #     combine: BlobId::of(b"sum"), aggregate: BlobId::of(b"sum"), template: Payload::empty(),
-    /// #     input: LayerToken(1), input_grid: smallvec![5], split_every: vec![(0, 2)],
+    /// #     input: LayerToken(1).into(), input_grid: smallvec![5], split_every: vec![(0, 2)],
     /// # };
     /// // Five blocks, two at a time: node 0 is the result, nodes 1 to 3 read blocks, 4 and 5 read those.
     /// let mut read = Vec::new();

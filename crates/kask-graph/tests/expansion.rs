@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
     BlockSource, Graph, GraphError, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Output, Slot, Slots,
     Wanted, expand, expand_within, validate,
@@ -150,6 +151,19 @@ fn grids_one_after_another_are_read_as_one() {
 }
 
 #[test]
+fn trees_and_shuffles_read_grids_one_after_another() {
+    let both = || joined(0, &[(1, 2), (2, 1)]);
+    let layers = [tree_of(3, both(), &[3], &[(0, 3)]), shuffle_of(4, both(), &[3], &[1], &[1])];
+    let graph = graph(layers.into_iter().chain([blockwise(1, &[2], vec![])]));
+    let expansion = expand_new(&graph, &Wanted::All).unwrap();
+    let blocks = [(1, 0), (1, 1), (2, 0)].map(|(token, index)| Key::block(LayerToken(token), index));
+    assert_eq!(input_keys(&graph, &expansion, 0), blocks);
+    // The tree has one task, the shuffle an output and a merge before its splits.
+    let splits: Vec<Key> = (3..6).flat_map(|id| input_keys(&graph, &expansion, id)).collect();
+    assert_eq!((splits.as_slice(), expansion.externals.as_slice()), (&blocks[..], &blocks[2..]));
+}
+
+#[test]
 fn parts_that_do_not_make_up_a_grid_are_refused() {
     let on = |axis: usize, parts: &[(u128, u32)], grid: &[u32]| {
         let axes: Vec<InputAxis> = (0..grid.len() as u32).map(InputAxis::Out).collect();
@@ -172,6 +186,10 @@ fn parts_that_do_not_make_up_a_grid_are_refused() {
     }));
     let layers = [blockwise(1, &[4, 2], vec![]), blockwise(3, &[5, 2], vec![falling])];
     assert!(matches!(refused(layers), GraphError::BadParts { layers: 3, .. }));
+    let tree = [tree_of(3, joined(0, &[(1, 3), (2, 1)]), &[5, 2], &[(0, 2)])];
+    assert!(matches!(refused(tree), GraphError::BadParts { blocks: 5, .. }));
+    let shuffle = [shuffle_of(3, joined(2, &[(1, 5)]), &[5, 2], &[1], &[1])];
+    assert!(matches!(refused(shuffle), GraphError::OutOfRange { index: 2, .. }));
     let layers = [blockwise(3, &[5], vec![reads_joined(0, &[(1, 4), (2, 1)], &[5], &[])])];
     assert!(matches!(refused(layers), GraphError::InputAxes { axes: 0, grid: 1, .. }));
 }
@@ -373,6 +391,33 @@ fn calls_say_what_a_task_runs() {
     assert_eq!(sum.call(0).unwrap().slots, Slots::OneList);
     assert!(sum.call(6).is_none());
     assert_eq!(sum.name(3).to_string(), format!("('f-{}', 3)", LayerToken(6)));
+}
+
+#[test]
+fn an_axis_of_length_0_has_a_block_to_read() {
+    let sizes = |sizes: &[u64]| ChunkSizes::new(sizes.iter().copied()).unwrap();
+    let along = |input: &[u64], output: &[u64]| {
+        let (input, output) = (sizes(input), sizes(output));
+        let interval = Interval { input, output, start: 0, step: 1, before: 1, after: 1 };
+        InputAxis::Interval { axis: 0, interval: interval.into() }
+    };
+    let read = |input: &[u64], output: &[u64]| -> Vec<Vec<u32>> {
+        let grid = [input.len() as u32];
+        let layer = blockwise(2, &[output.len() as u32], vec![reads(1, &grid, &[along(input, output)])]);
+        let LayerKind::Blockwise(kind) = &layer.kind else { unreachable!("built above") };
+        let blocks = |index| {
+            let mut blocks = Vec::new();
+            kind.inputs_of(index, &mut |_, block| blocks.push(block));
+            blocks
+        };
+        assert!((0..layer.len()).all(|index| layer.call(index).unwrap().slots == Slots::OneList));
+        expand_new(&graph([layer.clone()]), &Wanted::All).unwrap();
+        (0..layer.len()).map(blocks).collect()
+    };
+    assert_eq!(read(&[0, 0], &[0]), [[0]]);
+    assert_eq!(read(&[0], &[0, 0]), [[0], [0]]);
+    // What else has no elements needs no blocks.
+    assert_eq!(read(&[2, 2], &[0, 4]), [vec![], vec![0, 1]]);
 }
 
 #[test]

@@ -190,8 +190,10 @@ fn joined_grids() -> impl Strategy<Value = Graph> {
                 layers.push(blockwise(token, &own, vec![]));
             }
         }
-        let joined = reads_joined(axis, &parts, &whole.grid, &whole.axes);
-        layers.push(blockwise(9, &grid, vec![joined, same_block(8, &grid)]));
+        let read = reads_joined(axis, &parts, &whole.grid, &whole.axes);
+        layers.push(blockwise(9, &grid, vec![read, same_block(8, &grid)]));
+        layers.push(tree_of(10, joined(axis, &parts), &whole.grid, &[(axis as u32, 2)]));
+        layers.push(shuffle_of(11, joined(axis, &parts), &whole.grid, &[3], &[1, 2]));
         graph(layers)
     })
 }
@@ -295,6 +297,17 @@ fn hostile_items() -> impl Strategy<Value = Items> {
     ]
 }
 
+fn hostile_source() -> impl Strategy<Value = BlockSource> {
+    let joined = (number(), prop::collection::vec(0u128..4, 0..3), numbers(3));
+    (0u128..4, prop::option::of(joined)).prop_map(|(token, joined)| match joined {
+        None => LayerToken(token).into(),
+        Some((axis, layers, ends)) => {
+            let layers = layers.into_iter().map(LayerToken).collect();
+            BlockSource::Joined(Arc::new(JoinedGrids { axis, layers, ends }))
+        }
+    })
+}
+
 fn hostile_layer(token: u128) -> BoxedStrategy<Layer> {
     let listed =
         (prop::collection::vec(0u128..8, 0..4), prop::collection::vec(0u128..8, 0..6), numbers(4), hostile_items());
@@ -313,16 +326,8 @@ fn hostile_layer(token: u128) -> BoxedStrategy<Layer> {
         }
         layer
     });
-    let joined = prop::option::of((number(), prop::collection::vec(0u128..4, 0..3), numbers(3)));
-    let input = (0u128..4, numbers(4), prop::collection::vec(hostile_axis(), 0..4), joined);
-    let input = input.prop_map(|(token, grid, axes, joined)| {
-        let mut input = reads(token, &grid, &axes);
-        if let Some((axis, layers, ends)) = joined {
-            let layers = layers.into_iter().map(LayerToken).collect();
-            input.source = BlockSource::Joined(Arc::new(JoinedGrids { axis, layers, ends }));
-        }
-        input
-    });
+    let input = (hostile_source(), numbers(4), prop::collection::vec(hostile_axis(), 0..4));
+    let input = input.prop_map(|(source, grid, axes)| BlockInput { source, ..reads(0, &grid, &axes) });
     let blocks = (numbers(4), prop::collection::vec(input, 0..3), prop::option::of(hostile_items()), any::<bool>());
     let blocks = blocks.prop_map(move |(grid, inputs, items, wants_position)| {
         let mut layer = blockwise(token, &grid, inputs);
@@ -331,11 +336,11 @@ fn hostile_layer(token: u128) -> BoxedStrategy<Layer> {
         layer
     });
     let splits = prop::collection::vec((number(), number()), 0..3);
-    let nodes =
-        (0u128..4, numbers(4), splits).prop_map(move |(input, grid, splits)| tree(token, input, &grid, &splits));
-    let stages = (0u128..4, numbers(4), numbers(3), numbers(4), any::<bool>());
+    let nodes = (hostile_source(), numbers(4), splits);
+    let nodes = nodes.prop_map(move |(input, grid, splits)| tree_of(token, input, &grid, &splits));
+    let stages = (hostile_source(), numbers(4), numbers(3), numbers(4), any::<bool>());
     let stages = stages.prop_map(move |(input, grid, outputs, groups, sums)| {
-        let mut layer = shuffle(token, input, &grid, &outputs, &groups);
+        let mut layer = shuffle_of(token, input, &grid, &outputs, &groups);
         let LayerKind::Shuffle(kind) = &mut layer.kind else { unreachable!("built above") };
         if !sums {
             kind.group_ends = groups;

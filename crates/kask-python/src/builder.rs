@@ -9,12 +9,14 @@ use crate::lower::Lowered;
 use crate::names::layer_name;
 use crate::node::{self, Node};
 use crate::options::{Options, annotations};
+use crate::view::GraphTasks;
 use kask_graph::{BlockInput, BlockLists, BlockSource, Capacity, Grid, InputAxis, JoinedGrids};
 use kask_types::{Annotations, LayerToken};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,55 +24,86 @@ use std::sync::Arc;
 /// What a block reads: a layer, or several one after another; the grid that is read, and for each of its axes which blocks.
 type Input<'py> = (Bound<'py, PyAny>, Vec<u32>, Vec<Bound<'py, PyAny>>);
 
-/// One function over a grid of blocks.
-pub struct Blockwise {
+/// A layer over a grid of blocks.
+pub struct GridLayer {
     pub token: LayerToken,
     pub prefix: Arc<str>,
+    pub annotations: Annotations,
+    pub kind: GridKind,
+}
+
+/// What its tasks are.
+pub enum GridKind {
+    Blockwise(Blockwise),
+    Tree(Tree),
+    Shuffle(Shuffle),
+}
+
+/// One function over a grid of blocks.
+pub struct Blockwise {
     pub func: Py<PyAny>,
     pub template: Py<PyTuple>,
     pub grid: Grid,
     pub inputs: Vec<BlockInput>,
     pub items: Option<Vec<Py<PyAny>>>,
     pub wants_position: bool,
-    pub annotations: Annotations,
 }
 
 /// A tree that combines a grid of blocks.
 pub struct Tree {
-    pub token: LayerToken,
-    pub prefix: Arc<str>,
     pub combine: Py<PyAny>,
     pub aggregate: Py<PyAny>,
     pub template: Py<PyTuple>,
-    pub input: LayerToken,
+    pub input: BlockSource,
     pub input_grid: Grid,
     pub split_every: Vec<(u32, u32)>,
-    pub annotations: Annotations,
 }
 
 /// New blocks made of all blocks of a grid.
 pub struct Shuffle {
-    pub token: LayerToken,
-    pub prefix: Arc<str>,
     /// Split, merge, take: what each calls, and its template.
     pub stages: [(Py<PyAny>, Py<PyTuple>); 3],
-    pub input: LayerToken,
+    pub input: BlockSource,
     pub input_grid: Grid,
     pub outputs: Grid,
     pub group_ends: Vec<u32>,
     pub wants_position: bool,
-    pub annotations: Annotations,
 }
+
+/// The families of layers, by their tokens.
+pub type Families = FxHashMap<LayerToken, Arc<str>>;
 
 /// What a builder holds.
 #[derive(Default)]
 pub struct Parts {
     pub nodes: Vec<Py<Node>>,
-    pub blockwise: Vec<Blockwise>,
-    pub trees: Vec<Tree>,
-    pub shuffles: Vec<Shuffle>,
-    /// Layers that are there. Collections that share work add the same ones; equal tokens are equal work.
-    pub tokens: HashSet<LayerToken>,
+    /// Grids in the order in which they were added. Collections that share work add the same ones; equal tokens are equal work.
+    pub layers: Vec<GridLayer>,
+    tokens: HashSet<LayerToken>,
+    /// Of all layers that these read.
+    pub families: Families,
+}
+
+impl Parts {
+    /// Of these nodes.
+    pub fn of(nodes: Vec<Py<Node>>) -> Parts {
+        Parts { nodes, ..Parts::default() }
+    }
+
+    fn add(&mut self, layer: GridLayer, read: Families) {
+        if self.tokens.insert(layer.token) {
+            self.layers.push(layer);
+            self.families.extend(read);
+        }
+    }
+
+    /// Adds all of another's.
+    pub fn append(&mut self, other: Parts) {
+        self.nodes.extend(other.nodes);
+        self.families.extend(other.families);
+        let tokens = &mut self.tokens;
+        self.layers.extend(other.layers.into_iter().filter(|layer| tokens.insert(layer.token)));
+    }
 }
 
 /// Layers to be submitted together.
@@ -103,21 +136,16 @@ impl GraphBuilder {
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,
     ) -> PyResult<()> {
-        let (prefix, token) = layer_of(name)?;
+        let mut read = Families::default();
         let inputs = inputs
             .into_iter()
             .map(|(layers, grid, axes)| {
                 let axes = axes.iter().map(axis).collect::<PyResult<SmallVec<[InputAxis; 4]>>>()?;
-                Ok(BlockInput { source: source(&layers)?, grid: grid.into(), axes })
+                Ok(BlockInput { source: source(&layers, &mut read)?, grid: grid.into(), axes })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        let (grid, annotations) = (grid.into(), annotations(options));
-        let layer = Blockwise { token, prefix, func, template, grid, inputs, items, wants_position, annotations };
-        let mut parts = self.0.lock();
-        if parts.tokens.insert(token) {
-            parts.blockwise.push(layer);
-        }
-        Ok(())
+        let kind = Blockwise { func, template, grid: grid.into(), inputs, items, wants_position };
+        self.add(name, GridKind::Blockwise(kind), read, options)
     }
 
     /// Adds a tree that combines a grid of blocks.
@@ -129,33 +157,26 @@ impl GraphBuilder {
         combine: Py<PyAny>,
         aggregate: Py<PyAny>,
         template: Py<PyTuple>,
-        input: &str,
+        input: &Bound<'_, PyAny>,
         input_grid: Vec<u32>,
         split_every: &Bound<'_, PyDict>,
         options: Option<&Bound<'_, Options>>,
     ) -> PyResult<()> {
-        let (prefix, token) = layer_of(name)?;
+        let mut read = Families::default();
         let mut splits = Vec::with_capacity(split_every.len());
         for (axis, split) in split_every.iter() {
             splits.push((axis.extract()?, split.extract()?));
         }
         splits.sort_unstable();
-        let tree = Tree {
-            token,
-            prefix,
+        let kind = Tree {
             combine,
             aggregate,
             template,
-            input: layer_of(input)?.1,
+            input: source(input, &mut read)?,
             input_grid: input_grid.into(),
             split_every: splits,
-            annotations: annotations(options),
         };
-        let mut parts = self.0.lock();
-        if parts.tokens.insert(token) {
-            parts.trees.push(tree);
-        }
-        Ok(())
+        self.add(name, GridKind::Tree(kind), read, options)
     }
 
     /// Adds new blocks, each made of all blocks of a grid.
@@ -173,32 +194,25 @@ impl GraphBuilder {
         split_template: Py<PyTuple>,
         merge_template: Py<PyTuple>,
         take_template: Py<PyTuple>,
-        input: &str,
+        input: &Bound<'_, PyAny>,
         input_grid: Vec<u32>,
         outputs: Vec<u32>,
         groups: &Bound<'_, PyAny>,
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,
     ) -> PyResult<()> {
-        let (prefix, token) = layer_of(name)?;
+        let mut read = Families::default();
         let outputs: Grid = outputs.into();
         let group_ends = group_ends(groups, blocks(&outputs))?;
-        let shuffle = Shuffle {
-            token,
-            prefix,
+        let kind = Shuffle {
             stages: [(split, split_template), (merge, merge_template), (take, take_template)],
-            input: layer_of(input)?.1,
+            input: source(input, &mut read)?,
             input_grid: input_grid.into(),
             outputs,
             group_ends,
             wants_position,
-            annotations: annotations(options),
         };
-        let mut parts = self.0.lock();
-        if parts.tokens.insert(token) {
-            parts.shuffles.push(shuffle);
-        }
-        Ok(())
+        self.add(name, GridKind::Shuffle(kind), read, options)
     }
 
     /// What running the graph for `outputs` would take.
@@ -217,24 +231,41 @@ impl GraphBuilder {
         explain::explain(py, self, &outputs, &capacity, &learned)
     }
 
+    /// The tasks that the layers have, to be looked at; `outputs` are printed keys, or futures of what is there already.
+    fn tasks(&self, py: Python<'_>, outputs: Vec<Bound<'_, PyAny>>) -> PyResult<GraphTasks> {
+        GraphTasks::of(py, self, &outputs)
+    }
+
     /// How many tasks the layers have together.
     fn ntasks(&self, py: Python<'_>) -> PyResult<u64> {
         let (nodes, mut tasks) = {
             let parts = self.0.lock();
             let nodes: Vec<Py<Node>> = parts.nodes.iter().map(|node| node.clone_ref(py)).collect();
-            let blocks = parts.blockwise.iter().map(|layer| blocks(&layer.grid)).sum::<u64>();
-            let trees = parts.trees.iter().map(|tree| u64::from(tree.lower(Lowered::PLACEHOLDER).shape().len()));
-            let shuffles = parts.shuffles.iter().map(Shuffle::tasks).sum::<u64>();
-            (nodes, blocks + trees.sum::<u64>() + shuffles)
+            (nodes, parts.layers.iter().map(|layer| layer.kind.tasks()).sum::<u64>())
         };
         tasks += node::collect(py, &nodes)?.len() as u64;
         Ok(tasks)
     }
 }
 
-impl Shuffle {
+impl GraphBuilder {
+    fn add(&self, name: &str, kind: GridKind, read: Families, options: Option<&Bound<'_, Options>>) -> PyResult<()> {
+        let (prefix, token) = layer_of(name)?;
+        let layer = GridLayer { token, prefix: prefix.into(), annotations: annotations(options), kind };
+        self.0.lock().add(layer, read);
+        Ok(())
+    }
+}
+
+impl GridKind {
     fn tasks(&self) -> u64 {
-        blocks(&self.outputs) + self.group_ends.len() as u64 + blocks(&self.input_grid)
+        match self {
+            GridKind::Blockwise(layer) => blocks(&layer.grid),
+            GridKind::Tree(tree) => tree.lower(Lowered::PLACEHOLDER).shape().len().into(),
+            GridKind::Shuffle(shuffle) => {
+                blocks(&shuffle.outputs) + shuffle.group_ends.len() as u64 + blocks(&shuffle.input_grid)
+            }
+        }
     }
 }
 
@@ -267,22 +298,28 @@ fn group_ends(groups: &Bound<'_, PyAny>, outputs: u64) -> PyResult<Vec<u32>> {
     Ok((1..=u64::from(count)).map(end).collect())
 }
 
-fn layer_of(name: &str) -> PyResult<(Arc<str>, LayerToken)> {
-    let (prefix, token) = layer_name(name)
-        .ok_or_else(|| PyValueError::new_err(format!("a layer's name is prefix-<32 hex digits>, not {name:?}")))?;
-    Ok((prefix.into(), token))
+fn layer_of(name: &str) -> PyResult<(&str, LayerToken)> {
+    layer_name(name)
+        .ok_or_else(|| PyValueError::new_err(format!("a layer's name is prefix-<32 hex digits>, not {name:?}")))
+}
+
+/// The token of a layer that is read, whose family is noted.
+fn layer_read(name: &str, read: &mut Families) -> PyResult<LayerToken> {
+    let (prefix, token) = layer_of(name)?;
+    read.entry(token).or_insert_with(|| prefix.into());
+    Ok(token)
 }
 
 /// The name of a layer, or an axis along which the grids of several lie one after another, their names and where each one ends.
-fn source(layers: &Bound<'_, PyAny>) -> PyResult<BlockSource> {
+fn source(layers: &Bound<'_, PyAny>, read: &mut Families) -> PyResult<BlockSource> {
     if let Ok(name) = layers.cast::<PyString>() {
-        return Ok(BlockSource::Layer(layer_of(&name.to_cow()?)?.1));
+        return Ok(BlockSource::Layer(layer_read(&name.to_cow()?, read)?));
     }
     let (axis, names, ends): (u32, Vec<String>, Vec<u32>) = layers.extract().map_err(|_| {
         let message = format!("an input is the name of a layer, or (axis, names, ends) of several, not {layers:?}");
         PyTypeError::new_err(message)
     })?;
-    let layers = names.iter().map(|name| Ok(layer_of(name)?.1)).collect::<PyResult<_>>()?;
+    let layers = names.iter().map(|name| layer_read(name, read)).collect::<PyResult<_>>()?;
     Ok(BlockSource::Joined(Arc::new(JoinedGrids { axis, layers, ends })))
 }
 

@@ -13,7 +13,9 @@ pub fn call<'py>(py: Python<'py>, function: &Function, job: &Job) -> PyResult<Bo
     let shared = function.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
     let unreadable = |error| calls::unreadable(py, &job.name.to_string(), error);
     let mut arguments = calls::load(py, &job.args).map_err(unreadable)?;
-    if !job.inputs.is_empty() || job.item.is_some() || job.position.is_some() {
+    // A hole that is filled with a list is filled with an empty one, too.
+    let has_lists = !matches!(job.slots, Slots::Each);
+    if has_lists || !job.inputs.is_empty() || job.item.is_some() || job.position.is_some() {
         let holes = holes(py, job).map_err(unreadable)?;
         arguments = fill(arguments, &holes)?;
     }

@@ -51,6 +51,7 @@ mod sizes;
 mod submit;
 mod tokenize;
 mod values;
+mod view;
 
 /// The engine, written in Rust. Only `kask.engine` imports this module.
 #[pyo3::pymodule]
@@ -82,7 +83,7 @@ mod _kask {
     #[pymodule_export]
     use crate::memory::{auto_memory_limit, memory_limit_bytes};
     #[pymodule_export]
-    use crate::node::{Node, graph_of};
+    use crate::node::Node;
     #[pymodule_export]
     use crate::options::{Options, restore_options};
     #[pymodule_export]
@@ -93,6 +94,8 @@ mod _kask {
     use crate::sizes::{sample_places, sizeof, sizeof_items};
     #[pymodule_export]
     use crate::tokenize::{blob_hash, tokenize};
+    #[pymodule_export]
+    use crate::view::GraphTasks;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

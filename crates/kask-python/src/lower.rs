@@ -1,6 +1,6 @@
 //! From what a `GraphBuilder` holds to layers and blobs, for one engine, or to layers that are only looked at.
 
-use crate::builder::{Blockwise, GraphBuilder, Parts, Shuffle, Tree};
+use crate::builder::{Blockwise, Families, GraphBuilder, GridKind, GridLayer, Parts, Shuffle, Tree};
 use crate::calls;
 use crate::engine_core::EngineCore;
 use crate::errors;
@@ -18,7 +18,7 @@ use kask_graph::{BlockwiseLayer, ExplicitLayer, Graph, Layer, LayerKind, Shuffle
 use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, TaskName};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// A function and template that are not needed to know a tree's shape.
@@ -40,7 +40,7 @@ impl Tree {
             combine: lowered.combine,
             aggregate: lowered.aggregate,
             template: lowered.template.unwrap_or_else(Payload::empty),
-            input: self.input,
+            input: self.input.clone(),
             input_grid: self.input_grid.clone(),
             split_every: self.split_every.clone(),
         }
@@ -63,6 +63,10 @@ pub struct Lowering<'a> {
     /// By the function's address; the graph's parts keep the functions alive meanwhile.
     known: FxHashMap<usize, BlobId>,
     layers: Vec<Layer>,
+    /// Layers that are grids, and there.
+    grids: FxHashSet<LayerToken>,
+    /// Of what these read.
+    families: Families,
     names: FxHashMap<Key, TaskName>,
     wanted: &'a [String],
 }
@@ -87,6 +91,24 @@ pub fn describe_graph(py: Python<'_>, builder: &GraphBuilder, outputs: &[String]
     })
 }
 
+/// The graph without what its tasks call, and how what it reads from elsewhere is called.
+pub fn describe_layers(py: Python<'_>, builder: &GraphBuilder) -> PyResult<(Graph, Outside)> {
+    with_parts(builder, |parts| {
+        let mut lowering = Lowering::new(Purpose::Description, &[]);
+        lowering.parts(py, parts)?;
+        let names = node::names_of_futures(py, &parts.nodes)?;
+        Ok((Graph { layers: lowering.layers }, Outside { families: lowering.families, names }))
+    })
+}
+
+/// What a graph may read from elsewhere.
+pub struct Outside {
+    /// Of layers.
+    pub families: Families,
+    /// Of tasks.
+    pub names: FxHashMap<Key, TaskName>,
+}
+
 /// Uses what a builder holds without keeping it locked: functions and arguments may run the user's code.
 fn with_parts<T>(builder: &GraphBuilder, work: impl FnOnce(&Parts) -> PyResult<T>) -> PyResult<T> {
     let parts = std::mem::take(&mut *builder.0.lock());
@@ -94,11 +116,7 @@ fn with_parts<T>(builder: &GraphBuilder, work: impl FnOnce(&Parts) -> PyResult<T
     // A builder may be submitted again, to another engine or after an error.
     let mut kept = builder.0.lock();
     let added = std::mem::replace(&mut *kept, parts);
-    kept.nodes.extend(added.nodes);
-    kept.blockwise.extend(added.blockwise);
-    kept.trees.extend(added.trees);
-    kept.shuffles.extend(added.shuffles);
-    kept.tokens.extend(added.tokens);
+    kept.append(added);
     result
 }
 
@@ -106,7 +124,7 @@ fn with_parts<T>(builder: &GraphBuilder, work: impl FnOnce(&Parts) -> PyResult<T
 pub fn submit_nodes(py: Python<'_>, core: &Arc<EngineCore>, nodes: Vec<Py<Node>>) -> PyResult<Vec<Future>> {
     core.check_open(py)?;
     let outputs: Vec<String> = nodes.iter().map(|node| node.get().name().to_string()).collect();
-    submit_parts(py, core, &Parts { nodes, ..Parts::default() }, &outputs)
+    submit_parts(py, core, &Parts::of(nodes), &outputs)
 }
 
 fn submit_parts(py: Python<'_>, core: &Arc<EngineCore>, parts: &Parts, outputs: &[String]) -> PyResult<Vec<Future>> {
@@ -126,6 +144,8 @@ impl<'a> Lowering<'a> {
             blobs: Vec::new(),
             known: FxHashMap::default(),
             layers: Vec::new(),
+            grids: FxHashSet::default(),
+            families: Families::default(),
             names: FxHashMap::default(),
             wanted,
         }
@@ -148,21 +168,25 @@ impl<'a> Lowering<'a> {
     fn parts(&mut self, py: Python<'_>, parts: &Parts) -> PyResult<Vec<(Key, TaskName)>> {
         self.nodes(py, &parts.nodes)?;
         self.grids(py, parts)?;
-        self.outputs(py, parts)
+        self.outputs(py)
     }
 
     /// Lowers layers that are grids; one that several nodes stand for may be there already.
     fn grids(&mut self, py: Python<'_>, parts: &Parts) -> PyResult<()> {
-        for layer in &parts.blockwise {
-            self.blockwise(py, layer)?;
+        if self.is_description() {
+            self.families.extend(parts.families.iter().map(|(token, family)| (*token, family.clone())));
         }
-        for tree in &parts.trees {
-            self.tree(py, tree)?;
-        }
-        for shuffle in &parts.shuffles {
-            if !self.layers.iter().any(|layer| layer.token == shuffle.token) {
-                self.shuffle(py, shuffle)?;
+        for layer in &parts.layers {
+            if !self.grids.insert(layer.token) {
+                continue;
             }
+            let kind = match &layer.kind {
+                GridKind::Blockwise(blockwise) => LayerKind::Blockwise(self.blockwise(py, layer, blockwise)?),
+                GridKind::Tree(tree) => LayerKind::TreeReduce(self.tree(py, layer, tree)?),
+                GridKind::Shuffle(shuffle) => LayerKind::Shuffle(self.shuffle(py, layer, shuffle)?),
+            };
+            let (prefix, annotations) = (layer.prefix.clone(), layer.annotations.clone());
+            self.layers.push(Layer { token: layer.token, prefix, annotations, kind });
         }
         Ok(())
     }
@@ -220,21 +244,13 @@ impl<'a> Lowering<'a> {
         if self.is_local() { Ok(values::holder(Calls(vec![call]))) } else { calls::encode(py, &call, name) }
     }
 
-    fn blockwise(&mut self, py: Python<'_>, layer: &Blockwise) -> PyResult<()> {
-        let function = self.function(layer.func.bind(py))?;
-        let template = self.template(py, &layer.template, &layer.prefix)?;
-        let items = layer.items.as_ref().filter(|_| !self.is_description());
+    fn blockwise(&mut self, py: Python<'_>, layer: &GridLayer, blockwise: &Blockwise) -> PyResult<BlockwiseLayer> {
+        let function = self.function(blockwise.func.bind(py))?;
+        let template = self.template(py, &blockwise.template, &layer.prefix)?;
+        let items = blockwise.items.as_ref().filter(|_| !self.is_description());
         let items = items.map(|items| self.block_items(py, items, &layer.prefix)).transpose()?;
-        let kind = BlockwiseLayer {
-            function,
-            template,
-            grid: layer.grid.clone(),
-            inputs: layer.inputs.clone(),
-            items,
-            wants_position: layer.wants_position,
-        };
-        self.push(layer.token, &layer.prefix, &layer.annotations, LayerKind::Blockwise(kind));
-        Ok(())
+        let (grid, inputs) = (blockwise.grid.clone(), blockwise.inputs.clone());
+        Ok(BlockwiseLayer { function, template, grid, inputs, items, wants_position: blockwise.wants_position })
     }
 
     fn block_items(&self, py: Python<'_>, items: &[Py<PyAny>], prefix: &str) -> PyResult<Items> {
@@ -249,50 +265,49 @@ impl<'a> Lowering<'a> {
         each.collect::<PyResult<Vec<_>>>().map(Items::Each)
     }
 
-    fn tree(&mut self, py: Python<'_>, tree: &Tree) -> PyResult<()> {
-        let lowered = Lowered {
+    fn tree(&mut self, py: Python<'_>, layer: &GridLayer, tree: &Tree) -> PyResult<TreeReduceLayer> {
+        Ok(tree.lower(Lowered {
             combine: self.function(tree.combine.bind(py))?,
             aggregate: self.function(tree.aggregate.bind(py))?,
-            template: Some(self.template(py, &tree.template, &tree.prefix)?),
-        };
-        self.push(tree.token, &tree.prefix, &tree.annotations, LayerKind::TreeReduce(tree.lower(lowered)));
-        Ok(())
+            template: Some(self.template(py, &tree.template, &layer.prefix)?),
+        }))
     }
 
-    fn shuffle(&mut self, py: Python<'_>, shuffle: &Shuffle) -> PyResult<()> {
+    fn shuffle(&mut self, py: Python<'_>, layer: &GridLayer, shuffle: &Shuffle) -> PyResult<ShuffleLayer> {
         let mut stage = |(function, template): &(Py<PyAny>, Py<PyTuple>)| {
             let function = self.function(function.bind(py))?;
-            let template = self.template(py, template, &shuffle.prefix)?;
+            let template = self.template(py, template, &layer.prefix)?;
             Ok::<_, PyErr>(ShuffleStage { function, template })
         };
         let [split, merge, take] = &shuffle.stages;
-        let kind = ShuffleLayer {
+        Ok(ShuffleLayer {
             split: stage(split)?,
             merge: stage(merge)?,
             take: stage(take)?,
-            split_prefix: format!("{}-split", shuffle.prefix).into(),
-            merge_prefix: format!("{}-merge", shuffle.prefix).into(),
-            input: shuffle.input,
+            split_prefix: format!("{}-split", layer.prefix).into(),
+            merge_prefix: format!("{}-merge", layer.prefix).into(),
+            input: shuffle.input.clone(),
             input_grid: shuffle.input_grid.clone(),
             outputs: shuffle.outputs.clone(),
             group_ends: shuffle.group_ends.clone(),
             wants_position: shuffle.wants_position,
-        };
-        self.push(shuffle.token, &shuffle.prefix, &shuffle.annotations, LayerKind::Shuffle(kind));
-        Ok(())
-    }
-
-    fn push(&mut self, token: LayerToken, prefix: &Arc<str>, annotations: &Annotations, kind: LayerKind) {
-        self.layers.push(Layer { token, prefix: prefix.clone(), annotations: annotations.clone(), kind });
+        })
     }
 
     /// Keys and names of what is wanted.
-    fn outputs(&self, py: Python<'_>, parts: &Parts) -> PyResult<Vec<(Key, TaskName)>> {
-        let unknown = |printed: &str| errors::graph(py, &format!("there is no task {printed} in the graph"));
+    fn outputs(&self, py: Python<'_>) -> PyResult<Vec<(Key, TaskName)>> {
+        let by_token: FxHashMap<LayerToken, &Layer> = self.layers.iter().map(|layer| (layer.token, layer)).collect();
+        let block = |layer: &str, position: &[u32]| {
+            let (prefix, token) = layer_name(layer)?;
+            let layer = by_token.get(&token)?;
+            let index = layer.index_of(prefix, position)?;
+            Some((layer.key_of(index), layer.name(index)))
+        };
         self.wanted
             .iter()
             .map(|printed| match block_name(printed) {
-                Some((layer, index)) => parts.block(layer, index).ok_or_else(|| unknown(printed)),
+                Some((layer, position)) => block(layer, &position)
+                    .ok_or_else(|| errors::graph(py, &format!("there is no task {printed} in the graph"))),
                 None => {
                     let key = Key::from_name(printed);
                     let name = self.names.get(&key).cloned();
@@ -301,26 +316,5 @@ impl<'a> Lowering<'a> {
                 }
             })
             .collect()
-    }
-}
-
-impl Parts {
-    /// The key and name of a block of one of the layers: of a grid or a shuffle's outputs by its position there, of a
-    /// tree by the node's index.
-    fn block(&self, layer: &str, index: Vec<u32>) -> Option<(Key, TaskName)> {
-        let (prefix, token) = layer_name(layer)?;
-        let name = TaskName::Block { prefix: prefix.into(), layer: token, index: index.clone().into() };
-        let blockwise = self.blockwise.iter().find(|layer| layer.token == token).map(|layer| &layer.grid);
-        let outputs = || self.shuffles.iter().find(|layer| layer.token == token).map(|layer| &layer.outputs);
-        if let Some(grid) = blockwise.or_else(outputs) {
-            if index.len() != grid.len() || index.iter().zip(grid).any(|(at, blocks)| at >= blocks) {
-                return None;
-            }
-            let flat = index.iter().zip(grid).fold(0u32, |flat, (at, blocks)| flat * blocks + at);
-            return Some((Key::block(token, flat), name));
-        }
-        let tree = self.trees.iter().find(|tree| tree.token == token)?;
-        let [at] = index[..] else { return None };
-        (at < tree.lower(Lowered::PLACEHOLDER).shape().len()).then(|| (Key::block(token, at), name))
     }
 }

@@ -6,7 +6,7 @@
 use crate::future::Future;
 use crate::names;
 use crate::options::Options;
-use crate::scan::{Inputs, key_of};
+use crate::scan::Inputs;
 use crate::values::CallArgs;
 use kask_types::{Key, TaskName};
 use pyo3::prelude::*;
@@ -171,22 +171,15 @@ pub fn collect<'py>(py: Python<'py>, roots: &[Py<Node>]) -> PyResult<Vec<Bound<'
     Ok(order)
 }
 
-/// (key, family, keys of inputs) of all calls below `nodes`, inputs first.
-#[pyfunction]
-pub fn graph_of<'py>(py: Python<'py>, nodes: Vec<Py<Node>>) -> PyResult<Bound<'py, PyList>> {
-    let order = collect(py, &nodes)?;
-    let printed: FxHashMap<Key, String> =
-        order.iter().map(|node| (node.get().id, node.get().name.to_string())).collect();
-    let list = PyList::empty(py);
-    for node in &order {
-        let node = node.get();
-        let mut inputs = Vec::new();
-        for input in node.inputs.bind(py).iter() {
-            let known = key_of(&input).and_then(|key| printed.get(&key)).cloned();
-            let name = known.or_else(|| input.cast::<Future>().ok().map(|future| future.get().name().to_string()));
-            inputs.push(name.unwrap_or_default());
+/// The names of the futures that `roots` and the nodes below them read.
+pub fn names_of_futures(py: Python<'_>, roots: &[Py<Node>]) -> PyResult<FxHashMap<Key, TaskName>> {
+    let mut names = FxHashMap::default();
+    for node in collect(py, roots)? {
+        for input in node.get().inputs.bind(py).iter() {
+            if let Ok(future) = input.cast::<Future>() {
+                names.insert(future.get().id(), future.get().name().clone());
+            }
         }
-        list.append((node.name.to_string(), &*node.family, inputs))?;
     }
-    Ok(list)
+    Ok(names)
 }

@@ -92,7 +92,7 @@ fn tree_graph(tasks: u32) -> (Graph, Wanted) {
         combine: function(),
         aggregate: function(),
         template: Payload::empty(),
-        input: LayerToken(1),
+        input: LayerToken(1).into(),
         input_grid: [leaves].into_iter().collect(),
         split_every: vec![(0, 2)],
     };

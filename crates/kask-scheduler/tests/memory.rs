@@ -591,7 +591,7 @@ fn shuffle() -> (Graph, Vec<Key>) {
         take: stage(),
         split_prefix: "x-split".into(),
         merge_prefix: "x-merge".into(),
-        input: LayerToken(1),
+        input: LayerToken(1).into(),
         input_grid: [8].into_iter().collect(),
         outputs: [4].into_iter().collect(),
         group_ends: vec![2, 4],

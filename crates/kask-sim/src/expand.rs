@@ -155,7 +155,7 @@ fn learn_tree(model: &mut Model, layer: &Layer, tree: &TreeReduceLayer) {
     let results = tree.input_grid.iter().zip(&split).map(|(&blocks, &every)| if every > 1 { 1 } else { blocks });
     let mut next_inner: u32 = results.product();
     let mut below: Vec<u32> = tree.input_grid.to_vec();
-    let mut keys_below = blocks_of(tree.input, &below);
+    let mut keys_below = keys_of(&tree.input, &below);
     loop {
         let level: Vec<u32> = below.iter().zip(&split).map(|(blocks, every)| blocks.div_ceil(*every)).collect();
         let is_last = level.iter().zip(&split).all(|(&blocks, &every)| every == 1 || blocks == 1);
@@ -195,7 +195,7 @@ fn learn_shuffle(model: &mut Model, layer: &Layer, shuffle: &ShuffleLayer) {
     };
     let mut splits = Vec::new();
     for ((index, at), read) in
-        (takes + groups..).zip(positions(&shuffle.input_grid)).zip(blocks_of(shuffle.input, &shuffle.input_grid))
+        (takes + groups..).zip(positions(&shuffle.input_grid)).zip(keys_of(&shuffle.input, &shuffle.input_grid))
     {
         splits.push(Key::block(layer.token, index));
         let position = shuffle.wants_position.then(|| at.clone());

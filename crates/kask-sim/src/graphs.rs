@@ -278,7 +278,7 @@ impl Artist<'_> {
             combine: self.function(),
             aggregate: self.function(),
             template: self.plain_call(),
-            input: middle.token,
+            input: middle.token.into(),
             input_grid: grid.iter().copied().collect(),
             split_every,
         };
@@ -303,7 +303,7 @@ impl Artist<'_> {
     /// A source of blocks, a shuffle of them, and a tree over what the shuffle makes. Some outputs may be wanted by nobody.
     fn shuffle(&mut self) -> Drawn {
         let grid: Vec<u32> = (0..self.rng.between(1, 2)).map(|_| self.rng.between(1, 4) as u32).collect();
-        let source = self.blockwise(&grid, Vec::new());
+        let (mut layers, source) = self.source(&grid);
         let outputs = self.rng.between(1, 8) as u32;
         let mut group_ends: Vec<u32> = (1..outputs).filter(|_| self.rng.chance(400)).collect();
         group_ends.push(outputs);
@@ -314,7 +314,7 @@ impl Artist<'_> {
             take: self.stage(),
             split_prefix: format!("{prefix}-split").into(),
             merge_prefix: format!("{prefix}-merge").into(),
-            input: source.token,
+            input: source,
             input_grid: grid.iter().copied().collect(),
             outputs: [outputs].into_iter().collect(),
             group_ends,
@@ -324,13 +324,13 @@ impl Artist<'_> {
         let mut wanted: Vec<Key> =
             (0..outputs).filter(|_| self.rng.chance(600)).map(|index| Key::block(token, index)).collect();
         let shuffle = Layer { token, prefix, annotations: self.annotations(), kind: LayerKind::Shuffle(shuffle) };
-        let mut layers = vec![source, shuffle];
+        layers.push(shuffle);
         if wanted.is_empty() || self.rng.chance(500) {
             let tree = TreeReduceLayer {
                 combine: self.function(),
                 aggregate: self.function(),
                 template: self.plain_call(),
-                input: token,
+                input: token.into(),
                 input_grid: [outputs].into_iter().collect(),
                 split_every: vec![(0, self.rng.between(2, 3) as u32)],
             };

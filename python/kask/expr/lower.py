@@ -140,7 +140,8 @@ class Lowering:
 
     def _grouped(self, order: list[Any], wanted: set[str]) -> dict[str, list[_Group]]:
         """Groups by the token of their root. Readers are looked at before what they read."""
-        readers: dict[str, list[tuple[Any, Read]]] = {}
+        # An expression that makes its layers itself is there for what it reads wherever that is, or None if it needs layers to read.
+        readers: dict[str, list[tuple[Any, Read | None]]] = {}
         places: dict[str, list[tuple[_Group, tuple[int, ...]]]] = {}
         roots: dict[str, list[_Group]] = {}
         for expr in reversed(order):
@@ -152,7 +153,8 @@ class Lowering:
             call = expr.block_call()
             if call is None:
                 for operand in expr.operands:
-                    readers.setdefault(operand.token, []).append((None, Read(operand, ())))
+                    entry = (expr, None) if expr.reads_joined else (None, Read(operand, ()))
+                    readers.setdefault(operand.token, []).append(entry)
                 continue
             joined = () if expr.token in wanted else self._joined(expr, call, readers.get(expr.token, []), places)
             if not joined:
@@ -176,13 +178,13 @@ class Lowering:
     def _joined(
         expr: Any,
         call: BlockCall,
-        readers: list[tuple[Any, Read]],
+        readers: list[tuple[Any, Read | None]],
         places: dict[str, list[tuple[_Group, tuple[int, ...]]]],
     ) -> tuple[tuple[_Group, tuple[int, ...]], ...]:
         """The groups that an expression can be a member of, with its axes there; none if it has to be made by itself."""
         found: dict[int, tuple[_Group, tuple[int, ...]]] = {}
         for reader, read in readers:
-            if reader is None or not read.is_one or read.grid is not None:
+            if reader is None or read is None or not read.is_one or read.grid is not None:
                 return ()
             for group, axes in places[reader.token]:
                 ours = tuple(
@@ -247,6 +249,11 @@ class Lowering:
             options=self.options(root, _made_bytes(calls)),
         )
 
+    def source(self, expr: Any) -> Any:
+        """What an expression that ``reads_joined`` tells a builder to read an operand: its layer, or those that its blocks come from."""
+        joined = self._joined_reads.get(expr.token)
+        return expr.name if joined is None else joined.source
+
     def options(self, expr: Any, made_bytes: int = 0) -> engine.Options | None:
         """How the tasks of an expression's layer are run: as it was annotated, or as is said for all; ``made_bytes`` are needed at least, on
         the way to the result."""
@@ -297,9 +304,11 @@ def _is_inside(read: Read, inside: set[str]) -> bool:
     return not isinstance(read.expr, Joined) and read.expr.token in inside
 
 
-def _is_read_as_parts(expr: Any, readers: Iterable[tuple[Any, Read]]) -> bool:
+def _is_read_as_parts(expr: Any, readers: Iterable[tuple[Any, Read | None]]) -> bool:
     """Whether the blocks of an expression can be read where they come from by all who read them."""
-    return expr.joined is not None and all(reader is not None and read.grid is None for reader, read in readers)
+    return expr.joined is not None and all(
+        reader is not None and (read is None or read.grid is None) for reader, read in readers
+    )
 
 
 def _through(axis: Any, axes: tuple[int, ...]) -> int:

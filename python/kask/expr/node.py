@@ -87,6 +87,11 @@ class Expr:
         return dataclasses.replace(self, **changed) if changed else self
 
     @property
+    def reads_joined(self) -> bool:
+        """Whether the layers that it makes itself read operands that are ``joined`` where their blocks are."""
+        return False
+
+    @property
     def joined(self) -> Any:
         """A :class:`~kask.expr.lower.Joined` of the operands, if the blocks are theirs as they are."""
         return None

@@ -86,7 +86,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 class _Owned:
-    """A builder whose layers are called after the expressions that they are of, so that what is found out about them can be told apart."""
+    """A builder whose layers are called after the expressions that they are of, so that what is found out about them can be told apart.
+    Who reads a layer finds it by the digits at the end of its name, which stay."""
 
     def __init__(self) -> None:
         self.builder = GraphBuilder()
@@ -107,24 +108,17 @@ class _Owned:
         self.nodes[self.owner] = len(nodes)
         self.builder.add_nodes(nodes)
 
-    def add_blockwise(self, name: str, func: Any, template: Any, grid: Any, inputs: Any, **options: Any) -> None:
+    def add_blockwise(self, name: str, *args: Any, **options: Any) -> None:
         """See ``GraphBuilder``."""
-        inputs = [(self.call(layer), *rest) for layer, *rest in inputs]
-        self.builder.add_blockwise(self._added(name), func, template, grid, inputs, **options)
+        self.builder.add_blockwise(self._added(name), *args, **options)
 
-    def add_tree_reduce(
-        self, name: str, combine: Any, aggregate: Any, template: Any, input: str, *rest: Any, **options: Any
-    ) -> None:
+    def add_tree_reduce(self, name: str, *args: Any, **options: Any) -> None:
         """See ``GraphBuilder``."""
-        self.builder.add_tree_reduce(
-            self._added(name), combine, aggregate, template, self.call(input), *rest, **options
-        )
+        self.builder.add_tree_reduce(self._added(name), *args, **options)
 
     def add_shuffle(self, name: str, *args: Any, **options: Any) -> None:
         """See ``GraphBuilder``."""
-        # Three functions and three templates come before the input.
-        changed: Any = (*args[:6], self.call(args[6]), *args[7:])
-        self.builder.add_shuffle(self._added(name), *changed, **options)
+        self.builder.add_shuffle(self._added(name), *args, **options)
 
 
 class _Noting(Lowering):

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// and `after` elements more on either side, as far as there are any.
 ///
 /// A slice has a start and a step, a rechunk has neither (`0` and `1`), an overlap has elements before and after.
+///
+/// An output block without elements needs no blocks. But where the input has no elements at all, every output block reads its first block,
+/// which is empty too: whoever reads blocks of an empty axis gets one, as from any other axis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// How the input is cut.
@@ -66,7 +69,8 @@ impl Interval {
     pub(crate) fn run(&self, block: u32) -> Run {
         let (low, len) = self.span(block);
         if len == 0 {
-            return Run { start: 0, len: 0 };
+            let is_empty = self.input.total() == 0 && self.input.blocks() > 0;
+            return Run { start: 0, len: is_empty.into() };
         }
         let start = self.input.block_at(low);
         Run { start, len: self.input.block_at(low + len - 1) - start + 1 }

@@ -4,10 +4,10 @@
 use kask_graph::chunks::Interval;
 use kask_graph::{
     BlockInput, BlockSource, BlockwiseLayer, Csr, Expansion, ExplicitLayer, Graph, GraphError, Grid, InputAxis,
-    JoinedGrids, KeyLists, Known, Layer, LayerKind, MapLayer, ShuffleLayer, ShuffleStage, TreeReduceLayer, Wanted,
-    expand,
+    JoinedGrids, KeyLists, Known, Layer, LayerKind, MapLayer, Read, ShuffleLayer, ShuffleStage, TreeReduceLayer, View,
+    Wanted, expand,
 };
-use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload};
+use kask_types::{Annotations, BlobId, Items, Key, LayerToken, Payload, TaskName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,11 +28,15 @@ pub fn blockwise(token: u128, grid: &[u32], inputs: Vec<BlockInput>) -> Layer {
 }
 
 pub fn tree(token: u128, input: u128, grid: &[u32], split_every: &[(u32, u32)]) -> Layer {
+    tree_of(token, LayerToken(input).into(), grid, split_every)
+}
+
+pub fn tree_of(token: u128, input: BlockSource, grid: &[u32], split_every: &[(u32, u32)]) -> Layer {
     let kind = TreeReduceLayer {
         combine: BlobId::of(b"combine"),
         aggregate: BlobId::of(b"aggregate"),
         template: Payload::empty(),
-        input: LayerToken(input),
+        input,
         input_grid: Grid::from_slice(grid),
         split_every: split_every.to_vec(),
     };
@@ -41,6 +45,10 @@ pub fn tree(token: u128, input: u128, grid: &[u32], split_every: &[(u32, u32)]) 
 
 /// A shuffle with so many outputs in each group.
 pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: &[u32]) -> Layer {
+    shuffle_of(token, LayerToken(input).into(), grid, outputs, groups)
+}
+
+pub fn shuffle_of(token: u128, input: BlockSource, grid: &[u32], outputs: &[u32], groups: &[u32]) -> Layer {
     let stage = |name: &str| ShuffleStage { function: BlobId::of(name.as_bytes()), template: Payload::empty() };
     let sums = groups.iter().scan(0u32, |sum, &size| {
         *sum = sum.wrapping_add(size);
@@ -52,7 +60,7 @@ pub fn shuffle(token: u128, input: u128, grid: &[u32], outputs: &[u32], groups: 
         take: stage("take"),
         split_prefix: "f-split".into(),
         merge_prefix: "f-merge".into(),
-        input: LayerToken(input),
+        input,
         input_grid: Grid::from_slice(grid),
         outputs: Grid::from_slice(outputs),
         group_ends: sums.collect(),
@@ -71,13 +79,17 @@ pub fn reads(token: u128, grid: &[u32], axes: &[InputAxis]) -> BlockInput {
 
 /// An input whose blocks are those of several layers, each with so many along an axis.
 pub fn reads_joined(axis: usize, parts: &[(u128, u32)], grid: &[u32], axes: &[InputAxis]) -> BlockInput {
+    BlockInput { source: joined(axis, parts), ..reads(0, grid, axes) }
+}
+
+/// Grids of several layers, each with so many blocks along an axis.
+pub fn joined(axis: usize, parts: &[(u128, u32)]) -> BlockSource {
     let ends = parts.iter().scan(0u32, |end, &(_, blocks)| {
         *end += blocks;
         Some(*end)
     });
     let layers = parts.iter().map(|&(token, _)| LayerToken(token)).collect();
-    let joined = JoinedGrids { axis: axis as u32, layers, ends: ends.collect() };
-    BlockInput { source: BlockSource::Joined(Arc::new(joined)), ..reads(0, grid, axes) }
+    BlockSource::Joined(Arc::new(JoinedGrids { axis: axis as u32, layers, ends: ends.collect() }))
 }
 
 pub fn same_block(token: u128, grid: &[u32]) -> BlockInput {
@@ -190,7 +202,7 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
                     InputAxis::Listed { axis, lists } => lists.get(out[*axis as usize]).contains(&at[i]),
                 });
                 if is_read {
-                    read.push(naive_key(input, block, &at));
+                    read.push(naive_key(&input.source, &input.grid, block, &at));
                 }
             }
         }
@@ -198,16 +210,16 @@ fn naive_blocks(token: LayerToken, layer: &BlockwiseLayer, all: &mut BTreeMap<Ke
     }
 }
 
-/// The key of a block of an input.
-fn naive_key(input: &BlockInput, block: usize, at: &[u32]) -> Key {
-    let joined = match &input.source {
+/// The key of a block of a grid that is read.
+fn naive_key(source: &BlockSource, grid: &[u32], block: usize, at: &[u32]) -> Key {
+    let joined = match source {
         BlockSource::Layer(layer) => return Key::block(*layer, block as u32),
         BlockSource::Joined(joined) => joined,
     };
     let axis = joined.axis as usize;
     let part = joined.ends.iter().position(|&end| at[axis] < end).expect("the parts make up the grid");
     let start = if part == 0 { 0 } else { joined.ends[part - 1] };
-    let (mut grid, mut at) = (input.grid.to_vec(), at.to_vec());
+    let (mut grid, mut at) = (grid.to_vec(), at.to_vec());
     (grid[axis], at[axis]) = (joined.ends[part] - start, at[axis] - start);
     let index = positions(&grid).iter().position(|other| *other == at).expect("it is in the part");
     Key::block(joined.layers[part], index as u32)
@@ -221,7 +233,9 @@ fn is_under(interval: &Interval, out: u32, at: u32) -> bool {
     let around = |i: i128| i - i128::from(interval.before)..=i + i128::from(interval.after);
     let there = |i: &i128| (0..i128::from(interval.input.total())).contains(i);
     let needed: Vec<i128> = needed.flat_map(around).filter(there).collect();
-    let (Some(low), Some(high)) = (needed.iter().min(), needed.iter().max()) else { return false };
+    let (Some(low), Some(high)) = (needed.iter().min(), needed.iter().max()) else {
+        return interval.input.total() == 0 && at == 0;
+    };
     let block_of = |element: i128| interval.input.block_at(element as u64);
     (block_of(*low)..=block_of(*high)).contains(&at)
 }
@@ -232,7 +246,7 @@ fn naive_tree(token: LayerToken, layer: &TreeReduceLayer, all: &mut BTreeMap<Key
     let mut below: Vec<(Vec<u32>, Key)> = positions(&layer.input_grid)
         .into_iter()
         .enumerate()
-        .map(|(block, at)| (at, Key::block(layer.input, block as u32)))
+        .map(|(block, at)| (at.clone(), naive_key(&layer.input, &layer.input_grid, block, &at)))
         .collect();
     let axes = 0..layer.input_grid.len();
     let results = axes.map(|axis| if split(axis) > 1 { 1 } else { layer.input_grid[axis] }).product();
@@ -264,8 +278,8 @@ fn naive_shuffle(token: LayerToken, layer: &ShuffleLayer, all: &mut BTreeMap<Key
     let inputs = positions(&layer.input_grid).len() as u32;
     let key = |index: u32| Key::block(token, index);
     let splits: Vec<Key> = (0..inputs).map(|input| key(takes + groups + input)).collect();
-    for (input, &split) in (0..).zip(&splits) {
-        all.insert(split, vec![Key::block(layer.input, input)]);
+    for ((block, at), &split) in positions(&layer.input_grid).iter().enumerate().zip(&splits) {
+        all.insert(split, vec![naive_key(&layer.input, &layer.input_grid, block, at)]);
     }
     for group in 0..groups {
         all.insert(key(takes + group), splits.clone());
@@ -307,12 +321,48 @@ pub fn check(graph: &Graph, wanted: &[Key], alive: &BTreeSet<Key>, expansion: &E
         }
     }
     check_order(expansion);
+    if alive.is_empty() {
+        check_view(graph, wanted, &naive, needed.len() + externals.len());
+    }
     assert_eq!(expansion.outputs.len(), wanted.len());
     for (output, &key) in expansion.outputs.iter().zip(wanted) {
         match *output {
             kask_graph::Output::Local(id) => assert_eq!((key_of(id), expansion.needed.contains(id)), (key, true)),
             kask_graph::Output::External(external) => assert_eq!((external, is_here(&key)), (key, false)),
         }
+    }
+}
+
+/// Checks that a graph looks as it runs: `tasks` for what is wanted, with those from elsewhere that they read.
+fn check_view(graph: &Graph, wanted: &[Key], naive: &BTreeMap<Key, Vec<Key>>, tasks: usize) {
+    let mut view = View::new(graph.clone()).unwrap();
+    let wanted: Vec<Read> = wanted.iter().map(|&key| Read::Key(key)).collect();
+    let here: Vec<Read> = wanted.iter().copied().filter(|&read| naive.contains_key(&view.key_of(read))).collect();
+    let shown = view.needed(&here, usize::MAX).unwrap();
+    assert_eq!(shown.len(), tasks, "each task is shown once");
+    let mut before = BTreeSet::new();
+    for read in shown {
+        let key = view.key_of(read);
+        let is_task = matches!(read, Read::Task(_));
+        assert_eq!(is_task, naive.contains_key(&key), "what the graph makes is a task");
+        if let Read::Task(id) = read {
+            let inputs: Vec<Key> = view.inputs_of(id).into_iter().map(|input| view.key_of(input)).collect();
+            assert_eq!(inputs, naive[&key], "inputs of task {id}");
+            assert!(inputs.iter().all(|input| before.contains(input)), "inputs of task {id} come before it");
+            check_name(&view, graph, id);
+        }
+        assert!(before.insert(key));
+    }
+    let more = view.needed(&wanted, usize::MAX).unwrap().len();
+    assert!(more == 0 || view.needed(&wanted, more - 1).is_none(), "a limit is a limit");
+}
+
+/// Checks that a task of a grid is found by what its name prints.
+fn check_name(view: &View, graph: &Graph, id: u32) {
+    let (layer, index) = view.place(id);
+    if let TaskName::Block { prefix, layer: token, index: position } = graph.layers[layer].name(index) {
+        assert_eq!(view.layer_of(token), Some(layer));
+        assert_eq!(graph.layers[layer].index_of(&prefix, &position), Some(index));
     }
 }
 

@@ -85,6 +85,14 @@ fn failure() -> impl Strategy<Value = Failure> {
     ]
 }
 
+fn source(number: u128) -> BlockSource {
+    if number.is_multiple_of(2) {
+        return BlockSource::Layer(LayerToken(number));
+    }
+    let layers = vec![LayerToken(number), LayerToken(7)];
+    BlockSource::Joined(Arc::new(JoinedGrids { axis: 1, layers, ends: vec![3, 9] }))
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let map = (any::<u128>(), bytes(), vec(key(), 0..5)).prop_map(|(blob, data, keys)| {
         let ends = keys.iter().map(|_| data.len() as u32).collect();
@@ -104,14 +112,7 @@ fn layer() -> impl Strategy<Value = Layer> {
         });
         let axes = axes.collect();
         let grid: kask_graph::Grid = sizes.into_iter().collect();
-        let source = match blob % 2 {
-            0 => BlockSource::Layer(LayerToken(blob)),
-            _ => {
-                let layers = vec![LayerToken(blob), LayerToken(7)];
-                BlockSource::Joined(Arc::new(JoinedGrids { axis: 1, layers, ends: vec![3, 9] }))
-            }
-        };
-        let inputs = vec![BlockInput { source, grid: grid.clone(), axes }];
+        let inputs = vec![BlockInput { source: source(blob), grid: grid.clone(), axes }];
         let function = BlobId(blob);
         LayerKind::Blockwise(BlockwiseLayer { function, template, grid, inputs, items: None, wants_position: true })
     });
@@ -120,7 +121,7 @@ fn layer() -> impl Strategy<Value = Layer> {
     let shuffle = ([stage(), stage(), stage()], text(), vec(any::<u32>(), 0..5), any::<bool>()).prop_map(
         |([split, merge, take], split_prefix, numbers, wants_position)| {
             let outputs: kask_graph::Grid = numbers.iter().copied().collect();
-            let (merge_prefix, input, input_grid) = (split_prefix.clone(), LayerToken(7), outputs.clone());
+            let (merge_prefix, input, input_grid) = (split_prefix.clone(), source(split.function.0), outputs.clone());
             LayerKind::Shuffle(ShuffleLayer {
                 split,
                 merge,

@@ -49,6 +49,10 @@ class Rechunk(ArrayExpr):
         axes = tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
         return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
+    @property
+    def reads_joined(self) -> bool:
+        return True
+
     def lower(self, lowering: Lowering) -> None:
         outputs = math.prod(self.grid)
         groups = merge_groups(outputs)
@@ -61,7 +65,7 @@ class Rechunk(ArrayExpr):
             template,
             template,
             template,
-            self.array.name,
+            lowering.source(self.array),
             list(self.array.grid),
             list(self.grid),
             groups,
