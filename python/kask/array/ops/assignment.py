@@ -50,13 +50,13 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
     if not picks.arrays:
         return assigned_part(array, picks, value)
     part = picks.basic(array)
-    changed = assigned_by_arrays(part, picks, value)
+    made = assigned_by_arrays(part, picks, value)
     if part is array:
-        return changed
-    if isinstance(changed, Open) and any(length == 0 for _, _, length in picks.taken):
+        return made
+    if isinstance(made, Open) and any(length == 0 for _, _, length in picks.taken):
         # Nothing changes, but indices and values that do not fit are refused as soon as it is known.
-        return ByValue(_unchanged, (array, changed), (), (), array.meta, array.chunks, "setitem")
-    return assigned_part(array, picks, changed)
+        return ByValue(_unmade, (array, made), (), (), array.meta, array.chunks, "setitem")
+    return assigned_part(array, picks, made)
 
 
 def _unchanged(array: ArrayExpr, checked: ArrayExpr) -> ArrayExpr:
