@@ -55,7 +55,7 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
         return made
     if isinstance(made, Open) and any(length == 0 for _, _, length in picks.taken):
         # Nothing changes, but indices and values that do not fit are refused as soon as it is known.
-        return ByValue(_unmade, (array, made), (), (), array.meta, array.chunks, "setitem")
+        return ByValue(_unchanged, (array, made), (), (), array.meta, array.chunks, "setitem")
     return assigned_part(array, picks, made)
 
 
