@@ -100,7 +100,7 @@ def take_list(blocks: list[Any], position: tuple[int, ...], points: Points, axis
         parts = [
             block[(*lead, points.local[0][points.points(piece)])] for block, piece in zip(blocks, pieces, strict=True)
         ]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+        whole: Any = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
         own = slice(points.points(pieces[0]).start, points.points(pieces[-1]).stop)
         return whole[(*lead, np.argsort(points.places[own]))]
     out: Any = None
