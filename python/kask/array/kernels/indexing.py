@@ -96,6 +96,13 @@ def take_list(blocks: list[Any], position: tuple[int, ...], points: Points, axis
     """The chunk at ``position``: elements along one axis, of the blocks that hold some of them."""
     lead = (slice(None),) * axis
     pieces = points.pieces(position[axis])
+    if not hasattr(type(blocks[0]), "__setitem__"):
+        parts = [
+            block[(*lead, points.local[0][points.points(piece)])] for block, piece in zip(blocks, pieces, strict=True)
+        ]
+        whole: Any = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+        own = slice(points.points(pieces[0]).start, points.points(pieces[-1]).stop)
+        return whole[(*lead, np.argsort(points.places[own]))]
     out: Any = None
     for block, piece in zip(blocks, pieces, strict=True):
         own = points.points(piece)
@@ -130,8 +137,11 @@ def merge_points(parts: list[Any], position: tuple[int, ...], points: Points, in
         return None
     own = slice(points.points(pieces[0]).start, points.points(pieces[-1]).stop)
     part = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    out = np.empty_like(part)
-    out[points.places[own]] = part
+    if hasattr(type(part), "__setitem__"):
+        out = np.empty_like(part)
+        out[points.places[own]] = part
+    else:
+        out = part[np.argsort(points.places[own])]
     return out.reshape((len(out) // math.prod(inner), *inner, *part.shape[1:]))
 
 

@@ -55,6 +55,11 @@ def _not_nan(block: Any, where: Any) -> Any:
     return is_there if where is None else is_there & where
 
 
+def _array(x: Any) -> Any:
+    """An array as it is, of whatever kind; NumPy makes one of anything else."""
+    return x if hasattr(x, "astype") and not isinstance(x, np.generic) else np.asanyarray(x)
+
+
 def _sum(block: Any, axes: tuple[int, ...], where: Any, dtype: Any) -> Any:
     """The sum of the elements that count."""
     options: dict[str, Any] = {} if where is None else {"where": where}
@@ -137,7 +142,7 @@ class MeanFinish:
             mean = np.true_divide(total, count)
         if self.is_masked:
             return np.ma.masked_array(mean, mask=np.equal(count, 0), dtype=self.dtype)
-        return mean.astype(self.dtype, copy=False) if isinstance(mean, np.ndarray) else self.dtype.type(mean)
+        return mean.astype(self.dtype, copy=False) if hasattr(mean, "astype") else self.dtype.type(mean)
 
     def __kask_tokenize__(self) -> Any:
         return "meanfinish", self.dtype, self.__name__, self.is_masked
@@ -177,14 +182,14 @@ class MomentsPart:
         block, where = _unmasked(block, where)
         if self.passes_nan:
             where = _not_nan(block, where)
-        block = np.asanyarray(block).astype(self.dtype, copy=False)
+        block = _array(block).astype(self.dtype, copy=False)
         options: dict[str, Any] = {} if where is None else {"where": where}
         if block.dtype.kind == "O" and options:
             options["initial"] = 0
         count = _counted(block, axes, where)
         with np.errstate(all="ignore"):
             mean = _sum(block, axes, where, self.dtype) / np.maximum(count, 1)
-            mean = np.asanyarray(mean).astype(self.dtype, copy=False)
+            mean = _array(mean).astype(self.dtype, copy=False)
             rest = np.subtract(block, mean)
             if rest.dtype.kind == "c" and self.is_absolute:
                 return count, mean, np.sum(rest.real**2 + rest.imag**2, axis=axes, keepdims=True, **options)
@@ -273,7 +278,7 @@ class MomentFinish:
         if is_short.any() and not self.is_masked:
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=1)
         with np.errstate(all="ignore"):
-            moment = np.asanyarray(partial[self.order] / np.maximum(free, 0))
+            moment = _array(partial[self.order] / np.maximum(free, 0))
             if self.is_root:
                 moment = roots(moment)
         moment = moment.astype(self.dtype, copy=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.backends import to_numpy
 from kask.array.kernels.blockwise import concatenated
 
 __all__ = [
@@ -170,15 +171,25 @@ class ArgPart:
             is_only_nan = is_nan.all(axis=axes, keepdims=True)
             block = np.where(is_nan, np.array(self.fill, block.dtype), block)
         if len(axes) == 1:
+            if not hasattr(type(block), "__setitem__"):
+                return self._of_other(start, block, axes[0], is_only_nan)
             where = np.asarray(self.func(block, axis=axes[0], keepdims=True))
             return np.take_along_axis(block, where, axes[0]), where + start[axes[0]], is_only_nan
-        first = self.func(block)
+        first = int(self.func(block))
         at = np.unravel_index(first, block.shape)
         flat = 0
         for length, place, before in zip(shape, at, start):
             flat = flat * length + int(place) + before
         extreme = block[tuple([slice(place, place + 1) for place in at])]
+        if not hasattr(type(block), "__setitem__"):
+            extreme, is_only_nan = to_numpy(extreme), to_numpy(is_only_nan)
         return extreme, np.full(kept_shape, flat, np.intp), is_only_nan
+
+    def _of_other(self, start: Any, block: Any, axis: int, is_only_nan: Any) -> tuple[Any, Any, Any]:
+        """Of a block that is no array of NumPy, which need not know how to take elements along an axis. Places are NumPy's."""
+        most = np.max if self.func is np.argmax else np.min
+        where = to_numpy(self.func(block, axis=axis, keepdims=True)).astype(np.intp)
+        return to_numpy(most(block, axis=axis, keepdims=True)), where + start[axis], to_numpy(is_only_nan)
 
     def __kask_tokenize__(self) -> Any:
         return "argpart", self.func, self.shape, self.fill
