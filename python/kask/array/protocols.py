@@ -108,6 +108,9 @@ def array_function(func: Any, types: Iterable[type], args: tuple, kwargs: dict[s
         if not issubclass(kind, ArrayBase) and not is_chunk_type(kind):
             return NotImplemented
     ours = _function_of_kask(func)
+    if ours is func:
+        # It has to do with types and shapes only.
+        return func._implementation(*args, **kwargs)
     if ours is not None:
         return numpy_calls.call(func, ours, args, kwargs)
     name = f"{func.__module__}.{func.__name__}"
