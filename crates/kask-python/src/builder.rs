@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// What a block reads: a layer, or several one after another; the grid that is read, and for each of its axes which blocks.
 type Input<'py> = (Bound<'py, PyAny>, Vec<u32>, Vec<Bound<'py, PyAny>>);
 
+/// A block that the tasks of a layer make, for people: bytes, elements along each axis, and what makes it.
+pub type MadeBlock = (u64, Vec<u64>, String);
+
 /// One function over a grid of blocks.
 pub struct Blockwise {
     pub token: LayerToken,
@@ -33,6 +36,8 @@ pub struct Blockwise {
     pub items: Option<Vec<Py<PyAny>>>,
     pub wants_position: bool,
     pub annotations: Annotations,
+    /// The largest result, and the largest block that is made on the way; nothing where nobody says.
+    pub made: Arc<[MadeBlock]>,
 }
 
 /// A tree that combines a grid of blocks.
@@ -90,7 +95,7 @@ impl GraphBuilder {
     }
 
     /// Adds one function over a grid of blocks.
-    #[pyo3(signature = (name, func, template, grid, inputs, items = None, wants_position = false, options = None))]
+    #[pyo3(signature = (name, func, template, grid, inputs, items = None, wants_position = false, options = None, made = vec![]))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn add_blockwise(
         &self,
@@ -102,6 +107,7 @@ impl GraphBuilder {
         items: Option<Vec<Py<PyAny>>>,
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,
+        made: Vec<MadeBlock>,
     ) -> PyResult<()> {
         let (prefix, token) = layer_of(name)?;
         let inputs = inputs
@@ -111,8 +117,8 @@ impl GraphBuilder {
                 Ok(BlockInput { source: source(&layers)?, grid: grid.into(), axes })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        let (grid, annotations) = (grid.into(), annotations(options));
-        let layer = Blockwise { token, prefix, func, template, grid, inputs, items, wants_position, annotations };
+        let (grid, annotations, made) = (grid.into(), annotations(options), made.into());
+        let layer = Blockwise { token, prefix, func, template, grid, inputs, items, wants_position, annotations, made };
         let mut parts = self.0.lock();
         if parts.tokens.insert(token) {
             parts.blockwise.push(layer);
