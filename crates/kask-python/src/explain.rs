@@ -130,7 +130,7 @@ impl<'a> LargestBlock<'a> {
             LargestBlock { bytes: need.largest_bytes, family: explained.family(need.largest_task), shape: None };
         // What a layer says first is its result, which others read; what it makes on the way is known only here.
         let read = of_task(need.largest_task).first().filter(|(bytes, ..)| *bytes == need.largest_bytes);
-        let least = need.largest_bytes + u64::from(need.largest_task != need.task);
+        let least = need.largest_bytes.saturating_add((need.largest_task != need.task).into());
         let own = of_task(need.task).last().filter(|(bytes, ..)| *bytes >= least);
         if let Some((bytes, shape, family)) = own.or(read) {
             largest = LargestBlock { bytes: *bytes, family, shape: Some(shape) };
