@@ -6,7 +6,6 @@ Rust expands and orders the graph, plays a run through and adds everything up; h
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -222,8 +221,8 @@ def _rounded(count: int, *, up: bool) -> str:
     """A size whose two digits after the point are no more, or no less, than it: who follows a hint literally must be right."""
     for unit in (2**50, 2**40, 2**30, 2**20, 2**10):
         if count >= unit * 0.9:
-            step = unit / 100
-            count = math.ceil(math.ceil(count / step) * step) if up else int(count // step * step)
+            hundredths = -(-count * 100 // unit) if up else count * 100 // unit
+            count = hundredths * unit // 100
             break
     return format_bytes(count)
 

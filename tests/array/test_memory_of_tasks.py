@@ -74,8 +74,9 @@ def test_what_is_alive_at_the_same_time_is_counted_together():
 
 def test_views_are_not_taken_for_what_they_look_like():
     x = ka.random.default_rng(1).normal(size=(SIDE, SIDE), chunks=100)
+    # Sums and numbers of elements, and the means of them; not the windows, which seem to be fifty times as much.
     found = ka.lib.stride_tricks.sliding_window_view(x, 50, axis=0).mean(axis=-1).explain()
-    assert found.largest is not None and found.largest.own_bytes <= 2 * 100 * 100 * 8
+    assert found.largest is not None and found.largest.own_bytes <= 3 * 100 * 100 * 8
 
 
 class TestLongLines:

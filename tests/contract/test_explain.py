@@ -182,7 +182,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_submitted(limited, tmp_pa
             run()
         assert isinstance(error.value, MemoryError)
         assert (
-            "chunks of 'write_text' of at most 26.05 MiB instead of 100.00 MiB (and no more than 6 of them for one task) would fit"
+            "chunks of 'len' of at most 26.05 MiB instead of 100.00 MiB (and no more than 6 of them for one task) would fit"
             in error.value.hint
         )
     assert limited._engine.counters()["submitted"] == before
@@ -212,17 +212,18 @@ def shuffled(total_bytes, npartitions):
 
 
 @pytest.mark.parametrize(
-    ("total", "npartitions", "number", "merge"), [(2000, 10, 22, 200), (40_000, 400, 48_400, 200)], ids=["few", "many"]
+    ("total", "npartitions", "number", "merge"), [(2000, 10, 22, 200), (36_000, 400, 39_204, 180)], ids=["few", "many"]
 )
 def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, npartitions, number, merge):
     outputs = shuffled(total * MIB, npartitions)
+    limit = {200: "497.78", 180: "453.34"}[merge]
     with pytest.raises(
         OutOfMemoryError, match=rf"task of 'shuffle-merge' needs {2 * merge}.00 MiB \({merge}.00 MiB for its 200 inputs"
     ) as error:
         limited.compute(outputs)
     assert error.value.hint == (
         f"{number:,} outputs of the shuffle, of at most {format_bytes(total * MIB // number)}, would fit "
-        f"instead of {npartitions} of {total // npartitions}.00 MiB, or workers with a memory_limit of at least 497.78 MiB"
+        f"instead of {npartitions} of {total // npartitions}.00 MiB, or workers with a memory_limit of at least {limit} MiB"
     )
     # What it says is right, and no more than is needed.
     assert kask.explain(shuffled(total * MIB, number), memory_limit="256MiB").verdict != "cannot fit"
@@ -255,7 +256,7 @@ def test_limits_are_written_as_for_clusters():
     assert load_one.explain(memory_limit="auto").limit_bytes == memory_limit_bytes("auto", 1, False)
     assert load_one.explain(memory_limit="50%").limit_bytes == load_one.explain(memory_limit=0.5).limit_bytes > 2**20
     assert load_one.explain(memory_limit="0").limit_bytes == 0
-    for value in ("1.5", -1, "150%", "many", float("nan"), 2**70):
+    for value in ("1.5", -1, "150%", "many", float("nan")):
         with pytest.raises(ValueError, match="memory_limit="):
             load_one.explain(memory_limit=value)
 
