@@ -208,12 +208,14 @@ class GraphBuilder:
         items: Sequence[Any] | None = None,
         wants_position: bool = False,
         options: Options | None = None,
+        made: Sequence[tuple[int, Sequence[int], str]] = (),
     ) -> None:
         """``template``: positional arguments, with ``Hole(i)`` for input ``i``. Each input: (layer name, its grid, axes), where (axis, names,
         ends) in place of the name are layers whose grids lie one after another along an axis, and where each one ends there; an axis is
         an output axis number, ``"all"``, ``("fixed", i)``, ``("window", axis, before, after)``, ``("interval", axis, Interval)`` or
         ``("listed", axis, blocks, ends)``: the blocks for each position, list after list, and where each list ends; or
-        ``("listed", axis, BlockLists)``."""
+        ``("listed", axis, BlockLists)``. ``made``, for hints: bytes, shape and maker of the largest result and, if it is larger, of the
+        largest block that is made on the way."""
     def add_tree_reduce(
         self,
         name: str,
@@ -263,8 +265,9 @@ class GraphBuilder:
     ) -> dict[str, Any]:
         """What running the graph for ``outputs`` would take with so many runners on so many workers of ``limit_bytes`` each (0: no
         limit): "layers" (prefix, kind, tasks, edges, result bytes, tasks of unknown size), "produced_bytes", "unknown", "peak_bytes",
-        "peak_family", "peak_values", "largest" (of one task: "family", "task", "inputs", "inputs_bytes", "own_bytes", "largest_bytes"),
-        "verdict"        ("fits", "spills", "cannot fit"), "spilled_bytes". ``learned``: bytes of a result by family, where no annotation says."""
+        "peak_family", "peak_values", "largest" (of one task: "family", "task", "inputs", "inputs_bytes", "own_bytes", "largest_bytes",
+        "largest_family", "largest_shape", "shuffled", "fitting_limit"), "usable_bytes" (of a worker, for one task), "verdict" ("fits", "spills",
+        "cannot fit"), "spilled_bytes". ``learned``: bytes of a result by family, where no annotation says."""
 
 class GraphTasks:
     """The tasks of a graph, by layer. Calls of one family are in a layer of their own. A task is (printed key, family, printed keys of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kask.base import Work, engine_for
 from kask.engine import GraphBuilder
+from kask.engine.local import memory_limit_bytes
 from kask.tables import lined_up
 from kask.units import format_bytes, parse_bytes
 
@@ -23,6 +24,8 @@ __all__ = ["Explanation", "Family", "Need", "explain"]
 
 #: Families that are printed at most.
 _PRINTED = 60
+#: A task that holds more than so many times what its largest chunk takes holds something else.
+_OWN_WORK = 16
 
 
 class Family(NamedTuple):
@@ -45,8 +48,15 @@ class Need(NamedTuple):
     inputs_bytes: int
     own_bytes: int
     largest_bytes: int
+    """The largest of what it reads, makes on the way and results in."""
+    largest_family: str
+    """What makes that."""
+    largest_shape: tuple[int, ...] | None
+    """Elements along each axis, if it is a chunk of an array."""
     shuffled: tuple[int, int] | None
     """Of a merge, which makes some of the outputs of a shuffle: bytes and number of all of them."""
+    fitting_limit: int
+    """The smallest ``memory_limit`` with which a worker has room for it."""
 
     @property
     def needs_bytes(self) -> int:
@@ -82,6 +92,8 @@ class Explanation:
         What is on disk at the peak.
     runners, workers, limit_bytes : int
         What it would run on; ``limit_bytes`` is the memory of a worker, 0 without a limit.
+    usable_bytes : int
+        What a worker has of that for one task: less than the limit, since the interpreter and libraries take a part of it.
     hint : str or None
         What to do about it.
     before, after : kask.expr.outline.Outline or None
@@ -110,9 +122,10 @@ class Explanation:
         self.verdict: str = found["verdict"] if self.largest else "unknown"
         self.spilled_bytes: int = found["spilled_bytes"]
         self.runners, self.workers, self.limit_bytes = runners, workers, limit_bytes
+        self.usable_bytes: int = found["usable_bytes"]
         self.hint: str | None = None
         if self.verdict == "cannot fit" and self.largest:
-            self.hint = _advice(self.largest, limit_bytes)
+            self.hint = _advice(self.largest, self.usable_bytes)
         elif self.verdict == "unknown" and self.tasks:
             self.hint = (
                 "say how large results are with kask.annotate(result_bytes='256MiB') or sizes={'family': '256MiB'}"
@@ -169,7 +182,9 @@ class Explanation:
         return facts
 
     def _verdict_text(self) -> str:
-        limit = f"{format_bytes(self.limit_bytes)} each" if self.limit_bytes else "no memory limit"
+        limit = "no memory limit"
+        if self.limit_bytes:
+            limit = f"{format_bytes(self.limit_bytes)} each ({format_bytes(self.usable_bytes)} of it for a task)"
         where = f"{_count(self.workers, 'worker')} with {_count(self.runners, 'runner')} and {limit}"
         match self.verdict:
             case "fits":
@@ -193,39 +208,59 @@ def _cells(family: Family) -> tuple[str, ...]:
 
 
 def _need_text(need: Need) -> str:
-    parts = f"{_count(need.inputs, 'input')} {format_bytes(need.inputs_bytes)}, itself {format_bytes(need.own_bytes)}"
-    return f"{format_bytes(need.needs_bytes)} for {need.family!r} ({parts})"
+    return f"{format_bytes(need.needs_bytes)} for {need.family!r} ({_parts_text(need)})"
 
 
-def _advice(need: Need, limit_bytes: int) -> str:
-    share = limit_bytes / need.needs_bytes
-    if not need.largest_bytes:
-        return f"give workers a memory_limit of at least {format_bytes(need.needs_bytes)}"
-    enough = f"or workers with a memory_limit of at least {format_bytes(need.needs_bytes)}"
+def _parts_text(need: Need) -> str:
+    if not need.inputs:
+        return "all of it for itself"
+    return f"{format_bytes(need.inputs_bytes)} for its {_count(need.inputs, 'input')}, {format_bytes(need.own_bytes)} for itself"
+
+
+def _rounded(count: int, *, up: bool) -> str:
+    """A size whose two digits after the point are no more, or no less, than it: who follows a hint literally must be right."""
+    for unit in (2**50, 2**40, 2**30, 2**20, 2**10):
+        if count >= unit * 0.9:
+            hundredths = -(-count * 100 // unit) if up else count * 100 // unit
+            count = hundredths * unit // 100
+            break
+    return format_bytes(count)
+
+
+def _advice(need: Need, usable_bytes: int) -> str:
+    enough = f"workers with a memory_limit of at least {_rounded(need.fitting_limit, up=True)}"
     if need.shuffled and need.own_bytes <= need.inputs_bytes:
         from kask.merges import fitting_outputs
 
         total, outputs = need.shuffled
-        number = fitting_outputs(total, limit_bytes)
+        number = fitting_outputs(total, usable_bytes)
         return (
             f"{number:,} outputs of the shuffle, of at most {format_bytes(total // number)}, would fit "
-            f"instead of {outputs:,} of {format_bytes(total // outputs)}, {enough}"
+            f"instead of {outputs:,} of {format_bytes(total // outputs)}, or {enough}"
         )
-    smaller = f"chunks of at most {format_bytes(int(need.largest_bytes * share))} instead of {format_bytes(need.largest_bytes)}"
+    if need.own_bytes > _OWN_WORK * need.largest_bytes:
+        # What it takes comes from no chunk: smaller ones might not change it.
+        return f"less work for one task, or {enough}"
+    fitting = int(need.largest_bytes * usable_bytes / need.needs_bytes)
+    shape = f" with the shape {need.largest_shape}" if need.largest_shape else ""
+    smaller = (
+        f"chunks of {need.largest_family!r} of at most {_rounded(fitting, up=False)} "
+        f"instead of {format_bytes(need.largest_bytes)}{shape}"
+    )
     # Smaller chunks of the same data are more chunks: a task that reads many must also read no more of them.
     fewer = f" (and no more than {need.inputs} of them for one task)" if need.inputs > 2 else ""
-    return f"{smaller}{fewer} would fit, {enough}"
+    return f"{smaller}{fewer} would fit, or {enough}"
 
 
-def cannot_fit(need: Mapping[str, Any], limit_bytes: int) -> tuple[str, str]:
+def cannot_fit(need: Mapping[str, Any], limit_bytes: int, usable_bytes: int) -> tuple[str, str]:
     """Message and hint of the error for a graph with a task that is larger than any worker. Called from Rust."""
     largest = Need(**need)
-    parts = f"{format_bytes(largest.inputs_bytes)} for its {_count(largest.inputs, 'input')}, {format_bytes(largest.own_bytes)} for itself"
     message = (
-        f"a task of {largest.family!r} needs {format_bytes(largest.needs_bytes)} ({parts}) and workers have {format_bytes(limit_bytes)}: "
+        f"a task of {largest.family!r} needs {format_bytes(largest.needs_bytes)} ({_parts_text(largest)}) and workers have "
+        f"{format_bytes(usable_bytes)} of their {format_bytes(limit_bytes)} for it: "
         "it cannot run even if everything else is on disk, so nothing was submitted"
     )
-    return message, _advice(largest, limit_bytes)
+    return message, _advice(largest, usable_bytes)
 
 
 def _capacity(workers: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, int]:
@@ -242,7 +277,7 @@ def explain(
     *args: Any,
     traverse: bool = True,
     scheduler: Any = None,
-    memory_limit: str | int | None = None,
+    memory_limit: str | int | float | None = None,
     sizes: Mapping[str, str | int] | None = None,
 ) -> Explanation:
     """Say what computing collections would take, and whether it fits, without running anything.
@@ -257,8 +292,9 @@ def explain(
         Whether to look into containers.
     scheduler : str or Client, optional
         Where it would run, as for :func:`kask.compute`.
-    memory_limit : str or int, optional
-        Memory of each worker, such as ``"4GiB"``; by default what the workers have.
+    memory_limit : str, int or float, optional
+        Memory of each worker, as for :class:`kask.distributed.LocalCluster`: ``"4GiB"``, ``0.5`` or ``"50%"`` of what there is, ``"auto"``, 0 for
+        no limit; by default what the workers have.
     sizes : dict, optional
         How large results are, by family, where the tasks are not annotated with ``result_bytes``: ``{"load": "256MiB"}``.
 
@@ -277,15 +313,17 @@ def explain(
     >>> found = kask.explain([load(i) for i in range(20)], memory_limit="1GiB")
     >>> found.verdict, found.tasks, found.peak_bytes // 2**20
     ('spills', 20, 2000)
-    >>> kask.explain(load(1), memory_limit="60MiB").verdict
+    >>> kask.explain(load(1), memory_limit="120MiB").verdict
     'cannot fit'
     """
     work = Work(args, traverse, None, is_renamed=True)
     if not work.collections:
         raise TypeError(f"there is no lazy collection in what explain() was given: {args!r:.200}")
-    runners, workers, limit_bytes = _capacity(engine_for(scheduler).scheduler_info()["workers"])
+    there = engine_for(scheduler).scheduler_info()["workers"]
+    runners, workers, limit_bytes = _capacity(there)
     if memory_limit is not None:
-        limit_bytes = parse_bytes(memory_limit)
+        processes = not all(worker["in_process"] for worker in there.values())
+        limit_bytes = memory_limit_bytes(memory_limit, workers, processes)
     learned = {family: parse_bytes(size) for family, size in (sizes or {}).items()}
     keys = [output for outputs in work.outputs for output in outputs if isinstance(output, str)]
 

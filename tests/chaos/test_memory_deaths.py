@@ -90,6 +90,9 @@ def test_whatever_fills_memory_is_ended_and_its_siblings_live(cluster, hog, tmp_
         future = client.submit(hog, workers=[first])
         error = future.exception(timeout=240)
         assert isinstance(error, KilledWorker), error
+        assert re.fullmatch(
+            r"make the chunks .* smaller, or give workers a memory_limit well above \d+ MiB", error.hint
+        )
         for death in error.deaths:
             assert "ran out of memory" in death, death
             assert f"while running {future.key}" in death, death

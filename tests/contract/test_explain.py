@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 
+import numpy as np
 import pytest
 
 import kask
+import kask.array as ka
 from kask.base import Work
 from kask.distributed import Client, LocalCluster
 from kask.engine import Engine, GraphBuilder, Hole, Options
+from kask.engine.local import memory_limit_bytes
 from kask.exceptions import OutOfMemoryError, UnknownKeywordError
 from kask.explain import Explanation
-from kask.units import format_bytes
+from kask.units import format_bytes, parse_bytes
 
 MIB = 2**20
 
@@ -53,15 +57,17 @@ def test_nothing_runs():
 
 def test_verdicts():
     assert small().explain(memory_limit=0).verdict == "fits"
-    assert small().explain(memory_limit="100MiB").verdict == "fits"
+    assert small().explain(memory_limit="200MiB").verdict == "fits"
     spills = kask.explain([load(i) for i in range(8)], memory_limit="30MiB")
-    assert (spills.verdict, spills.spilled_bytes) == ("spills", 50 * MIB)
+    assert (spills.verdict, spills.usable_bytes, spills.spilled_bytes) == ("spills", 15 * MIB, 65 * MIB)
     cannot = small().explain(memory_limit="40MiB")
     assert cannot.verdict == "cannot fit"
     assert cannot.hint == (
-        "chunks of at most 5.00 MiB instead of 10.00 MiB (and no more than 8 of them for one task) would fit, "
-        "or workers with a memory_limit of at least 80.00 MiB"
+        "chunks of 'load' of at most 2.50 MiB instead of 10.00 MiB (and no more than 8 of them for one task) would fit, "
+        "or workers with a memory_limit of at least 142.23 MiB"
     )
+    assert small().explain(memory_limit="142.22MiB").verdict == "cannot fit"
+    assert small().explain(memory_limit="142.23MiB").verdict == "fits"
     unknown = total([1]).explain()
     assert unknown.verdict == "unknown" and "result_bytes" in str(unknown.hint)
 
@@ -79,6 +85,8 @@ def test_what_a_task_needs_while_it_runs():
     found = sort.explain(memory_limit="512MiB")
     assert found.largest is not None and found.verdict == "cannot fit"
     assert (found.largest.own_bytes, found.largest.largest_bytes) == (2**30, 1000)
+    # It is not the size of its result that keeps it from running.
+    assert found.hint == "less work for one task, or workers with a memory_limit of at least 1.17 GiB"
     # It needs no more than an annotation around it says, where it says nothing itself.
     with kask.annotate(memory_bytes="2MiB", retries=3):
         inside = kask.delayed(abs, result_bytes=7)(1)
@@ -98,7 +106,7 @@ def test_it_prints():
     assert [line.split() for line in lines if line.startswith("load")] == [
         ["load", "tasks", "8", "0", "10.00", "MiB", "80.00", "MiB"]
     ]
-    assert "verdict: cannot fit" in repr(found) and "hint: chunks of at most" in repr(found)
+    assert "verdict: cannot fit" in repr(found) and "hint: chunks of 'load' of at most" in repr(found)
     html = found._repr_html_()
     assert html.count("<tr>") == 1 + len(found.families) and "<td>load</td>" in html
 
@@ -168,12 +176,13 @@ def test_what_cannot_fit_is_refused_before_anything_is_submitted(limited, tmp_pa
     before = limited._engine.counters()["submitted"]
     for run in (whole.compute, lambda: kask.compute(whole, 1), lambda: limited.compute(whole), whole.persist):
         with pytest.raises(
-            OutOfMemoryError, match=r"task of 'len' needs 700.00 MiB \(600.00 MiB for its 6 inputs"
+            OutOfMemoryError,
+            match=r"task of 'len' needs 700.00 MiB \(600.00 MiB for its 6 inputs.* workers have 182.40 MiB of their 256.00 MiB",
         ) as error:
             run()
         assert isinstance(error.value, MemoryError)
         assert (
-            "chunks of at most 36.57 MiB instead of 100.00 MiB (and no more than 6 of them for one task) would fit"
+            "chunks of 'len' of at most 26.05 MiB instead of 100.00 MiB (and no more than 6 of them for one task) would fit"
             in error.value.hint
         )
     assert limited._engine.counters()["submitted"] == before
@@ -191,8 +200,8 @@ def test_a_blockwise_layer_that_cannot_fit_is_refused_by_name(limited):
     ) as error:
         limited._engine.submit_graph(builder, [f"('{y}', 0, 1)"])
     assert error.value.hint == (
-        "chunks of at most 80.00 MiB instead of 100.00 MiB (and no more than 3 of them for one task) would fit, "
-        "or workers with a memory_limit of at least 320.00 MiB"
+        "chunks of 'load' of at most 56.99 MiB instead of 100.00 MiB (and no more than 3 of them for one task) would fit, "
+        "or workers with a memory_limit of at least 408.89 MiB"
     )
 
 
@@ -203,17 +212,18 @@ def shuffled(total_bytes, npartitions):
 
 
 @pytest.mark.parametrize(
-    ("total", "npartitions", "number", "merge"), [(2000, 10, 16, 200), (40_000, 400, 24_964, 200)], ids=["few", "many"]
+    ("total", "npartitions", "number", "merge"), [(2000, 10, 22, 200), (36_000, 400, 39_204, 180)], ids=["few", "many"]
 )
 def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, npartitions, number, merge):
     outputs = shuffled(total * MIB, npartitions)
+    limit = {200: "497.78", 180: "453.34"}[merge]
     with pytest.raises(
         OutOfMemoryError, match=rf"task of 'shuffle-merge' needs {2 * merge}.00 MiB \({merge}.00 MiB for its 200 inputs"
     ) as error:
         limited.compute(outputs)
     assert error.value.hint == (
         f"{number:,} outputs of the shuffle, of at most {format_bytes(total * MIB // number)}, would fit "
-        f"instead of {npartitions} of {total // npartitions}.00 MiB, or workers with a memory_limit of at least {2 * merge}.00 MiB"
+        f"instead of {npartitions} of {total // npartitions}.00 MiB, or workers with a memory_limit of at least {limit} MiB"
     )
     # What it says is right, and no more than is needed.
     assert kask.explain(shuffled(total * MIB, number), memory_limit="256MiB").verdict != "cannot fit"
@@ -222,10 +232,89 @@ def test_a_shuffle_that_cannot_fit_says_how_many_outputs_would(limited, total, n
 
 
 def test_what_fits_is_computed(limited):
-    with kask.annotate(result_bytes="100MiB"):
+    with kask.annotate(result_bytes="80MiB"):
         pair = kask.delayed(max)(kask.delayed(abs)(-3), 2)
     assert pair.compute() == 3
     assert kask.compute(load(4), result_bytes=5) == (4,)
+
+
+def test_what_just_fits_does_not_end_its_worker(limited):
+    """A worker has less than its limit for values; what it is said to have is there."""
+    most = small().explain(memory_limit="256MiB").usable_bytes
+    assert 180 * MIB < most < 185 * MIB
+    for nbytes, verdict in ((most, "fits"), (most + 1, "cannot fit")):
+        ones = kask.delayed(np.ones, result_bytes=nbytes)(nbytes // 8)
+        ends = kask.delayed(lambda array: float(array[0] + array[-1]))(ones)
+        assert ends.explain().verdict == verdict
+        if verdict == "fits":
+            assert ends.compute() == 2
+    assert limited.counters()["memory_deaths"] == 0
+
+
+def test_limits_are_written_as_for_clusters():
+    load_one = load(1)
+    assert load_one.explain(memory_limit="auto").limit_bytes == memory_limit_bytes("auto", 1, False)
+    assert load_one.explain(memory_limit="50%").limit_bytes == load_one.explain(memory_limit=0.5).limit_bytes > 2**20
+    assert load_one.explain(memory_limit="0").limit_bytes == 0
+    for value in ("1.5", -1, "150%", "many", float("nan")):
+        with pytest.raises(ValueError, match="memory_limit="):
+            load_one.explain(memory_limit=value)
+
+
+def test_an_engine_with_processes_has_its_own_auto_limit(limited):
+    assert load(1).explain(memory_limit="auto").limit_bytes == memory_limit_bytes("auto", 1, True)
+
+
+CALLS = {
+    "sum": lambda x: x.sum(),
+    "mean": lambda x: (x + 1).mean(axis=0),
+    "sort": lambda x: ka.sort(x, axis=0),
+    "two": lambda x: (ka.sort(x, axis=0) + x).max(),
+}
+
+
+class TestArrays:
+    """Hints name the chunk that is too large, wherever in a task it is made, and are right."""
+
+    SIDE = 20_000
+
+    def normal(self, rows, columns=10_000):
+        return ka.random.default_rng(1).normal(size=(self.SIDE, self.SIDE), chunks=(rows, columns))
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_the_chunk_is_named(self, name):
+        call = CALLS[name]
+        found = call(self.normal(self.SIDE)).explain(memory_limit="1GiB")
+        assert found.verdict == "cannot fit"
+        hint = re.fullmatch(
+            r"chunks of '(\w+)' of at most (\S+ MiB) instead of 1.49 GiB with the shape \(20000, 10000\) would fit, "
+            r"or workers with a memory_limit of at least (\S+ GiB)",
+            found.hint,
+        )
+        assert hint is not None, found.hint
+        assert hint[1] in ("normal", "sort")
+        # What is said to fit does, and a little more does not.
+        columns = parse_bytes(hint[2]) // (8 * self.SIDE)
+        assert call(self.normal(self.SIDE, columns)).explain(memory_limit="1GiB").verdict != "cannot fit"
+        assert (
+            call(self.normal(self.SIDE, columns + columns // 20)).explain(memory_limit="1GiB").verdict == "cannot fit"
+        )
+        assert call(self.normal(self.SIDE)).explain(memory_limit=hint[3]).verdict != "cannot fit"
+
+    def test_ones_are_made_as_well(self):
+        found = ka.ones((self.SIDE, self.SIDE), chunks=self.SIDE).sum().explain(memory_limit="1GiB")
+        assert "chunks of 'full' of at most 873" in found.hint and "with the shape (20000, 20000)" in found.hint
+        assert "all of it for itself" in repr(found)
+
+    def test_it_is_refused_with_the_hint(self, limited):
+        x = ka.random.default_rng(1).normal(size=80 * MIB // 8, chunks=-1)
+        y = ka.random.default_rng(2).normal(size=80 * MIB // 8, chunks=-1)
+        with pytest.raises(OutOfMemoryError, match=r"needs 240.00 MiB \(all of it for itself\)") as error:
+            (ka.sort(x) + ka.sort(y)).max().compute()
+        assert error.value.hint.startswith(
+            "chunks of 'normal' of at most 60.79 MiB instead of 80.00 MiB with the shape (10485760,)"
+        )
+        assert x.max().explain().verdict == "fits"
 
 
 def test_a_limit_is_needed_to_refuse_anything():

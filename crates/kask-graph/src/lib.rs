@@ -19,6 +19,7 @@ pub mod layer;
 mod order;
 mod peak;
 mod plan;
+mod room;
 mod shuffle;
 mod summary;
 mod tree;
@@ -36,6 +37,7 @@ pub use layer::{
 };
 pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
 pub use plan::{LayerSpan, Read, validate};
+pub use room::{fitting_limit, usable_bytes};
 pub use shuffle::{ShuffleInput, Stage};
 pub use summary::{FamilySummary, summarize};
 pub use tree::{TreeInput, TreeShape};

@@ -13,6 +13,7 @@ use crate::expand::{Expansion, InputOf, Output};
 use crate::grid;
 use crate::layer::{Graph, Layer, LayerKind, ShuffleLayer};
 use crate::order;
+use crate::room::usable_bytes;
 use crate::shuffle::Stage;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -58,6 +59,8 @@ pub struct Need {
     pub own_bytes: u64,
     /// The largest of its inputs and its result.
     pub largest_bytes: u64,
+    /// Local id of the task that makes it: of the task itself if it is its result.
+    pub largest_task: u32,
     /// Of a merge, which makes some of the outputs of a shuffle: bytes and number of all of them.
     pub shuffled: Option<(u64, u32)>,
 }
@@ -79,7 +82,7 @@ pub enum Verdict {
         /// What is over the workers' memory.
         spilled_bytes: u64,
     },
-    /// One task alone is more than a worker has.
+    /// One task alone is more than a worker can hold.
     CannotFit {
         /// The task's family.
         family: Arc<str>,
@@ -87,6 +90,8 @@ pub enum Verdict {
         needs_bytes: u64,
         /// What a worker has.
         limit_bytes: u64,
+        /// What it has of that for one task: see [`usable_bytes`].
+        usable_bytes: u64,
         /// What it could need, as a share of what it needs: chunks of this share of their size would fit.
         share: f64,
     },
@@ -213,7 +218,7 @@ fn annotated(layer: &Layer, index: u32, learned: &mut dyn FnMut(&str) -> Option<
 /// let wanted = Wanted::Keys(vec![graph.layers[1].key_of(0)]);
 /// let expansion = expand(&graph, &wanted, &mut |_| Known::No).unwrap();
 /// let bytes = task_bytes(&graph, &expansion, &mut |_| None);
-/// let capacity = Capacity { runners: 1, workers: 1, limit_bytes: 25_000_000 };
+/// let capacity = Capacity { runners: 1, workers: 1, limit_bytes: 50_000_000 };
 /// let projected = projected_peak(&graph, &expansion, &bytes, &capacity);
 /// // Two blocks, their sum, and the sum of the other two.
 /// assert_eq!((projected.peak_bytes, projected.verdict), (22_000_000, Verdict::Fits));
@@ -233,15 +238,17 @@ fn verdict(graph: &Graph, expansion: &Expansion, peak: &ProjectedPeak, capacity:
     if limit_bytes == 0 {
         return Verdict::Fits;
     }
+    let usable_bytes = usable_bytes(limit_bytes);
     if let Some(need) = peak.largest
-        && need.bytes() > limit_bytes
+        && need.bytes() > usable_bytes
     {
         let (layer, index) = expansion.place(need.task);
         let family = graph.layers[layer].prefix_of(index).clone();
         let needs_bytes = need.bytes();
-        return Verdict::CannotFit { family, needs_bytes, limit_bytes, share: limit_bytes as f64 / needs_bytes as f64 };
+        let share = usable_bytes as f64 / needs_bytes as f64;
+        return Verdict::CannotFit { family, needs_bytes, limit_bytes, usable_bytes, share };
     }
-    let all = limit_bytes.saturating_mul(u64::from(capacity.workers.max(1)));
+    let all = usable_bytes.saturating_mul(u64::from(capacity.workers.max(1)));
     match peak.peak_bytes.saturating_sub(all) {
         0 => Verdict::Fits,
         spilled_bytes => Verdict::FitsWithSpilling { spilled_bytes },
@@ -257,7 +264,7 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
         for task in (span.start..span.start + span.len).filter(|&task| expansion.needed.contains(task)) {
             let (part, whole) = part_read(layer, task - span.start);
             let own = bytes[task as usize];
-            let (mut inputs, mut inputs_bytes, mut largest_bytes) = (0, 0u64, own.result);
+            let (mut inputs, mut inputs_bytes, mut largest_bytes, mut largest_task) = (0, 0u64, own.result, task);
             for input in expansion.inputs_of(task) {
                 let InputOf::Local(input) = input else { continue };
                 if std::mem::replace(&mut seen_by[input as usize], task) == task {
@@ -267,13 +274,15 @@ fn largest_need(graph: &Graph, expansion: &Expansion, bytes: &[TaskBytes]) -> Op
                 let read = if part == whole { result } else { (u128::from(result) * part).div_ceil(whole) as u64 };
                 inputs += 1;
                 inputs_bytes = inputs_bytes.saturating_add(read);
-                largest_bytes = largest_bytes.max(read);
+                if read > largest_bytes {
+                    (largest_bytes, largest_task) = (read, input);
+                }
             }
             let own_bytes = own.running();
             let shuffled = merged(layer, task - span.start).map(|(outputs, of)| {
                 ((u128::from(own.result) * u128::from(outputs) / u128::from(of.max(1))) as u64, outputs)
             });
-            let need = Need { task, inputs, inputs_bytes, own_bytes, largest_bytes, shuffled };
+            let need = Need { task, inputs, inputs_bytes, own_bytes, largest_bytes, largest_task, shuffled };
             // A merge of one output needs as much as who takes it, and is what can be made smaller.
             let most = largest.map_or(0, |most| most.bytes());
             if need.bytes() > most || (need.bytes() == most && most > 0 && need.shuffled.is_some()) {

@@ -24,6 +24,9 @@ use std::sync::Arc;
 /// What a block reads: a layer, or several one after another; the grid that is read, and for each of its axes which blocks.
 type Input<'py> = (Bound<'py, PyAny>, Vec<u32>, Vec<Bound<'py, PyAny>>);
 
+/// A block that the tasks of a layer make, for people: bytes, elements along each axis, and what makes it.
+pub type MadeBlock = (u64, Vec<u64>, String);
+
 /// A layer over a grid of blocks.
 pub struct GridLayer {
     pub token: LayerToken,
@@ -47,6 +50,8 @@ pub struct Blockwise {
     pub inputs: Vec<BlockInput>,
     pub items: Option<Vec<Py<PyAny>>>,
     pub wants_position: bool,
+    /// The largest result, and the largest block that is made on the way; nothing where nobody says.
+    pub made: Arc<[MadeBlock]>,
 }
 
 /// A tree that combines a grid of blocks.
@@ -123,7 +128,7 @@ impl GraphBuilder {
     }
 
     /// Adds one function over a grid of blocks.
-    #[pyo3(signature = (name, func, template, grid, inputs, items = None, wants_position = false, options = None))]
+    #[pyo3(signature = (name, func, template, grid, inputs, items = None, wants_position = false, options = None, made = vec![]))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn add_blockwise(
         &self,
@@ -135,6 +140,7 @@ impl GraphBuilder {
         items: Option<Vec<Py<PyAny>>>,
         wants_position: bool,
         options: Option<&Bound<'_, Options>>,
+        made: Vec<MadeBlock>,
     ) -> PyResult<()> {
         let mut read = Families::default();
         let inputs = inputs
@@ -144,7 +150,8 @@ impl GraphBuilder {
                 Ok(BlockInput { source: source(&layers, &mut read)?, grid: grid.into(), axes })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        let kind = Blockwise { func, template, grid: grid.into(), inputs, items, wants_position };
+        let made = made.into();
+        let kind = Blockwise { func, template, grid: grid.into(), inputs, items, wants_position, made };
         self.add(name, GridKind::Blockwise(kind), read, options)
     }
 

@@ -8,11 +8,11 @@ use crate::helpers;
 use crate::pickle::{self, Subject};
 use crate::values::{self, RaisedObject};
 use kask_client::WaitError;
-use kask_types::{Failure, Payload, RaisedError};
+use kask_types::{Certificate, DeathCause, Failure, Payload, RaisedError};
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTraceback, PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyBytes, PyCFunction, PyDict, PyTraceback, PyTuple, PyType};
 use std::sync::Arc;
 
 /// A class of `kask.exceptions`.
@@ -156,9 +156,12 @@ impl From<(Python<'_>, PyErr)> for Raisable {
 pub fn raisable(py: Python<'_>, failure: &Failure) -> Raisable {
     match failure {
         Failure::Raised(raised) => decode(py, raised).unwrap_or_else(|problem| Raisable::from((py, problem))),
-        Failure::KilledWorker { task, deaths } => {
-            let deaths: Vec<String> = deaths.iter().map(ToString::to_string).collect();
-            let error = class(py, "KilledWorker").and_then(|class| class.call1((&**task, deaths)));
+        Failure::KilledWorker { task, deaths: certificates } => {
+            let deaths: Vec<String> = certificates.iter().map(ToString::to_string).collect();
+            let error = class(py, "KilledWorker").and_then(|class| {
+                let hint = [("hint", memory_hint(certificates))].into_py_dict(py)?;
+                class.call((&**task, deaths), Some(&hint))
+            });
             Raisable::from((py, error.map_or_else(|error| error, PyErr::from_value)))
         }
         Failure::Cancelled { reason } => Raisable::from((py, new(py, "CancelledError", reason, None))),
@@ -166,6 +169,17 @@ pub fn raisable(py: Python<'_>, failure: &Failure) -> Raisable {
         Failure::OutOfMemory { .. } => Raisable::from((py, new(py, "OutOfMemoryError", &failure.to_string(), None))),
         Failure::Unrunnable { reason } => Raisable::from((py, unrunnable(py, reason))),
     }
+}
+
+/// What to do about a task whose workers ran out of memory under it; none when that is not what ended any of them.
+fn memory_hint(deaths: &[Certificate]) -> Option<String> {
+    let of_memory = || deaths.iter().filter(|death| death.cause == DeathCause::OutOfMemory);
+    of_memory().next()?;
+    let limit = match of_memory().filter_map(|death| death.peak_memory_bytes).max() {
+        Some(bytes) => format!("well above {:.0} MiB", bytes as f64 / f64::from(1 << 20)),
+        None => "that is larger".to_owned(),
+    };
+    Some(format!("make the chunks that the task reads and makes smaller, or give workers a memory_limit {limit}"))
 }
 
 fn unrunnable(py: Python<'_>, reason: &str) -> PyErr {

@@ -2,16 +2,17 @@
 
 use crate::builder::GraphBuilder;
 use crate::engine_core::EngineCore;
+use crate::lower::{Described, MadeBlocks};
 use crate::{errors, interrupt, lower};
 use kask_graph::{
     Capacity, Expansion, FamilySummary, Graph, GraphError, Known, LayerKind, Need, ProjectedPeak, TaskBytes, Verdict,
-    Wanted, expand, projected_peak, summarize, task_bytes,
+    Wanted, expand, fitting_limit, projected_peak, summarize, task_bytes, usable_bytes,
 };
 use kask_types::{Annotations, Key};
 use kask_wire::{Query, Reply};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub fn explain<'py>(
     capacity: &Capacity,
     learned: &FxHashMap<String, u64>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let (graph, wanted) = lower::describe_graph(py, builder, outputs)?;
+    let Described { graph, made, wanted } = lower::describe_graph(py, builder, outputs)?;
     let (explained, rows) = py
         .detach(|| {
             let explained = Explained::of(&graph, &wanted, capacity, learned)?;
@@ -79,33 +80,75 @@ pub fn explain<'py>(
     dict.set_item("peak_family", peak.peak_task.map(|task| explained.family(task)))?;
     dict.set_item("produced_bytes", peak.produced_bytes)?;
     dict.set_item("unknown", peak.unknown)?;
-    dict.set_item("largest", peak.largest.map(|need| describe_need(py, &explained, &need)).transpose()?)?;
+    dict.set_item("largest", peak.largest.map(|need| describe_need(py, &explained, &made, &need)).transpose()?)?;
     let (verdict, spilled_bytes) = match peak.verdict {
         Verdict::Fits => ("fits", 0),
         Verdict::FitsWithSpilling { spilled_bytes } => ("spills", spilled_bytes),
         Verdict::CannotFit { .. } => ("cannot fit", 0),
     };
+    dict.set_item("usable_bytes", usable_bytes(capacity.limit_bytes))?;
     dict.set_item("verdict", verdict)?;
     dict.set_item("spilled_bytes", spilled_bytes)?;
     Ok(dict)
 }
 
-fn describe_need<'py>(py: Python<'py>, explained: &Explained<'_>, need: &Need) -> PyResult<Bound<'py, PyDict>> {
+fn describe_need<'py>(
+    py: Python<'py>,
+    explained: &Explained<'_>,
+    made: &MadeBlocks,
+    need: &Need,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("family", explained.family(need.task))?;
     dict.set_item("task", explained.name(need.task))?;
     dict.set_item("inputs", need.inputs)?;
     dict.set_item("inputs_bytes", need.inputs_bytes)?;
     dict.set_item("own_bytes", need.own_bytes)?;
-    dict.set_item("largest_bytes", need.largest_bytes)?;
+    let largest = LargestBlock::of(explained, made, need);
+    dict.set_item("largest_bytes", largest.bytes)?;
+    dict.set_item("largest_family", largest.family)?;
+    dict.set_item("largest_shape", largest.shape.map(|shape| PyTuple::new(py, shape)).transpose()?)?;
     dict.set_item("shuffled", need.shuffled)?;
+    dict.set_item("fitting_limit", fitting_limit(need.bytes()))?;
     Ok(dict)
+}
+
+/// The largest of what a task reads, makes on the way and results in: what has to be smaller when it does not fit.
+struct LargestBlock<'a> {
+    bytes: u64,
+    family: &'a str,
+    shape: Option<&'a [u64]>,
+}
+
+impl<'a> LargestBlock<'a> {
+    fn of(explained: &'a Explained<'_>, made: &'a MadeBlocks, need: &Need) -> LargestBlock<'a> {
+        let of_task = |task: u32| {
+            let (layer, _) = explained.expansion.place(task);
+            made.get(&explained.graph.layers[layer].token).map_or(&[][..], |blocks| blocks)
+        };
+        let mut largest =
+            LargestBlock { bytes: need.largest_bytes, family: explained.family(need.largest_task), shape: None };
+        // What a layer says first is its result, which others read; what it makes on the way is known only here.
+        let read = of_task(need.largest_task).first().filter(|(bytes, ..)| *bytes == need.largest_bytes);
+        let least = need.largest_bytes.saturating_add((need.largest_task != need.task).into());
+        let own = of_task(need.task).last().filter(|(bytes, ..)| *bytes >= least);
+        if let Some((bytes, shape, family)) = own.or(read) {
+            largest = LargestBlock { bytes: *bytes, family, shape: Some(shape) };
+        }
+        largest
+    }
 }
 
 /// An `OutOfMemoryError` when the graph says how large its results are and one task is more than any worker has.
 ///
 /// Costs nothing where no sizes are annotated.
-pub fn refuse_what_cannot_fit(py: Python<'_>, core: &EngineCore, graph: &Graph, wanted: &[Key]) -> PyResult<()> {
+pub fn refuse_what_cannot_fit(
+    py: Python<'_>,
+    core: &EngineCore,
+    graph: &Graph,
+    made: &MadeBlocks,
+    wanted: &[Key],
+) -> PyResult<()> {
     if !says_sizes(graph) {
         return Ok(());
     }
@@ -117,10 +160,10 @@ pub fn refuse_what_cannot_fit(py: Python<'_>, core: &EngineCore, graph: &Graph, 
         return Ok(());
     };
     match (&explained.peak.verdict, explained.peak.largest) {
-        (Verdict::CannotFit { .. }, Some(need)) => {
+        (Verdict::CannotFit { limit_bytes, usable_bytes, .. }, Some(need)) => {
             let python = py.import("kask.explain")?.getattr("cannot_fit")?;
-            let described = describe_need(py, &explained, &need)?;
-            let (message, hint): (String, String) = python.call1((described, capacity.limit_bytes))?.extract()?;
+            let described = describe_need(py, &explained, made, &need)?;
+            let (message, hint): (String, String) = python.call1((described, limit_bytes, usable_bytes))?.extract()?;
             Err(errors::new(py, "OutOfMemoryError", &message, Some(&hint)))
         }
         _ => Ok(()),

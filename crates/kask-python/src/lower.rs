@@ -1,6 +1,6 @@
 //! From what a `GraphBuilder` holds to layers and blobs, for one engine, or to layers that are only looked at.
 
-use crate::builder::{Blockwise, Families, GraphBuilder, GridKind, GridLayer, Parts, Shuffle, Tree};
+use crate::builder::{Blockwise, Families, GraphBuilder, GridKind, GridLayer, MadeBlock, Parts, Shuffle, Tree};
 use crate::calls;
 use crate::engine_core::EngineCore;
 use crate::errors;
@@ -67,8 +67,20 @@ pub struct Lowering<'a> {
     grids: FxHashSet<LayerToken>,
     /// Of what these read.
     families: Families,
+    made: MadeBlocks,
     names: FxHashMap<Key, TaskName>,
     wanted: &'a [String],
+}
+
+/// The blocks that the tasks of layers make, of the layers that say so.
+pub type MadeBlocks = FxHashMap<LayerToken, Arc<[MadeBlock]>>;
+
+/// A graph without what its tasks call.
+pub struct Described {
+    pub graph: Graph,
+    pub made: MadeBlocks,
+    /// Keys of the outputs.
+    pub wanted: Vec<Key>,
 }
 
 /// Submits a graph; the futures of `outputs` (printed keys).
@@ -82,12 +94,13 @@ pub fn submit_graph(
     with_parts(builder, |parts| submit_parts(py, core, parts, outputs))
 }
 
-/// The graph without what its tasks call, and the keys of `outputs`.
-pub fn describe_graph(py: Python<'_>, builder: &GraphBuilder, outputs: &[String]) -> PyResult<(Graph, Vec<Key>)> {
+/// The graph without what its tasks call, for `outputs`.
+pub fn describe_graph(py: Python<'_>, builder: &GraphBuilder, outputs: &[String]) -> PyResult<Described> {
     with_parts(builder, |parts| {
         let mut lowering = Lowering::new(Purpose::Description, outputs);
         let wanted = lowering.parts(py, parts)?;
-        Ok((Graph { layers: lowering.layers }, wanted.into_iter().map(|(key, _)| key).collect()))
+        let wanted = wanted.into_iter().map(|(key, _)| key).collect();
+        Ok(Described { graph: Graph { layers: lowering.layers }, made: lowering.made, wanted })
     })
 }
 
@@ -131,8 +144,8 @@ fn submit_parts(py: Python<'_>, core: &Arc<EngineCore>, parts: &Parts, outputs: 
     let mut lowering = Lowering::new(Purpose::Submission { local: core.local }, outputs);
     let wanted = lowering.parts(py, parts)?;
     let keys: Vec<Key> = wanted.iter().map(|(key, _)| *key).collect();
-    let (graph, blobs) = (Graph { layers: lowering.layers }, lowering.blobs);
-    explain::refuse_what_cannot_fit(py, core, &graph, &keys)?;
+    let (graph, made, blobs) = (Graph { layers: lowering.layers }, lowering.made, lowering.blobs);
+    explain::refuse_what_cannot_fit(py, core, &graph, &made, &keys)?;
     py.detach(|| core.client.submit(graph, keys, blobs));
     Ok(wanted.into_iter().map(|(key, name)| core.future(key, name)).collect())
 }
@@ -146,6 +159,7 @@ impl<'a> Lowering<'a> {
             layers: Vec::new(),
             grids: FxHashSet::default(),
             families: Families::default(),
+            made: MadeBlocks::default(),
             names: FxHashMap::default(),
             wanted,
         }
@@ -249,6 +263,9 @@ impl<'a> Lowering<'a> {
         let template = self.template(py, &blockwise.template, &layer.prefix)?;
         let items = blockwise.items.as_ref().filter(|_| !self.is_description());
         let items = items.map(|items| self.block_items(py, items, &layer.prefix)).transpose()?;
+        if !blockwise.made.is_empty() {
+            self.made.insert(layer.token, blockwise.made.clone());
+        }
         let (grid, inputs) = (blockwise.grid.clone(), blockwise.inputs.clone());
         Ok(BlockwiseLayer { function, template, grid, inputs, items, wants_position: blockwise.wants_position })
     }

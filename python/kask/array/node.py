@@ -26,6 +26,8 @@ class ArrayExpr(Expr):
 
     #: Whether making it anew for each reader costs less than keeping it.
     is_cheap: ClassVar[bool] = False
+    #: Whether its blocks are views of one block that it reads, or of what is in memory anyway.
+    is_view: ClassVar[bool] = False
 
     @property
     def is_light(self) -> bool:

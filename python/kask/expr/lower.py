@@ -239,6 +239,7 @@ class Lowering:
             steps.append(Step(call.func, tuple(args), dict(call.kwargs)))
         program = Program(len(reads), tuple(steps), wants_position, config.get("array.fused_kernels"))
         holes = tuple([Hole(i) for i in range(len(reads) + wants_position)])
+        made_bytes, made = _made(program, [expr for expr, _, _ in calls])
         self.builder.add_blockwise(
             root.name,
             program,
@@ -246,7 +247,8 @@ class Lowering:
             list(root.grid),
             reads,
             wants_position=wants_position,
-            options=self.options(root, _made_bytes(calls)),
+            options=self.options(root, made_bytes),
+            made=made,
         )
 
     def source(self, expr: Any) -> Any:
@@ -264,14 +266,14 @@ class Lowering:
             return sized_options(needed, expr.block_bytes)
 
 
-def _made_bytes(calls: list[tuple[Any, BlockCall, tuple[int, ...]]]) -> int:
-    """The bytes of the largest block that a group's members make of nothing, or of several smaller ones: it is there while the task runs
-    beside the task's inputs, and nobody else knows of it."""
-    return max([expr.block_bytes for expr, call, _ in calls if not expr.is_cheap and _is_made(expr, call)], default=0)
-
-
-def _is_made(expr: Any, call: BlockCall) -> bool:
-    return all(not arg.is_one and arg.expr.block_bytes < expr.block_bytes for arg in call.args if isinstance(arg, Read))
+def _made(program: Program, members: list[Any]) -> tuple[int, list[tuple[int, tuple[int, ...], str]]]:
+    """The most bytes that a group's members take at once while the task runs, beside the task's inputs, which nobody else knows of;
+    and for people the largest result, and the largest of the blocks that are made on the way."""
+    sizes = [expr.block_bytes for expr in members]
+    found = program.made(sizes, {at for at, expr in enumerate(members) if expr.is_view})
+    largest = max(found.steps, key=sizes.__getitem__, default=len(members) - 1)
+    told = [members[-1]] if sizes[largest] <= sizes[-1] else [members[-1], members[largest]]
+    return found.peak_bytes, [(expr.block_bytes, tuple(expr.chunks.largest), expr.label) for expr in told]
 
 
 def _is_repeated(grid: tuple[int, ...], axes: tuple[int, ...]) -> bool:

@@ -7,17 +7,27 @@ in Rust where they can be (:mod:`kask.expr.fused`).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask.expr.fused import Run, runs_of
 from kask.expr.steps import Position, Step, Use
 
-__all__ = ["Position", "Program", "Step", "Use"]
+__all__ = ["Made", "Position", "Program", "Step", "Use"]
 
 #: Smaller buffers are cheaper to make than to think about.
 _WORTH_REUSING_BYTES = 1 << 15
+
+
+class Made(NamedTuple):
+    """What a program makes beside what it is given."""
+
+    #: The most that its results take at once.
+    peak_bytes: int
+    #: The steps whose results are made as a whole: those inside a kernel are not.
+    steps: tuple[int, ...]
 
 
 class Program:
@@ -46,15 +56,14 @@ class Program:
     def __call__(self, *arguments: Any) -> Any:
         values: list[Any] = list(arguments[: self.inputs])
         position = arguments[self.inputs] if self.wants_position else ()
-        if self.runs is None:
-            self.runs = runs_of(self.inputs, self.steps) if self.fuses else {}
+        runs = self._runs()
         skipped = 0
         for at, (func, args, kwargs, last, own) in enumerate(self.steps):
             if skipped:
                 skipped -= 1
                 continue
-            if at in self.runs:
-                run = self.runs[at]
+            if at in runs:
+                run = runs[at]
                 result = run(values)
                 if result is not NotImplemented:
                     for index in run.last:
@@ -73,6 +82,56 @@ class Program:
             values.append(func(*actual, out=buffer) if buffer is not None else func(*actual, **kwargs))
             del actual, buffer
         return values[-1]
+
+    def _runs(self) -> dict[int, Run]:
+        if self.runs is None:
+            self.runs = runs_of(self.inputs, self.steps) if self.fuses else {}
+        return self.runs
+
+    def made(self, sizes: Sequence[int], views: Collection[int]) -> Made:
+        """What a call makes, if kernels can run what they are meant to.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Bytes of each step's result.
+        views : collection of int
+            The steps whose result is a view of the first value that they take.
+        """
+        runs, (bases, dying) = self._runs(), self._lives(views)
+        held: dict[int, int] = {}
+        made: list[int] = []
+        alive = peak = at = 0
+        while at < len(self.steps):
+            end = at + (runs[at].length if at in runs else 1)
+            step, place = self.steps[end - 1], self.inputs + end - 1
+            if bases[place] == place and end - 1 not in views:
+                if at not in runs and type(step.func) is np.ufunc and not step.kwargs:
+                    # It is written where a value was that nobody needs any more.
+                    old = next((index for index in step.own if held.get(index, 0) >= sizes[end - 1]), None)
+                    alive -= held.pop(old, 0) if old is not None else 0
+                held[place] = sizes[end - 1]
+                alive += held[place]
+                peak = max(peak, alive)
+                made.append(end - 1)
+            alive -= sum([held.pop(index, 0) for over in range(at, end) for index in dying[over]])
+            at = end
+        return Made(peak, tuple(made))
+
+    def _lives(self, views: Collection[int]) -> tuple[list[int], list[list[int]]]:
+        """The value in whose memory each value lies, and by step the values whose memory nobody needs afterwards."""
+        bases = list(range(self.inputs + len(self.steps)))
+        last_use: dict[int, int] = {}
+        for at, step in enumerate(self.steps):
+            used = [arg.place for arg in step.args if type(arg) is Use]
+            if at in views and used:
+                bases[self.inputs + at] = bases[used[0]]
+            last_use.update([(bases[place], at) for place in used])
+        last_use[bases[-1]] = len(self.steps)
+        dying: list[list[int]] = [[] for _ in range(len(self.steps) + 1)]
+        for place, at in last_use.items():
+            dying[at].append(place)
+        return bases, dying
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Program, (self.inputs, self.steps, self.wants_position, self.fuses)

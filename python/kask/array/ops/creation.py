@@ -99,6 +99,7 @@ class Content:
 class InMemory(ArrayExpr):
     """An array that is in memory, whose blocks are views of it."""
 
+    is_view = True
     family = "array"
     is_cheap = True
 

@@ -32,6 +32,7 @@ _OBJECT_BYTES = 64
 class Broadcast(ArrayExpr):
     """The array repeated along axes of one element (each one block) and along new axes in front."""
 
+    is_view = True
     family = "broadcast_to"
     is_cheap = True
 
@@ -86,6 +87,7 @@ def broadcast(array: ArrayExpr, shape: tuple[int, ...], chunks: Chunks | None = 
 class Viewed(ArrayExpr):
     """The elements of each block in another shape; blocks have the same numbers in C order in both grids."""
 
+    is_view = True
     family = "reshape"
 
     array: Any

@@ -29,6 +29,7 @@ Taken = tuple[int, int, int]
 class Slice(ArrayExpr):
     """Every so many elements along each axis. Each block is a part of one block."""
 
+    is_view = True
     family = "getitem"
 
     array: Any
@@ -116,6 +117,8 @@ def _is_whole(array: ArrayExpr, taken: tuple[Taken, ...]) -> bool:
 class Transpose(ArrayExpr):
     """Axes in another order: axis ``i`` is axis ``axes[i]`` of the array."""
 
+    is_view = True
+
     array: Any
     axes: tuple[int, ...]
 
@@ -169,6 +172,8 @@ def transposed(array: ArrayExpr, axes: tuple[int, ...]) -> ArrayExpr:
 class Squeeze(ArrayExpr):
     """The array without these axes (ascending), each of which has one element in one chunk."""
 
+    is_view = True
+
     array: Any
     axes: tuple[int, ...]
 
@@ -217,6 +222,8 @@ class Squeeze(ArrayExpr):
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ExpandDims(ArrayExpr):
     """The array with new axes of one element, which are these axes (ascending) of the result."""
+
+    is_view = True
 
     array: Any
     axes: tuple[int, ...]

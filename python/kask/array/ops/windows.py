@@ -73,6 +73,7 @@ def coarsened(array: ArrayExpr, func: Coarsen) -> ArrayExpr:
 class Windowed(ArrayExpr):
     """All windows of an array; those that begin in a block are a block."""
 
+    is_view = True
     family = "sliding_window_view"
     # The windows are views: as much as they seem to be is never there.
     is_cheap = True
