@@ -493,14 +493,15 @@ class Cluster:
         startup_timeout: float,
         spill: dict[str, Any] | None = None,
     ) -> Cluster:
-        """``memory_limit``: bytes of each worker, 0 for no limit. ``spill``: {"target", "directory", "limit", "reserve",
-        "compression"}, see the settings ``memory.*``. ``host=None``: Unix sockets in a private directory; else ``tcp://host`` on loopback with the token."""
+        """``memory_limit``: bytes of each worker, 0 for no limit. ``spill``: {"target", "directory", "setting" (that names the directory),
+        "limit", "reserve", "compression"}, see the settings ``memory.*``. ``host=None``: Unix sockets in a private directory; else ``tcp://host`` on loopback with the token."""
     address: str
     token_file: str
     workers: list[dict]  # {"name", "pid", "address", "status", "deaths"}
     def engine(self, name: str) -> Engine:
         """A client in this process, without a socket."""
-    def scale(self, n: int) -> None: ...
+    def scale(self, n: int, memory_limit: int | None = None) -> None:
+        """``memory_limit``: bytes of each worker process or thread that starts from now on; by default as before."""
     def close(self, timeout: float) -> None: ...
 
 # -- inside a task ---------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ class CancelledError(KaskError, concurrent.futures.CancelledError):
 
 
 class FutureLostError(KaskError):
-    """Data that cannot be computed again was on workers that died."""
+    """Data that cannot be computed again is nowhere any more: its workers died, or its file on disk is damaged."""
 
 
 class OutOfMemoryError(KaskError, MemoryError):

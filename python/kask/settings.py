@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -73,28 +75,65 @@ def _texts(value: Any) -> list[str]:
     return list(value)
 
 
+_SIZES = "'auto', 0 (no limit), whole bytes, a size such as '4GiB', or a share of the memory above 0 and up to 1 such as 0.5 or '50%'"
+# Floats above one and below this are taken for mistaken shares, not for bytes.
+_LEAST_BYTES = 2**20
+
+
 def _memory(value: Any) -> str | int | float:
-    if value == "auto":
+    """``"auto"``, bytes as an integer (0 is no limit), or a share of the memory as a float."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
         return "auto"
-    share = _as_share(value)
-    if share is not None:
-        return share
-    # A plain 1.5 is a share of more than there is, and hardly one and a half bytes.
-    plain = isinstance(value, str) and value.strip().replace(".", "", 1).isdigit() and "." in value
-    limit = -1 if plain else parse_bytes(value)
-    if limit < 0:
-        raise ValueError("expected 'auto', 0 (no limit), a size, or a share of the memory such as 0.5 or '50%'")
+    limit = _as_share(value)
+    if limit is None:
+        limit = _as_bytes(value)
+    if limit is None or limit >= 2**63:
+        raise ValueError(f"expected {_SIZES}")
     return limit
 
 
 def _as_share(value: Any) -> float | None:
-    """A share of the whole, if ``value`` is written like one: ``0.5``, ``"0.5"``, ``"50%"``; ``1`` is a byte."""
-    text = value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else ""
+    """A share of the whole, if ``value`` is one: ``0.5``, ``"0.5"``, ``"50%"``; ``1`` is a byte, ``1.0`` all."""
+    share = None
+    if isinstance(value, str):
+        text = value.strip()
+        percent = _plain_number(text[:-1].rstrip()) if text.endswith("%") else None
+        number = _plain_number(text)
+        if percent is not None:
+            share = percent / 100
+        elif number is not None and ("." in text or not number.is_integer()):
+            share = number
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool | numbers.Integral):
+        share = float(value)
+    return share if share is not None and 0 < share <= 1 else None
+
+
+def _as_bytes(value: Any) -> int | None:
+    """Bytes, if ``value`` is a whole number or a size."""
+    if isinstance(value, str):
+        text, number = value.strip(), _plain_number(value.strip())
+        # "1.5e9" is a size; "1.5" is neither that nor a share.
+        if text.endswith("%") or (number and "." in text and not ("e" in text.lower() and number.is_integer())):
+            return None
+        try:
+            return parse_bytes(text)
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    if isinstance(value, numbers.Integral):
+        return int(value) if int(value) >= 0 else None
+    whole = float(value)
+    return int(whole) if whole == 0 or (whole >= _LEAST_BYTES and whole.is_integer()) else None
+
+
+def _plain_number(text: str) -> float | None:
+    """A number without sign or unit, as people write it."""
     try:
-        share = float(text[:-1]) / 100 if text.endswith("%") else float(text) if "." in text else None
+        number = float(text) if text[:1] in set("0123456789.") and "_" not in text else math.inf
     except ValueError:
         return None
-    return share if share is not None and 0 < share <= 1 else None
+    return number if math.isfinite(number) else None
 
 
 def _share(value: Any) -> float:

@@ -10,6 +10,7 @@ import array
 import collections
 import functools
 import importlib
+import logging
 import mmap
 import sys
 import types
@@ -37,6 +38,14 @@ _BUILT_IN: dict[type, str] = (
 _known: dict[type, Way | str] = {}
 # Types that come and go, as those of functions sent by value do, are not collected for ever.
 _MOST_KNOWN = 4096
+
+# What Rust measures by itself, without asking here.
+_MEASURED = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset})
+
+# Types whose way has failed; each is said once.
+_failed: set[type] = set()
+
+_log = logging.getLogger("kask.sizeof")
 
 # Items of an object that are looked at where Python has to pick them.
 _SAMPLE = 64
@@ -73,7 +82,7 @@ class Sizeof:
 
     def __init__(self) -> None:
         self._ways: dict[type, Way | str] = {}
-        self._loaders: dict[str, Callable[[], object]] = {}
+        self._loaders: dict[str, list[Callable[[], object]]] = {}
 
     def __call__(self, obj: Any) -> int:
         return _measure(obj)
@@ -93,11 +102,19 @@ class Sizeof:
             Which objects.
         func : callable, optional
             Takes an object and returns bytes; may call ``kask.sizeof`` on what the object holds. Without it, a decorator.
+            When it raises or returns something else, a warning is logged, once for each type, and the object counts what
+            ``sys.getsizeof`` says.
 
         Returns
         -------
         callable
             ``func``, or the decorator.
+
+        Raises
+        ------
+        TypeError
+            For what is no type or not callable, and for types that the engine always measures by itself: numbers, text,
+            ``bytes``, ``list``, ``tuple``, ``dict``, sets and ``None`` (their subclasses can be registered).
 
         Examples
         --------
@@ -112,11 +129,22 @@ class Sizeof:
         """
         if func is None:
             return functools.partial(self.register, type)
-        for cls in type if isinstance(type, tuple) else (type,):
+        _check_callable("register", func)
+        classes = type if isinstance(type, tuple) else (type,)
+        for cls in classes:
             if not isinstance(cls, _TYPE):
                 raise TypeError(f"kask.sizeof.register needs a type or a tuple of types, got {cls!r}")
+            if cls in _MEASURED:
+                raise TypeError(
+                    f"kask.sizeof.register cannot change how {cls.__name__} is measured, which the engine does by itself; "
+                    "register a class of your own"
+                )
+        for cls in classes:
+            # What comes with the type's module comes first: it must not replace this later.
+            self._load(cls.__module__)
             self._ways[cls] = func
         _known.clear()
+        _failed.clear()
         return func
 
     def register_lazy(self, module: str, func: Callable[[], object] | None = None) -> Any:
@@ -148,7 +176,8 @@ class Sizeof:
         """
         if func is None:
             return functools.partial(self.register_lazy, module)
-        self._loaders[module] = func
+        _check_callable("register_lazy", func)
+        self._loaders.setdefault(module, []).append(func)
         _known.clear()
         return func
 
@@ -165,9 +194,12 @@ class Sizeof:
     def _load(self, module: object) -> None:
         parts = module.split(".") if isinstance(module, str) else []
         for end in range(1, len(parts) + 1):
-            loader = self._loaders.pop(".".join(parts[:end]), None)
-            if loader is not None:
-                loader()
+            name = ".".join(parts[:end])
+            for loader in self._loaders.pop(name, ()):
+                try:
+                    loader()
+                except Exception as error:
+                    _log.warning("what was to register types of %s for kask.sizeof failed: %r", name, error)
 
 
 _TYPE = type
@@ -181,6 +213,26 @@ def _way_for(cls: type) -> Way | str:
         _known.clear()
     _known[cls] = way
     return way
+
+
+def _check_callable(where: str, func: object) -> None:
+    if not callable(func):
+        raise TypeError(f"kask.sizeof.{where} needs a function, got {func!r}")
+
+
+def _way_failed(cls: type, error: Exception) -> None:
+    """The way of this type raised, or returned no number of bytes. Called by Rust, which never raises."""
+    if cls in _failed:
+        return
+    if len(_failed) >= _MOST_KNOWN:
+        _failed.clear()
+    _failed.add(cls)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    _log.warning(
+        "the function that tells kask.sizeof how large objects of %s are failed (it has to return bytes as an integer of "
+        "at least 0): %r; they count what sys.getsizeof says, which may be far too little",
+        name, error,
+    )  # fmt: skip
 
 
 def _items(items: Sequence[Any], population: int | None = None) -> int:

@@ -213,17 +213,67 @@ def test_registered_types_and_their_subclasses():
     assert kask.sizeof(Tile()) > 1000
 
 
-def test_a_way_that_raises_or_lies_is_not_believed():
+@pytest.mark.parametrize(
+    "way", [lambda obj: 1 / 0, lambda obj: -5, lambda obj: 2.5, lambda obj: None, lambda obj: 2**70, lambda: 3]
+)
+def test_a_way_that_raises_or_lies_is_not_believed_and_named_once(way, caplog):
     class Broken:
         pass
 
-    class Lies:
+    kask.sizeof.register(Broken, way)
+    assert all(0 < kask.sizeof(Broken()) < 1000 for _ in range(3))
+    assert 0 < kask.sizeof([Broken(), Broken()]) < 1000
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("kask.sizeof", "WARNING")
+    assert f"{Broken.__module__}.{Broken.__qualname__}" in record.getMessage()
+    kask.sizeof.register(Broken, lambda obj: 4_000_000)
+    assert kask.sizeof(Broken()) == 4_000_000
+    kask.sizeof.register(Broken, way)
+    kask.sizeof(Broken())
+    assert len(caplog.records) == 2
+
+
+def test_integers_of_numpy_are_bytes():
+    np = pytest.importorskip("numpy")
+
+    class Tile:
         pass
 
-    kask.sizeof.register(Broken, lambda obj: 1 / 0)
-    kask.sizeof.register(Lies, lambda obj: -5)
-    assert 0 < kask.sizeof(Broken()) < 1000
-    assert 0 < kask.sizeof(Lies()) < 1000
+    kask.sizeof.register(Tile, lambda tile: np.int64(5_000_000))
+    assert kask.sizeof(Tile()) == 5_000_000
+
+
+@pytest.mark.parametrize("cls", [type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset])
+def test_what_the_engine_measures_by_itself_is_not_registered(cls):
+    with pytest.raises(TypeError, match=f"cannot change how {cls.__name__} is measured"):
+        kask.sizeof.register((Exception, cls), lambda obj: 7)
+    assert Exception not in kask.sizeof._ways
+
+
+@pytest.mark.parametrize("func", [5, "len", []])
+def test_only_functions_are_registered(func):
+    with pytest.raises(TypeError, match=r"kask.sizeof.register needs a function, got"):
+        kask.sizeof.register(Exception, func)
+    with pytest.raises(TypeError, match=r"kask.sizeof.register_lazy needs a function, got"):
+        kask.sizeof.register_lazy("tiles", func)
+
+
+@pytest.mark.parametrize(
+    ("module", "cls", "made"),
+    [
+        ("numpy", "numpy.ndarray", "numpy.ones(1000)"),
+        ("pandas", "pandas.DataFrame", "pandas.DataFrame({'a': [1] * 1000})"),
+        ("pyarrow", "pyarrow.Table", "pyarrow.table({'a': [1] * 1000})"),
+    ],
+)
+@pytest.mark.parametrize("measured_before", [False, True])
+def test_what_is_registered_counts_whenever_that_happens(script, module, cls, made, measured_before):
+    pytest.importorskip(module)
+    run = script(
+        f"import kask, {module}; {measured_before} and kask.sizeof({made}); "
+        f"kask.sizeof.register({cls}, lambda obj: 7); print(kask.sizeof({made}), kask.sizeof({made}))"
+    )
+    assert (run.stdout.strip(), run.stderr) == ("7 7", "")
 
 
 def test_only_types_are_registered():
@@ -248,6 +298,19 @@ def test_lazily_registered_types(monkeypatch):
     assert kask.sizeof(module.Square()) == 4321
     assert kask.sizeof(module.Square()) == 4321
     assert asked == [1]
+
+
+def test_several_may_register_types_of_a_module_and_one_that_fails_is_named(monkeypatch, caplog):
+    module = types.ModuleType("slabs")
+    exec("class Slab: pass\nclass Beam: pass", vars(module))
+    monkeypatch.setitem(sys.modules, "slabs", module)
+    kask.sizeof.register_lazy("slabs", lambda: kask.sizeof.register(module.Slab, lambda slab: 11))
+    kask.sizeof.register_lazy("slabs", lambda: 1 / 0)
+    kask.sizeof.register_lazy("slabs", lambda: kask.sizeof.register(module.Beam, lambda beam: 13))
+    assert (kask.sizeof(module.Slab()), kask.sizeof(module.Beam())) == (11, 13)
+    (record,) = caplog.records
+    assert "types of slabs" in record.getMessage()
+    assert "division by zero" in record.getMessage()
 
 
 def test_it_pickles_and_is_the_function_whatever_was_imported(script):

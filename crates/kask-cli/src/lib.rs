@@ -55,9 +55,7 @@ pub fn run(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>, python: 
             return if message.use_stderr() { USAGE } else { 0 };
         }
     };
-    let filter = EnvFilter::try_from_env("KASK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // In a process that logs already, its own settings stay.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    log_to_stderr();
     let python = python.map_or_else(|| PathBuf::from("python3"), Path::to_path_buf);
     let result = match arguments.command {
         Command::Scheduler(options) => scheduler::run(options),
@@ -76,6 +74,16 @@ pub fn run(argv: impl IntoIterator<Item = impl Into<OsString> + Clone>, python: 
             FAILED
         }
     }
+}
+
+/// What is worth saying: what the variable `KASK_LOG` lets through, otherwise warnings.
+pub fn log_filter() -> EnvFilter {
+    EnvFilter::try_from_env("KASK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"))
+}
+
+/// Has that written to standard error. In a process that logs already, its own settings stay.
+pub fn log_to_stderr() {
+    let _ = tracing_subscriber::fmt().with_env_filter(log_filter()).with_writer(std::io::stderr).try_init();
 }
 
 /// [`run`] for a `main` function.

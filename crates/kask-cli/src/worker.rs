@@ -6,6 +6,7 @@ use crate::security::{parse_address, read_scheduler_file};
 use crate::{CommandError, asked_to_end};
 use kask_executor::memory_limits::{parse_limit, parse_size};
 use kask_executor::process::{SecurityConfig, WorkerProcessConfig};
+use kask_executor::scratch::SpillBase;
 use kask_executor::{Supervisor, SupervisorOptions};
 use kask_net::link::Outgoing;
 use kask_net::reactor::Link;
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
     let supervisor = Supervisor::new(options);
     let Connection { sender, receiver, .. } = connection;
     supervisor.connect(Outgoing::new(sender));
-    io(supervisor.scale(count), "workers cannot be started")?;
+    supervisor.scale(count).map_err(|error| CommandError::Argument(error.to_string()))?;
     println!("kask worker: {count} worker process{} for {scheduler}", if count == 1 { "" } else { "es" });
     let (done, ended) = std::sync::mpsc::channel();
     let ending = supervisor.clone();
@@ -163,9 +164,15 @@ fn supervisor_options(
         name_prefix,
         is_only_one: count == 1,
         socket_directory: local.then(|| directory.path().to_path_buf()),
-        spill_base: arguments.spill_directory.clone().or_else(|| arguments.local_directory.clone()),
+        spill_base: spill_base(arguments),
         restart: !arguments.no_restart,
     })
+}
+
+fn spill_base(arguments: &WorkerArguments) -> Option<SpillBase> {
+    let named = |path: &Option<PathBuf>, option: &str| Some(SpillBase { path: path.clone()?, setting: option.into() });
+    named(&arguments.spill_directory, "--spill-directory")
+        .or_else(|| named(&arguments.local_directory, "--local-directory"))
 }
 
 fn size(option: &str, text: &str) -> Result<u64, CommandError> {
@@ -226,7 +233,8 @@ mod tests {
         assert_eq!((memory.limit_bytes, memory.target), (3 << 30, 0.5));
         assert_eq!((memory.spill_max_bytes, memory.spill_reserve_bytes), (20_000_000_000, Some(1 << 30)));
         assert_eq!((memory.spill_compression, memory.checkpoints), (SpillCompression::Off, false));
-        assert_eq!(options.spill_base, Some(PathBuf::from("/data/spill")));
+        let base = SpillBase { path: "/data/spill".into(), setting: "--spill-directory".into() };
+        assert_eq!(options.spill_base, Some(base));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
 use crate::state::Status;
 use kask_net::data_plane::{DataSink, Fetched};
-use kask_types::{Failure, Key, Payload, ValueId, WorkerId};
+use kask_types::{Failure, Key, Loss, Payload, ValueId, WorkerId};
 use kask_wire::ClientToScheduler;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -114,7 +114,7 @@ impl Client {
             .iter()
             .map(|key| match round.results.get(key) {
                 Some(result) => result.clone(),
-                None => Err(Failure::Lost { task: key.to_string().into() }),
+                None => Err(Failure::Lost { task: key.to_string().into(), how: Loss::NotThere }),
             })
             .collect())
     }
@@ -132,7 +132,7 @@ impl Client {
                     *count += 1;
                     if *count > MOST_IN_VAIN {
                         let task = format!("{key} (the scheduler named {count} holders, and none of them had it)");
-                        round.results.insert(key, Err(Failure::Lost { task: task.into() }));
+                        round.results.insert(key, Err(Failure::Lost { task: task.into(), how: Loss::NotThere }));
                         continue;
                     }
                     missing.push((key, worker));
@@ -143,7 +143,7 @@ impl Client {
                     if since.elapsed() > STUBBORN {
                         let address = self.worker_address(worker).unwrap_or_else(|| "an unknown address".into());
                         let task = format!("{key} (its worker at {address} cannot be reached from this client)");
-                        round.results.insert(key, Err(Failure::Lost { task: task.into() }));
+                        round.results.insert(key, Err(Failure::Lost { task: task.into(), how: Loss::WithWorkers }));
                         continue;
                     }
                     pauses = true;

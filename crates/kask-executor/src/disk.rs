@@ -40,6 +40,8 @@ pub(crate) struct Disk {
     /// There is something to read for others.
     to_serve: Condvar,
     folder: Mutex<Folder>,
+    /// The problem that people were last told of: each is said once, however often it comes.
+    said: Mutex<Option<SpillProblem>>,
 }
 
 #[derive(Default)]
@@ -60,8 +62,8 @@ struct Folder {
     open: Option<Arc<SpillDir>>,
     /// Whose values they are; of no use to another scheduler's worker.
     scheduler: Option<Incarnation>,
-    /// The last attempt to open it failed, and that has been said.
-    has_failed: bool,
+    /// Why the last attempt to open it failed.
+    trouble: Option<SpillError>,
 }
 
 #[derive(Clone, Copy)]
@@ -89,6 +91,7 @@ impl Disk {
             to_read: Condvar::new(),
             to_serve: Condvar::new(),
             folder: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -124,15 +127,34 @@ impl Disk {
         {
             let scheduler = folder.scheduler.unwrap_or(Incarnation(0));
             match SpillDir::open(path, &self.name, scheduler, spill_options(&self.options)) {
-                Ok(open) => folder.open = Some(Arc::new(open)),
-                Err(error) if folder.has_failed => debug!(%error, "values still cannot be spilled"),
-                Err(error) => {
-                    folder.has_failed = true;
-                    warn!(%error, "values cannot be spilled");
+                Ok(open) => {
+                    folder.open = Some(Arc::new(open));
+                    folder.trouble = None;
                 }
+                Err(error) => folder.trouble = Some(error),
             }
         }
         folder.open.clone()
+    }
+
+    /// Why there is no folder, in words, and as the core is told.
+    fn no_folder(&self) -> (Arc<str>, SpillProblem) {
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        match &folder.trouble {
+            Some(error) => (error.to_string().into(), problem(error)),
+            None => ("the worker has no spill folder".into(), SpillProblem::Io),
+        }
+    }
+
+    /// The disk does not take values: people are told, and the core, which says so to those whose tasks fail for it.
+    fn does_not_take(&self, host: &WorkerHost, reason: Arc<str>, problem: SpillProblem) {
+        let before = self.said.lock().unwrap_or_else(PoisonError::into_inner).replace(problem);
+        if before == Some(problem) {
+            debug!(%reason, worker = %self.name, "values still cannot be moved to disk");
+        } else {
+            warn!(%reason, worker = %self.name, "values cannot be moved to disk");
+        }
+        host.post(Event::DiskTrouble(reason));
     }
 
     pub(crate) fn stats(&self) -> SpillStats {
@@ -328,7 +350,9 @@ type Answer = (TaskId, Result<u64, SpillProblem>);
 /// Writes values, and has the store know of their copies.
 fn write_lot(host: &Arc<WorkerHost>, lot: Vec<ToSpill>) -> Vec<Answer> {
     let Some(folder) = host.disk.folder() else {
-        return lot.iter().map(|value| (value.task, Err(SpillProblem::Io))).collect();
+        let (reason, problem) = host.disk.no_folder();
+        host.disk.does_not_take(host, reason, problem);
+        return lot.iter().map(|value| (value.task, Err(problem))).collect();
     };
     let mut answers = Vec::with_capacity(lot.len());
     let mut chosen = Vec::with_capacity(lot.len());
@@ -354,8 +378,11 @@ fn write_lot(host: &Arc<WorkerHost>, lot: Vec<ToSpill>) -> Vec<Answer> {
                 Ok(spilled.disk_bytes())
             }
             Err(error) => {
-                debug!(%error, "a value was not spilled");
-                Err(problem(&error))
+                let problem = problem(&error);
+                if problem != SpillProblem::Unpicklable {
+                    host.disk.does_not_take(host, error.to_string().into(), problem);
+                }
+                Err(problem)
             }
         };
         answers.push((value.task, answer));

@@ -150,26 +150,42 @@ pub fn parse_limit(text: &str, workers: usize) -> Result<u64, LimitError> {
     }
     let wrong = || LimitError(text.to_owned());
     let share = match trimmed.strip_suffix('%') {
-        Some(percent) => Some(percent.trim_end().parse::<f64>().map_err(|_| wrong())? / 100.0),
+        Some(percent) => Some(plain_number(percent.trim_end()).ok_or_else(wrong)? / 100.0),
         // As in Python, where 1.0 is a share and 1 a byte.
-        None if trimmed.contains('.') => trimmed.parse().ok(),
-        None => None,
+        None => plain_number(trimmed).filter(|number| number.fract() != 0.0 || trimmed.contains('.')),
     };
     match share {
+        Some(0.0) if !trimmed.ends_with('%') => Ok(0),
         Some(share) if share > 0.0 && share <= 1.0 => {
             let all = MemoryLimits::of_this_process().limit().map_or(0, |limit| limit.bytes);
-            Ok((all as f64 * share) as u64)
+            // A limit of nothing would be none.
+            Ok(((all as f64 * share) as u64).max(1))
         }
-        Some(0.0) => Ok(0),
-        Some(_) => Err(wrong()),
-        None => parse_size(trimmed).ok_or_else(wrong),
+        // 1.5e9 is a size, 1.5 neither that nor a share.
+        Some(bytes) if bytes.fract() != 0.0 || !trimmed.contains(['e', 'E']) => Err(wrong()),
+        Some(_) | None => parse_size(trimmed).ok_or_else(wrong),
     }
+}
+
+/// A number as people write it: no sign, no `inf`.
+fn plain_number(text: &str) -> Option<f64> {
+    let starts = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    text.parse::<f64>().ok().filter(|number| starts && number.is_finite())
 }
 
 /// Bytes in a text such as `4GiB`, `500 MB` or `1024`.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let is_digit = |c: char| c.is_ascii_digit() || c == '.';
+    let mut split = text.find(|c| !is_digit(c)).unwrap_or(text.len());
+    // 1e9 and 2.5E+9, but not the e of a unit.
+    if let Some(exponent) = text[split..].strip_prefix(['e', 'E']) {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        if digits.starts_with(|c: char| c.is_ascii_digit()) {
+            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+            split = text.len() - digits.len() + end;
+        }
+    }
     let (number, unit) = text.split_at(split);
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
@@ -181,7 +197,9 @@ pub fn parse_size(text: &str) -> Option<u64> {
         "mib" => MIB as f64,
         "gib" => MIB as f64 * 1024.0,
         "tib" => MIB as f64 * 1024.0 * 1024.0,
+        "pb" => 1e15,
+        "pib" => MIB as f64 * 1024.0 * 1024.0 * 1024.0,
         _ => return None,
     };
-    number.parse::<f64>().ok().map(|number| (number * factor) as u64)
+    plain_number(number).map(|number| (number * factor) as u64)
 }

@@ -70,6 +70,7 @@ impl Supervisor {
     /// What the next process is told; `None` when there shall be none.
     fn begin(&self, id: u32, incarnation: Incarnation) -> Option<Start> {
         let mut config = self.options.worker.clone();
+        config.memory_limit_bytes = self.memory_limit();
         {
             let mut state = self.state.lock();
             let closing = state.closing;
@@ -90,7 +91,7 @@ impl Supervisor {
         config.spill_directory = scratch.as_ref().and_then(|scratch| match scratch.place(&config.name) {
             Ok(folder) => Some(folder),
             Err(error) => {
-                warn!(%error, worker = config.name, "no folder can be made for spilled values: the worker will not spill");
+                warn!(%error, worker = config.name, "no folder can be made for its values: it will not move them to disk");
                 None
             }
         });

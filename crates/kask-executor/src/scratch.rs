@@ -8,9 +8,28 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 use tracing::debug;
 
 const PREFIX: &str = "kask-scratch-";
+
+/// Where the user wants scratches to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpillBase {
+    /// The folder; made if need be.
+    pub path: PathBuf,
+    /// The setting or argument that names it, for people.
+    pub setting: String,
+}
+
+/// Why there is no scratch.
+#[derive(Debug, Error)]
+#[error("{setting} names {}, where no folder for spilled values can be made: {source}", path.display())]
+pub struct ScratchError {
+    path: PathBuf,
+    setting: String,
+    source: io::Error,
+}
 
 /// A folder for the spilled values of several places.
 #[derive(Debug)]
@@ -22,10 +41,19 @@ impl Scratch {
     ///
     /// # Errors
     /// When no folder can be made there.
-    pub fn new(base: Option<&Path>) -> io::Result<Scratch> {
-        let base = base.map_or_else(default_base, Path::to_path_buf);
-        fs::create_dir_all(&base)?;
-        OwnedFolder::new_in(&base, PREFIX).map(Scratch)
+    pub fn new(base: Option<&SpillBase>) -> Result<Scratch, ScratchError> {
+        let by_default = || SpillBase { path: default_base(), setting: "the folder for temporary files".into() };
+        let SpillBase { path, setting } = base.cloned().unwrap_or_else(by_default);
+        Scratch::new_in(&path).map_err(|source| ScratchError { path, setting, source })
+    }
+
+    fn new_in(base: &Path) -> io::Result<Scratch> {
+        // "File exists" is no help to who wanted a folder.
+        if base.exists() && !base.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        fs::create_dir_all(base)?;
+        OwnedFolder::new_in(base, PREFIX).map(Scratch)
     }
 
     /// Where it is.
@@ -91,7 +119,8 @@ mod tests {
     #[test]
     fn places_are_private_stable_and_removed() {
         let base = LocalDir::new().expect("a directory");
-        let scratch = Scratch::new(Some(&base.path().join("made/on/the/way"))).expect("a scratch");
+        let chosen = SpillBase { path: base.path().join("made/on/the/way"), setting: "here".into() };
+        let scratch = Scratch::new(Some(&chosen)).expect("a scratch");
         let place = scratch.place("w-0").expect("a folder");
         assert_eq!(fs::metadata(&place).expect("there").mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(scratch.path()).expect("there").mode() & 0o777, 0o700);
@@ -104,6 +133,20 @@ mod tests {
         let folder = scratch.path().to_path_buf();
         drop(scratch);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_named_with_its_setting_and_the_reason() {
+        let base = LocalDir::new().expect("a directory");
+        let file = base.path().join("file");
+        fs::write(&file, "").expect("written");
+        for (path, reason) in [(file.clone(), "not a directory"), (file.join("in it"), "Not a directory")] {
+            let chosen = SpillBase { path: path.clone(), setting: "memory.spill_directory".into() };
+            let problem = Scratch::new(Some(&chosen)).expect_err("it is a file").to_string();
+            for part in [path.to_str().expect("plain names"), "memory.spill_directory", reason] {
+                assert!(problem.contains(part), "{problem}");
+            }
+        }
     }
 
     #[test]

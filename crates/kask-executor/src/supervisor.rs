@@ -6,7 +6,7 @@
 
 use crate::die_with_parent::ProcessHandle;
 use crate::process::WorkerProcessConfig;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, ScratchError, SpillBase};
 use crate::watch::Watch;
 use kask_net::reactor::{Link, Pump, Wake, drive};
 use kask_net::runtime as network;
@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -42,9 +44,20 @@ pub struct SupervisorOptions {
     /// Folder for sockets, if workers listen on Unix sockets; `listen` of `worker` is used otherwise.
     pub socket_directory: Option<PathBuf>,
     /// Folder in which the folders for spilled values are made; see [`Scratch::new`] for where that is without one.
-    pub spill_base: Option<PathBuf>,
+    pub spill_base: Option<SpillBase>,
     /// Whether a worker that died is started again.
     pub restart: bool,
+}
+
+/// Why there are not as many workers as were asked for.
+#[derive(Debug, Error)]
+pub enum ScaleError {
+    /// The network thread.
+    #[error("no network thread can be started: {0}")]
+    Network(#[from] io::Error),
+    /// The folder that the user has chosen for spilled values.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
 }
 
 /// A place as others see it.
@@ -71,6 +84,8 @@ pub struct Supervisor {
     pub(crate) watch: Watch,
     /// There from the first worker until all have ended; nothing if it cannot be made.
     scratch: Mutex<Option<Arc<Scratch>>>,
+    /// What each process may use that starts from now on.
+    memory_limit_bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -108,6 +123,7 @@ impl Supervisor {
     /// A supervisor without workers.
     pub fn new(options: SupervisorOptions) -> Arc<Supervisor> {
         Arc::new(Supervisor {
+            memory_limit_bytes: AtomicU64::new(options.worker.memory_limit_bytes),
             options,
             uplink: Mutex::new(None),
             state: Mutex::new(State::default()),
@@ -142,11 +158,11 @@ impl Supervisor {
     /// [`SchedulerToSupervisor::Kill`]; their names are given back.
     ///
     /// # Errors
-    /// When a process cannot be started.
-    pub fn scale(self: &Arc<Self>, n: usize) -> io::Result<Vec<String>> {
+    /// When there is no network thread, or no folder can be made where the user wants values to be spilled.
+    pub fn scale(self: &Arc<Self>, n: usize) -> Result<Vec<String>, ScaleError> {
         let network = network::handle()?;
         if n > 0 {
-            self.make_scratch();
+            self.make_scratch()?;
         }
         let mut surplus = Vec::new();
         let mut started = Vec::new();
@@ -172,6 +188,15 @@ impl Supervisor {
         Ok(surplus)
     }
 
+    /// What each process may use that starts from now on, in a new place or in one whose process died; 0 for no limit.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.memory_limit_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.memory_limit_bytes.load(Ordering::Relaxed)
+    }
+
     /// The places, oldest first.
     pub fn places(&self) -> Vec<PlaceInfo> {
         self.state.lock().places.values().map(|place| place.info.clone()).collect()
@@ -183,14 +208,17 @@ impl Supervisor {
     }
 
     /// In the caller's thread: what others have left behind is removed first, which may take a while.
-    fn make_scratch(&self) {
+    fn make_scratch(&self) -> Result<(), ScratchError> {
         let mut scratch = self.scratch.lock();
         if scratch.is_none() {
-            match Scratch::new(self.options.spill_base.as_deref()) {
+            let base = self.options.spill_base.as_ref();
+            match Scratch::new(base) {
                 Ok(made) => *scratch = Some(Arc::new(made)),
-                Err(error) => warn!(%error, "no folder can be made for spilled values: workers will not spill"),
+                Err(error) if base.is_some() => return Err(error),
+                Err(error) => warn!(%error, "workers will not move values to disk"),
             }
         }
+        Ok(())
     }
 
     fn kill(&self, incarnation: Incarnation, retire: bool) {

@@ -195,10 +195,20 @@ fn texts_are_understood_or_refused() {
     let all = MemoryLimits::of_this_process().limit().expect("a limit").bytes;
     assert_eq!(parse_limit("0.25", 3), Ok(all / 4));
     assert_eq!(parse_limit(" 25 %", 1), Ok(all / 4));
-    for wrong in ["lots", "", "-1", "130%", "1.5", "4 apples", "auto2"] {
+    assert_eq!(parse_limit("1e9", 1), Ok(1_000_000_000));
+    assert_eq!(parse_limit("1.5e+9", 1), Ok(1_500_000_000));
+    assert_eq!(parse_limit("2e3 KiB", 1), Ok(2000 * 1024));
+    assert_eq!(parse_limit("1PiB", 1), Ok(1 << 50));
+    assert_eq!(parse_limit("2 PB", 1), Ok(2_000_000_000_000_000));
+    assert_eq!(parse_limit("1e-300", 1), Ok(1), "a tiny share is not no limit");
+    assert_eq!(parse_limit("100%", 1), Ok(all));
+    for wrong in
+        ["lots", "", "-1", "130%", "0%", "1.5", "4 apples", "auto2", "inf", "nan", "-0.5", "2e", "1e400", "1.5e-1e"]
+    {
         let problem = parse_limit(wrong, 1).expect_err(wrong).to_string();
         assert!(problem.contains(&format!("{wrong:?}")), "{problem}");
     }
     assert_eq!(parse_size("2 MB"), Some(2_000_000));
     assert_eq!(parse_size("nothing"), None);
+    assert_eq!((parse_size("1.5e3 kB"), parse_size("-1"), parse_size("1e")), (Some(1_500_000), None, None));
 }

@@ -279,7 +279,9 @@ fn a_damaged_file_is_a_lost_value() {
         let mut missing = Vec::new();
         for message in said {
             if let WorkerToScheduler::Missing(values) = message {
-                assert!(values.iter().all(|(_, worker, problem)| (*worker, *problem) == (ME, FetchProblem::NotThere)));
+                assert!(
+                    values.iter().all(|(_, worker, problem)| (*worker, *problem) == (ME, FetchProblem::Unreadable))
+                );
                 missing.extend(values.iter().map(|(task, _, _)| *task));
             }
         }

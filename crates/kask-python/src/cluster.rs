@@ -8,6 +8,7 @@ use crate::errors;
 use crate::home::Home;
 use crate::interrupt;
 use crate::local_cluster::{LocalCluster, ThreadWorkers};
+use crate::logs;
 use crate::memory::Spill;
 use crate::runtime::PythonRuntime;
 use kask_executor::SupervisorOptions;
@@ -67,7 +68,9 @@ impl Cluster {
         }
         let scheduler = scheduler_config(heartbeat_timeout, allowed_deaths)?;
         let offered = connect::resources(resources)?;
-        let memory = spill.unwrap_or_default().with_limit(memory_limit, processes)?;
+        let spill = spill.unwrap_or_default();
+        let spill_base = spill.base();
+        let memory = spill.with_limit(memory_limit, processes)?;
         let home = Arc::new(Home::default());
         let start = Start {
             n_workers,
@@ -93,7 +96,7 @@ impl Cluster {
                 name_prefix: name.to_owned(),
                 is_only_one: false,
                 socket_directory: None,
-                spill_base: memory.spill_directory,
+                spill_base,
                 restart: true,
             };
             start.processes(py, listen_address(host, port)?, options)?
@@ -102,6 +105,7 @@ impl Cluster {
                 nthreads: threads_per_worker,
                 resources: offered,
                 memory,
+                spill_base,
                 name: name.to_owned(),
                 local_directory: local_directory.map_or_else(|| connect::local_directory(py), Ok)?,
                 synchronous: false,
@@ -168,9 +172,16 @@ impl Cluster {
     }
 
     /// Makes it `n` workers. Surplus ones leave after their data has been moved.
-    fn scale(&self, py: Python<'_>, n: usize) -> PyResult<()> {
+    /// New ones may use `memory_limit` bytes each, and so may those that take the place of one that died.
+    #[pyo3(signature = (n, memory_limit = None))]
+    fn scale(&self, py: Python<'_>, n: usize, memory_limit: Option<u64>) -> PyResult<()> {
         self.check_open(py)?;
-        let surplus = building(py, |_| self.inner.scale(n))?;
+        let surplus = building(py, |_| {
+            if let Some(bytes) = memory_limit {
+                self.inner.set_memory_limit(bytes);
+            }
+            self.inner.scale(n)
+        })?;
         if !surplus.is_empty() {
             let client = self.own.client.clone();
             let workers: Vec<Arc<str>> = surplus.into_iter().map(Arc::from).collect();
@@ -304,6 +315,7 @@ fn worker_defaults() -> WorkerProcessConfig {
 pub fn worker_process_main(py: Python<'_>, config: &str) -> PyResult<i32> {
     let settings = serde_json::from_str::<WorkerProcessConfig>(config)
         .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    logs::to_stderr();
     let home = Arc::new(Home::default());
     home.serve_process();
     let runtime = PythonRuntime::new(false, home.clone());

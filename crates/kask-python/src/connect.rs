@@ -10,6 +10,7 @@ use crate::local_cluster::{ClusterError, LocalCluster, ThreadWorkers};
 use crate::runtime::{PythonRuntime, ThreadBody};
 use kask_client::{Client, ClientError, WaitError};
 use kask_executor::memory_settings::MemoryOptions;
+use kask_executor::scratch::SpillBase;
 use kask_net::tls::TlsPaths;
 use kask_net::{Address, Security, Token};
 use kask_types::{Incarnation, Resources};
@@ -62,13 +63,14 @@ pub fn embedded(
     name: &str,
     amounts: Option<&Bound<'_, PyDict>>,
     memory: MemoryOptions,
+    spill_base: Option<SpillBase>,
 ) -> PyResult<Arc<EngineCore>> {
-    in_process(py, Kind::Embedded, nthreads, name, resources(amounts)?, memory)
+    in_process(py, Kind::Embedded, nthreads, name, resources(amounts)?, memory, spill_base)
 }
 
 /// An engine whose tasks run in the thread that waits for them.
 pub fn synchronous(py: Python<'_>) -> PyResult<Arc<EngineCore>> {
-    in_process(py, Kind::Sync, 1, "sync", Resources::default(), MemoryOptions::default())
+    in_process(py, Kind::Sync, 1, "sync", Resources::default(), MemoryOptions::default(), None)
 }
 
 fn in_process(
@@ -78,6 +80,7 @@ fn in_process(
     name: &str,
     resources: Resources,
     memory: MemoryOptions,
+    spill_base: Option<SpillBase>,
 ) -> PyResult<Arc<EngineCore>> {
     let home = Arc::new(Home::default());
     let runtime = PythonRuntime::new(true, home.clone());
@@ -85,6 +88,7 @@ fn in_process(
         nthreads,
         resources,
         memory,
+        spill_base,
         name: name.to_owned(),
         local_directory: local_directory(py)?,
         synchronous: kind == Kind::Sync,
@@ -107,6 +111,7 @@ pub fn building<T: Send>(
     py: Python<'_>,
     work: impl FnOnce(kask_client::Interrupted<'_>) -> Result<T, ClusterError> + Send,
 ) -> PyResult<T> {
+    crate::logs::to_python();
     let built = interrupt::wait(py, |interrupted| match work(interrupted) {
         Ok(built) => Ok(Ok(built)),
         Err(ClusterError::Wait(WaitError::Interrupted)) => Err(WaitError::Interrupted),
@@ -122,6 +127,10 @@ fn cluster_error(py: Python<'_>, problem: &ClusterError) -> PyErr {
         }
         ClusterError::Slow { .. } => PyTimeoutError::new_err(problem.to_string()),
         ClusterError::Wait(problem) => errors::from_wait(py, problem),
+        ClusterError::Scratch(_) => {
+            let hint = "name a folder that is there or can be made, and in which you may write";
+            errors::new(py, "ClusterError", &problem.to_string(), Some(hint))
+        }
         ClusterError::Incarnation(_) | ClusterError::Worker { .. } => {
             errors::new(py, "ClusterError", &problem.to_string(), None)
         }
@@ -164,6 +173,7 @@ pub fn remote(
     name: &str,
     timeout: Duration,
 ) -> PyResult<Arc<EngineCore>> {
+    crate::logs::to_python();
     let place: Address = address.parse().map_err(|error| errors::connection(&format!("{error}")))?;
     let info = client_info(py, name);
     let connected =

@@ -84,8 +84,10 @@ impl Engine {
         if nthreads == 0 {
             return Err(PyValueError::new_err("nthreads must be at least 1"));
         }
-        let memory = spill.unwrap_or_default().with_limit(memory_limit, false)?;
-        Engine::wrap(py, &connect::embedded(py, nthreads, name, resources, memory)?)
+        let spill = spill.unwrap_or_default();
+        let base = spill.base();
+        let memory = spill.with_limit(memory_limit, false)?;
+        Engine::wrap(py, &connect::embedded(py, nthreads, name, resources, memory, base)?)
     }
 
     #[staticmethod]

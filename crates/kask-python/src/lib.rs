@@ -36,6 +36,7 @@ mod job;
 mod kernels;
 mod layers;
 mod local_cluster;
+mod logs;
 mod lower;
 mod lower_nodes;
 mod memory;

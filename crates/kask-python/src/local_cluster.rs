@@ -6,8 +6,8 @@ use kask_client::{Client, Connector, Interrupted, WaitError};
 use kask_executor::memory_settings::MemoryOptions;
 use kask_executor::process::WorkerProcessConfig;
 use kask_executor::runtime::Runtime;
-use kask_executor::scratch::Scratch;
-use kask_executor::supervisor::PlaceInfo;
+use kask_executor::scratch::{Scratch, ScratchError, SpillBase};
+use kask_executor::supervisor::{PlaceInfo, ScaleError};
 use kask_executor::{LocalWorkers, Supervisor, SupervisorOptions, WorkerHost, WorkerOptions};
 use kask_net::data_plane::DataPlane;
 use kask_net::{Address, DataPool, LocalDir, Security, new_incarnation, runtime as network};
@@ -18,6 +18,7 @@ use kask_wire::client::ClientInfo;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -30,6 +31,9 @@ pub enum ClusterError {
     /// The operating system.
     #[error("the local cluster cannot be set up: {0}")]
     Io(#[from] std::io::Error),
+    /// The folder for spilled values.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// The private directory.
     #[error(transparent)]
     Directory(#[from] kask_net::security::LocalDirError),
@@ -64,6 +68,15 @@ pub enum ClusterError {
     },
 }
 
+impl From<ScaleError> for ClusterError {
+    fn from(error: ScaleError) -> ClusterError {
+        match error {
+            ScaleError::Network(error) => error.into(),
+            ScaleError::Scratch(error) => error.into(),
+        }
+    }
+}
+
 /// What in-process workers have in common.
 #[derive(Clone)]
 pub struct ThreadWorkers {
@@ -71,8 +84,10 @@ pub struct ThreadWorkers {
     pub nthreads: u32,
     /// What each offers.
     pub resources: Resources,
-    /// What each may use; the directory is where their private folders are made.
+    /// What each may use.
     pub memory: MemoryOptions,
+    /// Where their private folders for spilled values are made.
+    pub spill_base: Option<SpillBase>,
     /// Prefix of their names.
     pub name: String,
     /// A folder for their files.
@@ -104,6 +119,8 @@ enum Workers {
         hosts: Mutex<Hosts>,
         /// Where they spill to, until they are closed; nothing where they have no limit.
         scratch: Mutex<Option<Scratch>>,
+        /// What each that starts from now on may use.
+        memory_limit_bytes: AtomicU64,
     },
     Processes {
         supervisor: Arc<Supervisor>,
@@ -126,13 +143,14 @@ impl LocalCluster {
     ) -> Result<LocalCluster, ClusterError> {
         let incarnation = new_incarnation()?;
         let limited = options.memory.limit_bytes > 0;
-        let scratch = limited.then(|| Scratch::new(options.memory.spill_directory.as_deref())).transpose()?;
+        let scratch = limited.then(|| Scratch::new(options.spill_base.as_ref())).transpose()?;
         let cluster = LocalCluster {
             scheduler: SchedulerHost::new(scheduler, incarnation),
             address: format!("inproc://{incarnation}"),
             token_file: None,
             security: Security::default(),
             workers: Workers::Threads {
+                memory_limit_bytes: AtomicU64::new(options.memory.limit_bytes),
                 shared: Arc::new(LocalWorkers::default()),
                 options,
                 runtime,
@@ -168,7 +186,11 @@ impl LocalCluster {
         }
         let supervisor = Supervisor::new(options);
         supervisor.connect(host.add_supervisor(supervisor.clone()));
-        supervisor.scale(n)?;
+        if let Err(error) = supervisor.scale(n) {
+            supervisor.disconnect();
+            host.close("the cluster was not started");
+            return Err(error.into());
+        }
         Ok(LocalCluster {
             scheduler: host,
             address: address.to_string(),
@@ -228,17 +250,28 @@ impl LocalCluster {
         }
     }
 
+    /// What each worker may use that starts from now on.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        match &self.workers {
+            Workers::Processes { supervisor } => supervisor.set_memory_limit(bytes),
+            Workers::Threads { memory_limit_bytes, .. } => memory_limit_bytes.store(bytes, Ordering::Relaxed),
+        }
+    }
+
     /// Makes it `n` workers; gives the names of those that should be retired through a client.
     pub fn scale(&self, n: usize) -> Result<Vec<String>, ClusterError> {
         match &self.workers {
             Workers::Processes { supervisor } => Ok(supervisor.scale(n)?),
-            Workers::Threads { shared, options, runtime, hosts, scratch } => {
+            Workers::Threads { shared, options, runtime, hosts, scratch, memory_limit_bytes } => {
+                let limit = memory_limit_bytes.load(Ordering::Relaxed);
+                let memory = MemoryOptions { limit_bytes: limit, ..options.memory.clone() };
+                let options = ThreadWorkers { memory, ..options.clone() };
                 let mut hosts = hosts.lock();
                 hosts.hosts.retain(|host| !host.is_closed());
                 let surplus = hosts.hosts.iter().skip(n).map(|host| host.name().to_string()).collect();
                 while hosts.hosts.len() < n {
                     let host =
-                        self.thread_worker(options, hosts.next, runtime.clone(), shared, scratch.lock().as_ref())?;
+                        self.thread_worker(&options, hosts.next, runtime.clone(), shared, scratch.lock().as_ref())?;
                     hosts.next += 1;
                     hosts.hosts.push(host);
                 }

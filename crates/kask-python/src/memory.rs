@@ -2,6 +2,7 @@
 
 use kask_executor::memory_limits::{self, MemoryLimits};
 use kask_executor::memory_settings::{MemoryOptions, SpillCompression};
+use kask_executor::scratch::SpillBase;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub fn auto_memory_limit(workers: usize, processes: bool) -> u64 {
 pub struct Spill {
     target: f64,
     directory: Option<PathBuf>,
+    setting: Option<String>,
     limit: u64,
     reserve: Option<u64>,
     compression: Option<String>,
@@ -31,6 +33,12 @@ pub struct Spill {
 }
 
 impl Spill {
+    /// Where the user wants values to be spilled.
+    pub fn base(&self) -> Option<SpillBase> {
+        let path = self.directory.clone()?;
+        Some(SpillBase { path, setting: self.setting.clone().unwrap_or_else(|| "local_directory".to_owned()) })
+    }
+
     /// As the engine says it, together with the limit of each worker. Checkpoints are of use where workers are processes: what is on
     /// the disk of others goes with this process.
     pub fn with_limit(self, limit_bytes: u64, processes: bool) -> PyResult<MemoryOptions> {
@@ -43,7 +51,7 @@ impl Spill {
         Ok(MemoryOptions {
             limit_bytes,
             target: self.target,
-            spill_directory: self.directory,
+            spill_directory: None,
             spill_max_bytes: self.limit,
             spill_reserve_bytes: self.reserve,
             spill_compression: spill_compression.unwrap_or_default(),

@@ -206,7 +206,12 @@ fn by_type(object: &Bound<'_, PyAny>) -> PyResult<u64> {
     if let Ok(name) = way.cast_exact::<PyString>() {
         return by_name(object, name.to_str()?);
     }
-    way.call1((object,))?.extract()
+    let measured = way.call1((object,)).and_then(|bytes| bytes.extract());
+    if let Err(error) = &measured {
+        // Nobody can be told of a problem with the telling.
+        let _ = module().and_then(|module| module.call_method1(intern!(py, "_way_failed"), (&class, error.value(py))));
+    }
+    measured
 }
 
 /// The ways that are built in, under the names by which `kask.sizeof` knows them.

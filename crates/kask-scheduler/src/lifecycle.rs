@@ -12,7 +12,7 @@ use crate::clients::ClientIx;
 use crate::idset::Ids;
 use crate::scheduler::Scheduler;
 use crate::tasks::{BatchIx, Flag, Slot, State, WorkerIx};
-use kask_types::Failure;
+use kask_types::{Failure, Loss};
 use kask_wire::client::KeyInMemory;
 use std::sync::Arc;
 
@@ -42,7 +42,11 @@ impl Scheduler {
         let mut broken = Vec::new();
         while let Some(slot) = stack.pop() {
             if self.tasks[slot].batch == BatchIx::SCATTERED {
-                broken.push((slot, Arc::new(Failure::Lost { task: self.tasks.printed(slot) })));
+                let how = self.tasks.rare(slot).map_or_else(Loss::default, |rare| rare.loss);
+                if how != Loss::WithWorkers {
+                    self.tasks.rare_mut(slot).loss = Loss::WithWorkers;
+                }
+                broken.push((slot, Arc::new(Failure::Lost { task: self.tasks.printed(slot), how })));
                 continue;
             }
             let edges = self.tasks.inputs(slot);

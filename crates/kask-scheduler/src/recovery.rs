@@ -9,7 +9,7 @@ use crate::event::Action;
 use crate::scheduler::Scheduler;
 use crate::tasks::{BatchIx, Slot, State, WorkerIx};
 use crate::workers::Worker;
-use kask_types::{Attempt, Certificate, DeathCause, Failure, Key, RaisedError, TaskId, WorkerId};
+use kask_types::{Attempt, Certificate, DeathCause, Failure, Key, Loss, RaisedError, TaskId, WorkerId};
 use kask_wire::worker::FetchProblem;
 use kask_wire::{SchedulerToClient, SchedulerToSupervisor, SchedulerToWorker};
 use std::sync::Arc;
@@ -123,6 +123,18 @@ impl Scheduler {
         self.demand(lost);
     }
 
+    /// Remembers what became of the last copy of a value that cannot be computed again, for whoever needs it.
+    pub(crate) fn note_loss(&mut self, slot: Slot, problem: FetchProblem) {
+        if self.tasks[slot].batch != BatchIx::SCATTERED {
+            return;
+        }
+        self.tasks.rare_mut(slot).loss = match problem {
+            FetchProblem::Unreadable => Loss::Unreadable,
+            FetchProblem::NotThere => Loss::NotThere,
+            FetchProblem::Unreachable | FetchProblem::Undecodable | FetchProblem::Busy => Loss::WithWorkers,
+        };
+    }
+
     /// The value is not (or shall not be) on this worker any more; says whether it was the last holder.
     pub(crate) fn remove_replica(&mut self, slot: Slot, worker: WorkerIx) -> bool {
         let State::Memory { holders, nbytes } = self.tasks[slot].state else {
@@ -159,7 +171,7 @@ impl Scheduler {
         let has_it = missing.iter().find(|&&(input, holder, problem)| match problem {
             FetchProblem::Undecodable | FetchProblem::Busy => true,
             FetchProblem::Unreachable => self.is_all_there_is(input, holder),
-            FetchProblem::NotThere => false,
+            FetchProblem::NotThere | FetchProblem::Unreadable => false,
         });
         let has_it = has_it.map(|&(_, holder, _)| holder);
         let patient = current.is_none_or(|slot| {
@@ -186,12 +198,12 @@ impl Scheduler {
     /// else has, as long as the scheduler itself can reach it and is `patient`, or the value cannot be computed again.
     fn drop_bad_replicas(&mut self, mut missing: Vec<(TaskId, WorkerId, FetchProblem)>, patient: bool) -> Vec<Slot> {
         // A holder that does not have the value must not count as another one that has.
-        missing.sort_by_key(|(.., problem)| *problem != FetchProblem::NotThere);
+        missing.sort_by_key(|(.., problem)| !matches!(problem, FetchProblem::NotThere | FetchProblem::Unreadable));
         let mut lost = Vec::new();
         for (input, holder, problem) in missing {
             let (Some(slot), Some(holder)) = (self.tasks.current(input), self.workers.find(holder)) else { continue };
             let drop_it = match problem {
-                FetchProblem::NotThere => true,
+                FetchProblem::NotThere | FetchProblem::Unreadable => true,
                 FetchProblem::Unreachable => {
                     let can_be_made = self.tasks[slot].batch != BatchIx::SCATTERED;
                     (!patient && can_be_made) || self.has_other_holder(slot, holder)
@@ -200,6 +212,7 @@ impl Scheduler {
                 FetchProblem::Undecodable | FetchProblem::Busy => false,
             };
             if drop_it && self.remove_replica(slot, holder) {
+                self.note_loss(slot, problem);
                 lost.push(slot);
             }
         }

@@ -151,12 +151,13 @@ impl Scheduler {
                 *was_busy |= problem == FetchProblem::Busy;
             }
             let drop_it = match problem {
-                FetchProblem::NotThere => true,
+                FetchProblem::NotThere | FetchProblem::Unreadable => true,
                 FetchProblem::Unreachable | FetchProblem::Undecodable | FetchProblem::Busy => false,
             };
             if let (true, Some(holder)) = (drop_it, self.workers.find(holder))
                 && self.remove_replica(slot, holder)
             {
+                self.note_loss(slot, problem);
                 lost.push(slot);
             }
         }

@@ -9,7 +9,7 @@ use crate::classes::names_worker;
 use crate::clients::ClientIx;
 use crate::scheduler::Scheduler;
 use crate::tasks::{BatchIx, Slot, State, WorkerIx};
-use kask_types::{Failure, Key, TaskId, WorkerRestriction};
+use kask_types::{Failure, Key, Loss, TaskId, WorkerRestriction};
 use kask_wire::SchedulerToClient;
 use kask_wire::client::Reply;
 use kask_wire::worker::Pressure;
@@ -176,7 +176,7 @@ impl Scheduler {
 
     fn nobody_puts(&mut self, slot: Slot) {
         if self.is_needed(slot) {
-            let failure = Failure::Lost { task: self.tasks.printed(slot) };
+            let failure = Failure::Lost { task: self.tasks.printed(slot), how: Loss::WithWorkers };
             self.fail(slot, &Arc::new(failure));
         } else {
             self.unsettled.push(slot);

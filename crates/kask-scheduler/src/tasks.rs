@@ -13,7 +13,7 @@ use crate::families::{Families, FamilyIx};
 use crate::idset::{IdPool, Ids};
 use hashbrown::HashTable;
 use indexmap::IndexMap;
-use kask_types::{Attempt, Certificate, Failure, Incarnation, Key, TaskId, TaskName, shrunk};
+use kask_types::{Attempt, Certificate, Failure, Incarnation, Key, Loss, TaskId, TaskName, shrunk};
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
@@ -163,6 +163,8 @@ pub(crate) struct Rare {
     pub(crate) memory_bytes: u64,
     /// Times that a worker with nothing else to do gave it back for want of room.
     pub(crate) hand_backs: u32,
+    /// What became of the last copy of its value, until somebody who needs it has been told.
+    pub(crate) loss: Loss,
 }
 
 /// The death of a worker, as counted against a task.

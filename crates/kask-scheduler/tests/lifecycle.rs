@@ -4,8 +4,9 @@ mod common;
 
 use common::{Cluster, Seen, function, graph, graph_with, key, keys};
 use kask_graph::Wanted;
-use kask_types::{Annotations, ClientId, Failure, Resources, WorkerId, WorkerRestriction};
+use kask_types::{Annotations, ClientId, Failure, Loss, Resources, WorkerId, WorkerRestriction};
 use kask_wire::client::{Query, Reply, TaskStatus};
+use kask_wire::worker::FetchProblem;
 use kask_wire::{ClientToScheduler, SchedulerToWorker, WorkerToScheduler};
 
 #[test]
@@ -337,6 +338,27 @@ fn scattered_data_is_in_memory_once_a_worker_holds_it() {
     cluster.die(worker);
     assert!(matches!(cluster.seen(client, "x"), Some(Seen::Ended(Failure::Lost { .. }))));
     assert!(matches!(cluster.seen(client, "a"), Some(Seen::Ended(Failure::Lost { .. }))));
+}
+
+#[test]
+fn scattered_data_that_cannot_be_read_back_is_lost_and_says_so() {
+    for (problem, how) in [(FetchProblem::Unreadable, Loss::Unreadable), (FetchProblem::NotThere, Loss::NotThere)] {
+        let mut cluster = Cluster::new();
+        let (client, worker) = (cluster.client(), cluster.worker("w", 1));
+        let values = vec![(key("x"), "data".into(), 8)];
+        cluster.tell(client, ClientToScheduler::Scatter { request: 1, values, workers: None, broadcast: false });
+        let Some(Reply::Scatter(places)) = cluster.answer(client, 1) else { panic!("not answered") };
+        let task = places[0].1;
+        cluster.workers.get_mut(&worker).expect("alive").held.insert(task);
+        cluster.say(worker, WorkerToScheduler::Holding(vec![(task, 8)]));
+        cluster.workers.get_mut(&worker).expect("alive").held.remove(&task);
+        cluster.say(worker, WorkerToScheduler::Missing(vec![(task, worker, problem)]));
+        let Some(Seen::Ended(Failure::Lost { how: said, .. })) = cluster.seen(client, "x") else {
+            panic!("{:?}", cluster.seen(client, "x"))
+        };
+        assert_eq!(said, how);
+        cluster.die(worker);
+    }
 }
 
 #[test]

@@ -417,7 +417,9 @@ impl World {
                 Err(FetchProblem::Unreachable) if self.scattered_tasks.contains_key(&id.task) => {
                     self.blame_transfer(ix, id.task);
                 }
-                Err(FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Busy) => {}
+                Err(
+                    FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Busy | FetchProblem::Unreadable,
+                ) => {}
             }
         }
         let results = results.into_iter().map(|(id, result)| (id, result.map(nbytes_of))).collect();

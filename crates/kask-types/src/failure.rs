@@ -5,6 +5,30 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
+/// What became of data that is nowhere any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loss {
+    /// The workers that had it died or left.
+    #[default]
+    WithWorkers,
+    /// A worker had it on disk, and could not read it back.
+    Unreadable,
+    /// A worker was thought to have it, and does not.
+    NotThere,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Loss::WithWorkers => "was lost with its workers",
+            Loss::Unreadable => {
+                "was moved to disk by its worker, is damaged there or cannot be read (the worker's log says which),"
+            }
+            Loss::NotThere => "is not where it was kept any more",
+        })
+    }
+}
+
 /// Why there is no result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Failure {
@@ -22,10 +46,12 @@ pub enum Failure {
         /// What the canceller said, or what happened.
         reason: Arc<str>,
     },
-    /// Data that cannot be computed again (scattered, or its graph is gone) was on workers that died.
+    /// Data that cannot be computed again (scattered, or its graph is gone) is nowhere any more.
     Lost {
         /// The printed key of what was lost.
         task: Arc<str>,
+        /// What became of it.
+        how: Loss,
     },
     /// There is no memory, and no disk to spill to, for what the task needs.
     OutOfMemory {
@@ -149,9 +175,7 @@ impl fmt::Display for Failure {
                 Ok(())
             }
             Failure::Cancelled { reason } => write!(f, "cancelled: {reason}"),
-            Failure::Lost { task } => {
-                write!(f, "the data of {task} was lost with its workers and cannot be computed again")
-            }
+            Failure::Lost { task, how } => write!(f, "the data of {task} {how} and cannot be computed again"),
             Failure::OutOfMemory { task, reason } => write!(f, "task {task} has no room: {reason}"),
             Failure::Unrunnable { reason } => write!(f, "{reason}"),
         }

@@ -13,7 +13,7 @@ pub mod shrink;
 pub mod time;
 
 pub use annotations::{Annotations, WorkerRestriction};
-pub use failure::{Certificate, DeathCause, Failure, RaisedError};
+pub use failure::{Certificate, DeathCause, Failure, Loss, RaisedError};
 pub use ids::{Attempt, BlobId, ClientId, Incarnation, LayerToken, TaskId, ValueId, WorkerId};
 pub use key::{Key, TaskName};
 pub use payload::{Items, Local, LocalItems, Payload, Segment};

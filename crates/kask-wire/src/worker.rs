@@ -241,6 +241,8 @@ pub enum FetchProblem {
     Undecodable,
     /// The peer has it, and too much to send at the moment: ask it again a little later.
     Busy,
+    /// It was on the disk of the worker that says so, and could not be read back: that copy is gone.
+    Unreadable,
 }
 
 /// What a worker measures of itself.

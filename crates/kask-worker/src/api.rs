@@ -114,6 +114,9 @@ pub enum Event {
     /// Copies of these values are on disk (so many bytes), or why not. They are in memory as well until
     /// [`Action::Evict`].
     Spilled(Vec<(TaskId, Result<u64, SpillProblem>)>),
+    /// Why the disk does not take values, in words that follow "because"; comes before the answers that say that it did
+    /// not, and counts until it takes one again.
+    DiskTrouble(Arc<str>),
     /// These values are in memory again (and still on disk), or why not.
     Unspilled(Vec<(TaskId, Result<(), SpillProblem>)>),
     /// Values that were found on disk at the start: size, and size on disk. Comes before anything else.

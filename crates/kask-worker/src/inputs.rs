@@ -391,7 +391,10 @@ impl Worker {
                     self.fetcher.busy(value, now, &self.config);
                 }
             }
-            FetchProblem::NotThere | FetchProblem::Unreachable | FetchProblem::Undecodable => {
+            FetchProblem::NotThere
+            | FetchProblem::Unreachable
+            | FetchProblem::Undecodable
+            | FetchProblem::Unreadable => {
                 self.fetcher.failed(value, problem);
             }
         }

@@ -9,6 +9,7 @@
 use crate::api::MemoryConfig;
 use crate::worker::Worker;
 use kask_types::Tick;
+use std::sync::Arc;
 
 /// After a write failed, the disk is tried again when so much time has passed.
 const DISK_REST_MS: u64 = 5_000;
@@ -37,6 +38,8 @@ pub(crate) struct Memory {
     disk: Disk,
     /// Something was removed from the disk since it was last looked at.
     disk_freed: bool,
+    /// What the shell last said is in the way of writing.
+    disk_reason: Option<Arc<str>>,
 }
 
 /// How the disk stands.
@@ -55,7 +58,7 @@ enum Disk {
 impl Memory {
     pub(crate) fn new(config: MemoryConfig) -> Memory {
         let disk = if config.can_spill { Disk::Usable } else { Disk::Absent };
-        Memory { config, promised: 0, process_bytes: 0, lent: 0, other: 0, disk, disk_freed: false }
+        Memory { config, promised: 0, process_bytes: 0, lent: 0, other: 0, disk, disk_freed: false, disk_reason: None }
     }
 
     pub(crate) fn is_limited(&self) -> bool {
@@ -137,6 +140,11 @@ impl Memory {
 
     pub(crate) fn disk_took(&mut self) {
         self.disk = Disk::Usable;
+        self.disk_reason = None;
+    }
+
+    pub(crate) fn disk_says(&mut self, reason: Arc<str>) {
+        self.disk_reason = Some(reason);
     }
 
     pub(crate) fn disk_failed(&mut self, now: Tick) {
@@ -164,11 +172,19 @@ impl Memory {
     }
 
     /// What is in the way of writing, for people.
-    pub(crate) fn disk_trouble(&self) -> &'static str {
+    pub(crate) fn disk_trouble(&self) -> &str {
         match self.disk {
-            Disk::Absent => "there is no disk to spill to",
-            Disk::Full { .. } | Disk::Doubtful => "the disk to spill to is full",
+            Disk::Absent => self.disk_reason.as_deref().unwrap_or("there is no disk to spill to"),
+            Disk::Full { .. } | Disk::Doubtful => self.disk_reason.as_deref().unwrap_or("the disk does not take them"),
             Disk::Usable => "they cannot be pickled",
+        }
+    }
+
+    /// What may be done about it.
+    pub(crate) fn disk_help(&self) -> &'static str {
+        match self.disk {
+            Disk::Absent | Disk::Full { .. } | Disk::Doubtful => "raise the memory limit, see to the disk",
+            Disk::Usable => "raise the memory limit",
         }
     }
 }

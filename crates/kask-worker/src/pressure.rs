@@ -170,11 +170,11 @@ impl Worker {
         let mut reason = format!("it needs {} of memory, and the worker's limit is ", mebibytes(need));
         let wrote = write!(
             reason,
-            "{}, of which {} are taken by values that cannot be spilled because {}; raise the memory limit, make room \
-             on the disk, or use smaller chunks",
+            "{}, of which {} are taken by values that cannot be spilled because {}; {}, or use smaller chunks",
             mebibytes(self.memory.limit()),
             mebibytes(in_the_way),
-            self.memory.disk_trouble()
+            self.memory.disk_trouble(),
+            self.memory.disk_help()
         );
         wrote.expect("a string takes what is written to it");
         let failure = Failure::OutOfMemory { task: name.to_string().into(), reason: reason.into() };

@@ -142,7 +142,7 @@ impl Worker {
                 // Asked for or not: the shell also finds out when it reads for peers, or a part for a runner.
                 Err(_) if alone_on_disk => {
                     let me = self.me();
-                    self.outbox.missing([(task, me, FetchProblem::NotThere)]);
+                    self.outbox.missing([(task, me, FetchProblem::Unreadable)]);
                     // The answer that was due has come.
                     self.unspilling.remove(&task);
                     self.values.change(task, |held| held.residence = Residence::Disk);

@@ -166,6 +166,7 @@ impl Worker {
             Event::Seceded { task, attempt } => self.seceded(task, attempt, false),
             Event::Rejoined { task, attempt } => self.seceded(task, attempt, true),
             Event::Spilled(answers) => self.spilled(now, answers),
+            Event::DiskTrouble(reason) => self.memory.disk_says(reason),
             Event::Unspilled(answers) => self.unspilled(answers),
             Event::Adopted(found) => self.adopted(found),
             Event::Memory { process_bytes } => self.memory.measured(process_bytes, self.values.weights().resident),

@@ -6,11 +6,11 @@ use common::{ME, Rig, budget, compute, input, needs, part, task};
 use kask_types::{Attempt, Failure, Resources, TaskId, ValueId, WorkerId};
 use kask_wire::SchedulerToWorker as Say;
 use kask_wire::WorkerToScheduler as Heard;
-use kask_wire::worker::FetchProblem::{Busy, NotThere};
+use kask_wire::worker::FetchProblem::{Busy, NotThere, Unreadable};
 use kask_wire::worker::{Input, Pressure};
 use kask_wire::{ComputeTask, SchedulerToWorker};
 use kask_worker::SpillProblem::{Damaged, DiskFull, Unpicklable};
-use kask_worker::{Config, Event, MemoryConfig, Outcome};
+use kask_worker::{Config, Event, MemoryConfig, Outcome, SpillProblem};
 
 const K: u64 = 1024;
 
@@ -283,7 +283,7 @@ fn a_spilled_value_that_is_damaged_is_lost_and_asked_of_others() {
     rig.heard();
     rig.reads_one(Err(Damaged));
     let heard = rig.heard_of_tasks();
-    assert!(matches!(&heard[..], [Heard::Missing(lost)] if lost[..] == [(task(9), ME, NotThere)]), "{heard:?}");
+    assert!(matches!(&heard[..], [Heard::Missing(lost)] if lost[..] == [(task(9), ME, Unreadable)]), "{heard:?}");
     assert!(rig.disk.is_empty(), "the bad copy is thrown away");
     rig.started();
     rig.answers(2, &[(task(9), Ok(600 * K))], true);
@@ -304,7 +304,7 @@ fn a_damaged_value_that_nobody_else_has_ends_those_that_need_it() {
     rig.reads_one(Err(Damaged));
     let heard = rig.heard_of_tasks();
     let [Heard::Missing(lost), Heard::InputsMissing { missing, .. }] = &heard[..] else { panic!("{heard:?}") };
-    assert_eq!((&lost[..], &missing[..]), (&[(task(9), ME, NotThere)][..], &[(task(9), ME, NotThere)][..]));
+    assert_eq!((&lost[..], &missing[..]), (&[(task(9), ME, Unreadable)][..], &[(task(9), ME, NotThere)][..]));
     assert_eq!(rig.worker.inventory(), (0, 0, 0, 0));
 }
 
@@ -316,7 +316,7 @@ fn damage_that_the_shell_finds_by_itself_is_reported_as_well() {
     rig.hears(Say::Registered { worker: ME, heartbeat_ms: 1000 });
     rig.event(Event::Unspilled(vec![(task(9), Err(Damaged))]));
     let heard = rig.heard();
-    assert!(matches!(&heard[..], [Heard::Adopted(_), Heard::Missing(lost)] if lost[..] == [(task(9), ME, NotThere)]));
+    assert!(matches!(&heard[..], [Heard::Adopted(_), Heard::Missing(lost)] if lost[..] == [(task(9), ME, Unreadable)]));
     assert!(!rig.worker.holds(task(9)));
 }
 
@@ -397,6 +397,37 @@ fn what_never_has_room_fails_and_says_why() {
     for part in ["needs 512.0 MiB", "limit is 2048.0 MiB", "1900.0 MiB", "no disk"] {
         assert!(reason.contains(part), "{reason}");
     }
+}
+
+#[test]
+fn what_fails_for_the_disk_says_what_the_disk_said_last() {
+    let fails_with = |says: &[&str], answer: Result<(), SpillProblem>| {
+        let mut rig = Rig::with_budget(1000 * K);
+        rig.stores(task(8), 500 * K);
+        rig.stores(task(9), 900 * K);
+        for attempt in 1..=2 {
+            rig.hears(Say::Compute(vec![ComputeTask { attempt: Attempt(attempt), ..takes(1, 700 * K, vec![]) }]));
+            for _ in 0..60 {
+                while !rig.writes.is_empty() {
+                    says.iter().for_each(|reason| rig.event(Event::DiskTrouble((*reason).into())));
+                    rig.writes_one(answer);
+                }
+                for said in rig.heard_of_tasks() {
+                    if let Heard::Failed { failure: Failure::OutOfMemory { reason, .. }, .. } = said {
+                        return reason.to_string();
+                    }
+                }
+                rig.waits(500);
+            }
+        }
+        panic!("the task did not fail");
+    };
+    let reason = fails_with(&["the first", "the quota is used up"], Err(DiskFull));
+    assert!(reason.contains("cannot be spilled because the quota is used up; ") && reason.contains("see to the disk"));
+    let reason = fails_with(&["writing /x failed: broken"], Err(SpillProblem::Io));
+    assert!(reason.contains("because writing /x failed: broken; "), "{reason}");
+    let reason = fails_with(&[], Err(Unpicklable));
+    assert!(reason.contains("because they cannot be pickled; raise the memory limit, or use"), "{reason}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ from kask.distributed.aio import in_thread
 from kask.distributed.security import Security, write_scheduler_file
 from kask.engine import Cluster, Engine
 from kask.engine.exits import close_at_exit
-from kask.engine.local import start_cluster
+from kask.engine.local import larger_cluster_limit, start_cluster
 from kask.exceptions import ClientClosedError, ClusterError
 from kask.keywords import refuse_unknown
 from kask.units import format_bytes, parse_seconds
@@ -87,6 +87,7 @@ class LocalCluster:
         self._pid = os.getpid()
         self._closed = False
         self._cluster: Cluster | None = None
+        self._limit: str | int | float = "auto"
         self._options: dict[str, Any] = {
             "n_workers": n_workers,
             "threads_per_worker": threads_per_worker,
@@ -105,7 +106,9 @@ class LocalCluster:
 
     def _start(self) -> None:
         if self._cluster is None and not self._closed:
-            self._cluster = start_cluster(**self._options)
+            limit = self._options["memory_limit"]
+            self._limit = config.get("cluster.memory_limit") if limit is None else limit
+            self._cluster = start_cluster(**self._options | {"memory_limit": self._limit})
             close_at_exit(self)
 
     @property
@@ -156,6 +159,10 @@ class LocalCluster:
     def scale(self, n: int) -> Any:
         """Have so many workers; those that leave first hand over what only they hold.
 
+        With ``memory_limit="auto"``, workers that start from now on, also in the place of one that died, may use an equal
+        part for ``n`` workers. Those that run keep their limits: start with as many as there shall be at most where the
+        machine must hold all of them.
+
         Parameters
         ----------
         n : int
@@ -167,7 +174,12 @@ class LocalCluster:
         ...     cluster.scale(2)
         """
         _check_count("n", n, 0)
-        return self._call(lambda: self._running.scale(n))
+        return self._call(self._scale, n)
+
+    def _scale(self, n: int) -> None:
+        cluster = self._running
+        larger = max(n, len(cluster.workers))
+        cluster.scale(n, larger_cluster_limit(self._limit, larger, self._options["processes"]))
 
     def get_client(self) -> Any:
         """A client of this cluster.

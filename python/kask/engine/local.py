@@ -44,8 +44,8 @@ def workers_and_threads(
 
 
 def memory_limit_bytes(limit: str | int | float | None, n_workers: int = 1, processes: bool = True) -> int:
-    """Bytes that one worker may use; 0 is no limit. ``"auto"`` is an equal part of what there is, a number below 1 or a
-    percentage a share of it.
+    """Bytes that one worker may use; 0 and ``None`` are no limit. ``"auto"`` is an equal part of what there is, a float up to
+    1 or a percentage a share of it; whole numbers, those of NumPy too, and texts such as ``"4GiB"`` are bytes.
 
     Examples
     --------
@@ -64,16 +64,29 @@ def memory_limit_bytes(limit: str | int | float | None, n_workers: int = 1, proc
         raise ValueError(f"memory_limit={limit!r}: {error}") from None
     if limit == "auto":
         return auto_memory_limit(n_workers, processes)
-    return int(total_memory() * limit) if isinstance(limit, float) else int(limit)
+    # A share of almost nothing is not the 0 that means no limit.
+    return max(1, int(total_memory() * limit)) if isinstance(limit, float) else int(limit)
+
+
+def larger_cluster_limit(limit: str | int | float, n_workers: int, processes: bool) -> int | None:
+    """Bytes of workers that a cluster gets when it is to have ``n_workers``; ``None`` where they do not depend on that."""
+    share = isinstance(limit, str) and limit.strip().lower() == "auto"
+    return memory_limit_bytes(limit, max(1, n_workers), processes) if share else None
 
 
 def spill_options(local_directory: str | None = None) -> dict[str, Any]:
     """What the settings say of moving results to disk, for ``Cluster.start`` and ``Engine.embedded``."""
     reserve = config.get("memory.spill_reserve")
-    directory = config.get("memory.spill_directory") or local_directory or config.get("cluster.local_directory")
+    places = {
+        "the setting memory.spill_directory": config.get("memory.spill_directory"),
+        "local_directory=": local_directory,
+        "the setting cluster.local_directory": config.get("cluster.local_directory"),
+    }
+    setting, directory = next(((name, place) for name, place in places.items() if place), (None, None))
     return {
         "target": config.get("memory.target"),
-        "directory": directory or None,
+        "directory": directory,
+        "setting": setting,
         "limit": config.get("memory.spill_limit"),
         "reserve": None if reserve == "auto" else reserve,
         "compression": config.get("memory.spill_compression"),

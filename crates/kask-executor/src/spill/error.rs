@@ -10,8 +10,8 @@ use thiserror::Error;
 pub enum SpillError {
     /// There is no room for the value.
     #[error(
-        "no room for {needed_bytes} bytes in the spill folder {}: {cause} ({used_bytes} bytes are spilled there); \
-         free some space, allow more, or set local_directory to a larger disk", path.display()
+        "{cause} (the spill folder {} has {used_bytes} bytes, and {needed_bytes} more were to be written)",
+        path.display()
     )]
     DiskFull {
         /// The folder.
@@ -56,7 +56,7 @@ pub enum SpillError {
         parts: u32,
     },
     /// Others could read or replace what is in the folder.
-    #[error("{} cannot be used as a spill folder: {what}; remove it or set local_directory to another place", path.display())]
+    #[error("{} cannot be used as a spill folder: {what}", path.display())]
     Insecure {
         /// The folder.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum SpillError {
         what: &'static str,
     },
     /// Another process uses the folder.
-    #[error("the spill folder {} is in use by another process; give each worker a place of its own", path.display())]
+    #[error("the spill folder {} is in use by another process", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -85,13 +85,13 @@ pub enum SpillError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FullCause {
     /// The worker's quota.
-    #[error("its quota is {max_bytes} bytes")]
+    #[error("the quota that memory.spill_limit sets, {max_bytes} bytes, is used up")]
     Quota {
         /// What all spilled values together may take.
         max_bytes: u64,
     },
     /// What shall be left free for others.
-    #[error("the disk has {free_bytes} bytes free, of which {reserve_bytes} are to be left")]
+    #[error("the disk has {free_bytes} bytes free, of which memory.spill_reserve leaves {reserve_bytes} to others")]
     Reserve {
         /// Free on the file system.
         free_bytes: u64,

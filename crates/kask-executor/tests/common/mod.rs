@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use kask_executor::process::WorkerProcessConfig;
+use kask_executor::scratch::SpillBase;
 use kask_executor::{Supervisor, SupervisorOptions};
 use kask_net::LocalDir;
 use kask_net::reactor::{Link, Pump, Wake};
@@ -87,7 +88,7 @@ pub fn supervise_with(interpreter: &str, script: &str, workers: usize, memory_li
         name_prefix: "w".into(),
         is_only_one: false,
         socket_directory: Some(directory.path().to_path_buf()),
-        spill_base: Some(directory.path().to_path_buf()),
+        spill_base: Some(SpillBase { path: directory.path().to_path_buf(), setting: "a test".into() }),
         restart: true,
     });
     let said = Arc::new(Said::default());

@@ -9,7 +9,7 @@ use kask_graph::{
 use kask_types::payload::Segment;
 use kask_types::{
     Annotations, Attempt, BlobId, Certificate, ClientId, DeathCause, Failure, Incarnation, Items, Key, LayerToken,
-    Payload, RaisedError, Resources, TaskId, TaskName, ValueId, WorkerId,
+    Loss, Payload, RaisedError, Resources, TaskId, TaskName, ValueId, WorkerId,
 };
 use kask_wire::client::{ClientInfo, KeyInMemory};
 use kask_wire::data;
@@ -53,6 +53,7 @@ fn problem() -> impl Strategy<Value = FetchProblem> {
         Just(FetchProblem::Unreachable),
         Just(FetchProblem::Undecodable),
         Just(FetchProblem::Busy),
+        Just(FetchProblem::Unreadable),
     ]
 }
 
@@ -71,6 +72,10 @@ fn certificate() -> impl Strategy<Value = Certificate> {
     )
 }
 
+fn loss() -> impl Strategy<Value = Loss> {
+    prop_oneof![Just(Loss::WithWorkers), Just(Loss::Unreadable), Just(Loss::NotThere)]
+}
+
 fn failure() -> impl Strategy<Value = Failure> {
     let raised = (text(), option::of(payload())).prop_map(|(task, exception)| {
         let said = || task.to_string();
@@ -81,6 +86,7 @@ fn failure() -> impl Strategy<Value = Failure> {
         raised,
         (text(), vec(certificate(), 0..4)).prop_map(|(task, deaths)| Failure::KilledWorker { task, deaths }),
         text().prop_map(|reason| Failure::Cancelled { reason }),
+        (text(), loss()).prop_map(|(task, how)| Failure::Lost { task, how }),
         (text(), text()).prop_map(|(task, reason)| Failure::OutOfMemory { task, reason }),
     ]
 }

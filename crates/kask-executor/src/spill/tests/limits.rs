@@ -22,7 +22,9 @@ fn the_quota_holds_and_room_comes_back() {
     let value = |slot: u32| whole(&[noise(slot.into(), 300_000)]);
     let written: Vec<_> = (0..3).map(|slot| folder.write(task(slot), &value(slot)).expect("there is room")).collect();
     let error = folder.write(task(3), &value(3)).expect_err("the quota is used up");
-    assert!(error.to_string().contains("its quota is 1048576 bytes"), "{error}");
+    for part in ["memory.spill_limit", "1048576 bytes", scratch.folder().to_str().expect("plain names")] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     assert_eq!(cause(error), FullCause::Quota { max_bytes: 1 << 20 });
     assert_eq!(folder.stats().full, 1);
     assert_eq!(files(&scratch.folder()).len(), 3);
