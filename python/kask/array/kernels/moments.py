@@ -230,7 +230,7 @@ class MomentsCombine:
             guess = np.take(means, [0], axis=self.axes[0])
             shift = self._sum(np.where(counts > 0, counts * (means - guess), 0)) / np.maximum(count, 1)
             mean = (guess + shift).astype(means.dtype, copy=False)
-            if mean.dtype.kind in "fc" and not np.isfinite(mean).all():
+            if mean.dtype.kind in "fc" and not np.all(np.isfinite(mean)):
                 # No deviation from an infinite guess is a number.
                 mean = (self._sum(np.where(counts > 0, counts * means, 0)) / np.maximum(count, 1)).astype(means.dtype)
             away = np.where(counts > 0, means - mean, 0)
