@@ -140,7 +140,7 @@ def test_named_resources():
     [
         ({"n_workers": -1}, "n_workers="),
         ({"threads_per_worker": 0}, "threads_per_worker="),
-        ({"memory_limit": "lots"}, "not a size"),
+        ({"memory_limit": "lots"}, "memory_limit='lots': expected 'auto'"),
     ],
 )
 def test_impossible_options(options, message):
