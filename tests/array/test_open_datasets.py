@@ -17,7 +17,7 @@ from against_numpy import assert_same, chunkings, nothing_runs
 import kask
 import kask.array as ka
 from kask.array.kernels.open_datasets import HDF5_LOCK
-from kask.distributed import Client, LocalCluster
+from kask.distributed import Client
 from kask.exceptions import SerializationError
 
 netCDF4 = pytest.importorskip("netCDF4")
@@ -45,16 +45,6 @@ def written(path: Path, **options: Any) -> Path:
         cut = {} if "format" in options else {"chunksizes": (2, 3), "zlib": True}
         group.createVariable("x", "f8", ("i", "j"), **cut)[:] = MATRIX
     return path
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Client]:
-    """A client of a worker that is another process."""
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, memory_limit=0) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("library", READERS)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,7 @@ import kask.array as ka
 from kask.array.image import imread
 from kask.array.kernels import stores
 from kask.array.utils import meta_from_array
-from kask.distributed import Client, LocalCluster
+from kask.distributed import Client
 from kask.exceptions import SerializationError
 
 MATRIX = np.arange(42).reshape(6, 7)
@@ -186,16 +185,6 @@ def test_arrays_of_unknown_size_are_written_once(zarr: Any, tmp_path: Path) -> N
 
 
 # -- store() into Zarr arrays
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Client]:
-    """A client of two workers that are other processes."""
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit=0) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 def _counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
