@@ -153,8 +153,7 @@ class Work:
 
     def _add(self, optimize_graph: bool) -> None:
         """Add the layers of all collections."""
-        with self.rewriting():
-            exprs = self._exprs(optimize_graph)
+        exprs = self._exprs(optimize_graph)
         roots = [expr for some in exprs for expr in some or ()]
         for collection in self.collections:
             roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
@@ -170,29 +169,32 @@ class Work:
 
     def _exprs(self, optimized: bool) -> list[list[Any] | None]:
         """For each collection what it computes, if it is made of expressions."""
-        found = [
-            collection.__kask_exprs__(optimized) if hasattr(type(collection), "__kask_exprs__") else None
+        if not optimized:
+            return self._described(False)
+        with self.rewriting():
+            found = self._described(True)
+            roots = [expr for some in found for expr in some or ()]
+            if not self._is_shared or len(roots) < 2:
+                return found
+            better = iter(roots[0].share_together(roots))
+        return [None if some is None else [next(better) for _ in some] for some in found]
+
+    def _described(self, optimized: bool) -> list[list[Any] | None]:
+        """The same, each collection by itself."""
+        return [
+            collection.__kask_exprs__(optimized) if _is_made_of_exprs(collection) else None
             for collection in self.collections
         ]
-        roots = [expr for some in found for expr in some or ()]
-        if not self._is_shared or not optimized or len(roots) < 2:
-            return found
-        better = iter(roots[0].share_together(roots))
-        return [None if some is None else [next(better) for _ in some] for some in found]
 
     def expressions(self, optimized: bool) -> list[Any]:
         """What the collections that are made of expressions compute."""
-        with self.rewriting() if optimized else nullcontext():
-            return [expr for some in self._exprs(optimized) for expr in some or ()]
-
-    @property
-    def _made(self) -> list[Any]:
-        return [collection for collection in self.collections if hasattr(type(collection), "__kask_exprs__")]
+        return [expr for some in self._exprs(optimized) for expr in some or ()]
 
     @contextmanager
     def rewriting(self) -> Iterator[None]:
         """While the expressions of collections are rewritten, which is done so that nothing becomes more work for all of them."""
-        roots = self.expressions(False) if len(self._made) > 1 else []
+        are_several = sum(map(_is_made_of_exprs, self.collections)) > 1
+        roots = self.expressions(False) if are_several else []
         with roots[0].rewritten_together(roots) if roots else nullcontext():
             yield
 
@@ -234,6 +236,10 @@ class Work:
             map_leaves(arg, lambda leaf: values[leaf.position] if type(leaf) is _Place else leaf)
             for arg in self._template
         ]
+
+
+def _is_made_of_exprs(collection: Any) -> bool:
+    return hasattr(type(collection), "__kask_exprs__")
 
 
 @contextmanager
