@@ -16,7 +16,16 @@ import numpy as np
 
 from kask.exceptions import SerializationError
 
-__all__ = ["HDF5_LOCK", "LibraryLock", "OpenDataset", "OpenTarget", "held_dataset", "held_target", "is_of_library"]
+__all__ = [
+    "HDF5_LOCK",
+    "LibraryLock",
+    "OpenDataset",
+    "OpenTarget",
+    "held_dataset",
+    "held_target",
+    "is_of_library",
+    "library_of",
+]
 
 #: netCDF4 and h5netcdf stand on the library of h5py or on a copy of it, and a file that one thread has open for reading cannot be opened
 #: for writing by another.
@@ -148,7 +157,7 @@ def _chunks_of(dataset: Any) -> tuple[int, ...] | None:
 
 
 def _type_of(dataset: Any) -> np.dtype:
-    if type(dataset).__module__.partition(".")[0] != "netCDF4":
+    if library_of(dataset) != "netCDF4":
         return np.dtype(dataset.dtype)
     return np.dtype(dataset[(slice(0, 0),) * len(dataset.shape) or ...].dtype)
 
@@ -221,14 +230,19 @@ _KINDS = {"h5py": _held_h5py, "netCDF4": _held_netcdf4, "h5netcdf": _held_h5netc
 
 def is_of_library(x: Any) -> bool:
     """Whether something is a dataset of h5py, netCDF4 or h5netcdf, or was made by one of these."""
-    return type(x).__module__.partition(".")[0] in _KINDS
+    return library_of(x) in _KINDS
+
+
+def library_of(x: Any) -> str:
+    """The package that the type of something is from."""
+    return type(x).__module__.partition(".")[0]
 
 
 def _held(x: Any, kind: type[OpenDataset]) -> OpenDataset | None:
     if not is_of_library(x):
         return None
     with HDF5_LOCK:
-        return _KINDS[type(x).__module__.partition(".")[0]](x, kind)
+        return _KINDS[library_of(x)](x, kind)
 
 
 def held_dataset(x: Any) -> OpenDataset | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.open_datasets import HDF5_LOCK, held_dataset
+from kask.array.kernels.open_datasets import HDF5_LOCK, held_dataset, library_of
 from kask.exceptions import SerializationError
 from kask.tokens import tokenize
 
@@ -197,8 +197,8 @@ def _innermost(store: Any, protocols: Any) -> Any:
 
 def handle_of(x: Any) -> Any:
     """What tasks get of a dataset that a user has open: where it is, so that it can be opened in any process; anything else as it is."""
-    module = type(x).__module__.partition(".")[0]
-    if module == "h5py" and hasattr(x, "file"):
+    library = library_of(x)
+    if library == "h5py" and hasattr(x, "file"):
         path = os.fsdecode(x.file.filename)
         # Other drivers have content that is not in the file, or not yet.
         if x.name is None or x.file.driver not in ("sec2", "stdio") or not os.path.isfile(path):
@@ -207,7 +207,7 @@ def handle_of(x: Any) -> Any:
         found = os.stat(path)
         version = os.urandom(16) if is_open_for_writing else (found.st_mtime_ns, found.st_size)
         return Hdf5Dataset(os.path.abspath(path), x.name, version)
-    if module == "zarr" and hasattr(x, "store_path"):
+    if library == "zarr" and hasattr(x, "store_path"):
         return ZarrSource(x)
     held = held_dataset(x)
     return x if held is None else held
