@@ -73,8 +73,8 @@ class ArrayExpr(Expr):
 
     @property
     def given_name(self) -> str:
-        """What the array is called: as the user said, or as its layer."""
-        return self.name
+        """What the array is called: as the user said (the field ``name_`` of expressions that take a name), or as its layer."""
+        return getattr(self, "name_", "") or self.name
 
     @property
     def outputs(self) -> list[Any]:

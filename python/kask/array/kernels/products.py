@@ -10,7 +10,7 @@ import numpy as np
 
 from kask.array.kernels.native_threads import call_blas
 
-__all__ = ["Contract", "Convolve", "Einsum", "PartAsItIs", "Tensordot", "add_parts", "conjugated_dot", "itself"]
+__all__ = ["Contract", "Convolve", "Einsum", "PartAsItIs", "Tensordot", "add_parts", "conjugated_dot"]
 
 
 class Contract:
@@ -91,11 +91,6 @@ class Convolve:
 def conjugated_dot(a: Any, b: Any) -> Any:
     """The sum of the products of the first's conjugates and the second."""
     return np.dot(a.conj(), b)
-
-
-def itself(partial: Any) -> Any:
-    """A result that is ready."""
-    return partial
 
 
 class PartAsItIs:

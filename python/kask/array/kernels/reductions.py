@@ -19,6 +19,7 @@ __all__ = [
     "Finished",
     "Part",
     "is_nan_of",
+    "itself",
     "joined",
     "length_along",
     "nan_max",
@@ -37,6 +38,11 @@ def length_along(block: Any, axes: tuple[int, ...]) -> int:
 def joined(parts: list[Any], axes: tuple[int, ...]) -> Any:
     """Partial results side by side along one reduced axis."""
     return concatenated(parts, axes[0]) if len(parts) > 1 else parts[0]
+
+
+def itself(value: Any) -> Any:
+    """What is ready, such as the last partial result of a tree."""
+    return value
 
 
 def nan_min(block: Any, axis: tuple[int, ...], keepdims: bool, **options: Any) -> Any:

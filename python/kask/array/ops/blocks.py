@@ -32,10 +32,6 @@ class Blocks(ArrayExpr):
     def label(self) -> str:
         return self.name_ or self.label_
 
-    @property
-    def given_name(self) -> str:
-        return self.name_ or self.name
-
     def block_call(self) -> BlockCall:
         args = [arg if axes is None else Read(arg, axes) for arg, axes in zip(self.args, self.reads)]
         return BlockCall(self.func, (AT, *args) if self.wants_position else tuple(args))

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from kask import config
-from kask.array.kernels.products import Contract, PartAsItIs, add_parts, itself
+from kask.array.kernels.products import Contract, PartAsItIs, add_parts
+from kask.array.kernels.reductions import itself
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.mapped import one_by_one
 from kask.array.ops.rechunk import rechunked

@@ -30,10 +30,6 @@ class Filled(ArrayExpr):
     #: The array's name, where the user chose it. Parts of it are other arrays.
     name_: str = ""
 
-    @property
-    def given_name(self) -> str:
-        return self.name_ or self.name
-
     def block_call(self) -> BlockCall:
         return BlockCall(_filled, (AT, self.chunks, self.value, self.meta))
 

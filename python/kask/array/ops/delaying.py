@@ -17,6 +17,7 @@ import numpy as np
 from kask import engine
 from kask.annotations import current_options
 from kask.array.base import ArrayBase, Persisted, is_array_like, put_together, wrap
+from kask.array.kernels.reductions import itself
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.slicing import sliced
 from kask.array.ops.staged import closed_so_far
@@ -80,11 +81,7 @@ class DelayedArgument(FromDelayed):
     """The value of something lazy, of any kind, as the only block of an array without axes: what functions of blocks get as an argument."""
 
     def making(self, task: Any) -> tuple[Any, tuple[Any, ...]]:
-        return _itself, (task,)
-
-
-def _itself(value: Any) -> Any:
-    return value
+        return itself, (task,)
 
 
 def delayed_argument(value: Any) -> DelayedArgument | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from kask.array.base import as_array, wrap
 from kask.array.kernels import creation as kernels
+from kask.array.kernels.reductions import itself
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import Filled, indexed
 from kask.array.ops.filling import cast, shape_of
@@ -66,7 +67,7 @@ def indices(dimensions: Any, dtype: Any = int, chunks: Any = "auto", *, sparse: 
     shape, dtype = shape_of(tuple(dimensions)), np.dtype(dtype)
     cut = normalized(chunks, shape, dtype)
     if sparse:
-        along = [cast(indexed(_itself, (), cut.axis(axis), np.intp, "indices"), dtype) for axis in range(len(shape))]
+        along = [cast(indexed(itself, (), cut.axis(axis), np.intp, "indices"), dtype) for axis in range(len(shape))]
         from kask.array.ops.slicing import expanded
 
         places = range(len(shape))
@@ -75,10 +76,6 @@ def indices(dimensions: Any, dtype: Any = int, chunks: Any = "auto", *, sparse: 
         return wrap(Filled(0, Chunks.whole([0]), np.empty(0, dtype)))
     each = Chunks.normalize([len(shape)], [1], 1, 1)
     return wrap(indexed(kernels.mesh_axis, (dtype,), Chunks.join([each, cut]), dtype, "indices"))
-
-
-def _itself(index: Any) -> Any:
-    return index
 
 
 def fromfunction(

@@ -40,10 +40,6 @@ class OverlapCall(ArrayExpr):
         own = getattr(self.func, "__name__", "map_overlap").strip("_<>") or "map_overlap"
         return self.name_ or self.token_ or own
 
-    @property
-    def given_name(self) -> str:
-        return self.name_ or self.name
-
     def block_call(self) -> BlockCall:
         reads = iter([_right_read(array, self.axes) for array in self.arrays])
         args = tuple([next(reads) if arg is _ARRAY else arg for arg in self.args])

@@ -88,10 +88,6 @@ class Trimmed(ArrayExpr):
     def label(self) -> str:
         return self.name_ or self.label_
 
-    @property
-    def given_name(self) -> str:
-        return self.name_ or self.name
-
     @functools.cached_property
     def chunks(self) -> Chunks:
         chunks = self.array.chunks

@@ -10,6 +10,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import padding as kernels
+from kask.array.kernels.reductions import itself
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.creation import Filled, indexed
 from kask.array.ops.elementwise import elementwise
@@ -193,14 +194,10 @@ def _of_parts(parts: list[Any], func: Callable[..., Any]) -> Any:
     return functools.reduce(func, parts)
 
 
-def _as_it_is(partial: Any) -> Any:
-    return partial
-
-
 def _tree(source: ArrayExpr, axes: tuple[int, ...], func: Any, join: Any, dtype: Any, label: str) -> ArrayExpr:
     """A reduction that keeps the axes as axes of one element."""
     part_of, join_all = functools.partial(_part, func=func), functools.partial(_of_parts, func=join)
-    return reduced(source, part_of, join_all, _as_it_is, axes, dtype, keepdims=True, label=label)
+    return reduced(source, part_of, join_all, itself, axes, dtype, keepdims=True, label=label)
 
 
 def _statistic(source: ArrayExpr, axis: int, mode: str) -> ArrayExpr:

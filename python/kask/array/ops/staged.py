@@ -9,7 +9,7 @@ stage runs twice. There may be stages above stages; all stages of one computatio
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,6 +176,11 @@ def _submitted(exprs: list[Any], target: Any) -> list[list[Any]]:
     return [[next(futures) if isinstance(output, str) else output for output in some] for some in outputs]
 
 
+def with_length(others: Sequence[int], axis: int, length: Any) -> tuple[Any, ...]:
+    """The lengths of the other axes, with that of one axis in its place."""
+    return (*others[:axis], length, *others[axis:])
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Staged(Open):
     """Blocks that tell their own length along one axis.
@@ -196,9 +201,7 @@ class Staged(Open):
 
     @property
     def dims(self) -> tuple[int | None, ...]:
-        sizes: list[int | None] = list(self.others.shape)
-        sizes.insert(self.axis, None)
-        return tuple(sizes)
+        return with_length(self.others.shape, self.axis, None)
 
     def stage(self) -> Stage:
         return Stage((self.blocks,), (Lengths(self.blocks, self.axis, self.count),))

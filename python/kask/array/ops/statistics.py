@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.reductions import Combine, Finished, Part
+from kask.array.kernels.reductions import Combine, Finished, Part, itself
 from kask.array.kernels.statistics import Counts, counts_added
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import unified
@@ -89,7 +89,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
         array,
         Counts(minlength),
         counts_added,
-        _same,
+        itself,
         (0,),
         kind,
         keepdims=True,
@@ -98,10 +98,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, split_every: Any =
         others=tuple(others),
     )
     return wrap(Staged(counts, 0, 1, Chunks([]), np.empty(0, kind)))
-
-
-def _same(counts: Any) -> Any:
-    return counts
 
 
 def digitize(a: Any, bins: Any, right: bool = False) -> Any:

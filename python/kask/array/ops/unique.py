@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import Persisted, _Blocks, as_array, wrap
+from kask.array.kernels.reductions import itself
 from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
 from kask.array.node import ArrayExpr
 from kask.array.ops.choices import isin
@@ -23,7 +24,7 @@ from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
-from kask.array.ops.staged import Open, Stage
+from kask.array.ops.staged import Open, Stage, with_length
 from kask.engine import Chunks
 
 __all__ = ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"]
@@ -36,7 +37,7 @@ def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool,
         array,
         UniquePart(places, counts, axis, equal_nan),
         UniqueCombine(axis, equal_nan),
-        _same,
+        itself,
         (along,),
         array.dtype,
         keepdims=True,
@@ -44,11 +45,7 @@ def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool,
         label="unique",
     )
     reads = (tuple([("fixed", 0)] * array.ndim),)
-    return mapped(_same, tree, reads=reads, chunks=Chunks([]), dtype=array.dtype, label="unique")
-
-
-def _same(found: Any) -> Any:
-    return found
+    return mapped(itself, tree, reads=reads, chunks=Chunks([]), dtype=array.dtype, label="unique")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -68,9 +65,7 @@ class FoundPart(Open):
 
     @property
     def dims(self) -> tuple[int | None, ...]:
-        sizes: list[int | None] = list(self.others.shape)
-        sizes.insert(self.axis, None)
-        return tuple(sizes)
+        return with_length(self.others.shape, self.axis, None)
 
     def stage(self) -> Stage:
         along = self.axis if self.part == 0 else 0
@@ -79,9 +74,7 @@ class FoundPart(Open):
         return Stage((self.found,), (size,))
 
     def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
-        shape = list(self.others.shape)
-        shape.insert(self.axis, int(read[0]))
-        chunks = Chunks.whole(shape)
+        chunks = Chunks.whole(list(with_length(self.others.shape, self.axis, int(read[0]))))
         return mapped(
             part_of, _kept(*kept), reads=((),), constants=(self.part,), chunks=chunks, meta=self.meta, label="unique"
         )
@@ -291,6 +284,10 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     -------
     Array
 
+    Notes
+    -----
+    The different elements of the first array are found first, at once: see :func:`unique`.
+
     Examples
     --------
     >>> import kask.array as ka
@@ -314,6 +311,10 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     Returns
     -------
     Array
+
+    Notes
+    -----
+    The different elements of each array are found first, at once: see :func:`unique`.
 
     Examples
     --------
