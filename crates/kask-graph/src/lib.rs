@@ -37,7 +37,7 @@ pub use layer::{
 };
 pub use peak::{Capacity, Need, ProjectedPeak, TaskBytes, Verdict, projected_peak, task_bytes};
 pub use plan::{LayerSpan, Read, validate};
-pub use room::{fitting_limit, usable_bytes};
+pub use room::{PROCESS_MILLI, fitting_limit, usable_bytes};
 pub use shuffle::{ShuffleInput, Stage};
 pub use summary::{FamilySummary, summarize};
 pub use tree::{TreeInput, TreeShape};

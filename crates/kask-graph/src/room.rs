@@ -5,8 +5,9 @@
 //! part before any value is there. The part is a constant: a graph that is refused must be refused each time, and not
 //! depend on what a worker happened to have imported when it was asked.
 
-/// What a process may take, values and all else, in thousandths of the limit.
-const PROCESS_MILLI: u128 = 900;
+/// What a process may take, values and all else, in thousandths of the limit. It is ended when it stays above 950 of
+/// them, and what it takes beside its values (buffers for compression, say) varies by more than is measured.
+pub const PROCESS_MILLI: u64 = 900;
 
 /// What the interpreter and imported libraries take: 20 MiB with NumPy, 70 MiB with pandas, Arrow and Polars.
 const BASE_BYTES: u64 = 48 << 20;
@@ -18,7 +19,7 @@ const BASE_BYTES: u64 = 48 << 20;
 /// assert_eq!(kask_graph::usable_bytes(60 << 20), 30 << 20);
 /// ```
 pub fn usable_bytes(limit_bytes: u64) -> u64 {
-    let share = (u128::from(limit_bytes) * PROCESS_MILLI / 1000) as u64;
+    let share = (u128::from(limit_bytes) * u128::from(PROCESS_MILLI) / 1000) as u64;
     share.saturating_sub(BASE_BYTES).max(limit_bytes / 2)
 }
 
@@ -29,7 +30,7 @@ pub fn usable_bytes(limit_bytes: u64) -> u64 {
 /// ```
 pub fn fitting_limit(needs_bytes: u64) -> u64 {
     let with_base = (u128::from(needs_bytes) + u128::from(BASE_BYTES)) * 1000;
-    let large = with_base.div_ceil(PROCESS_MILLI).min(u64::MAX.into()) as u64;
+    let large = with_base.div_ceil(PROCESS_MILLI.into()).min(u64::MAX.into()) as u64;
     large.min(needs_bytes.saturating_mul(2))
 }
 

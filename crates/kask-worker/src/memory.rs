@@ -8,6 +8,7 @@
 
 use crate::api::MemoryConfig;
 use crate::worker::Worker;
+use kask_graph::PROCESS_MILLI;
 use kask_types::Tick;
 use std::sync::Arc;
 
@@ -16,10 +17,6 @@ const DISK_REST_MS: u64 = 5_000;
 
 /// After something was removed from a full disk, it is tried again so soon.
 const DISK_FREED_MS: u64 = 100;
-
-/// What the process may take, values and all else, in thousandths of the limit. It is ended when it stays above 950 of
-/// them, and what it takes beside its values (buffers for compression, say) varies by more than is measured.
-const PROCESS_MILLI: u64 = 900;
 
 /// Share of the limit that is set aside for what is being sent to those who view memory of this process.
 const SENDING_SHARE: u64 = 8;
