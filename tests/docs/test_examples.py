@@ -17,7 +17,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"(?P<skip><!-- not run: [^>]+-->\n+)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-OPTIONAL = re.compile(r"^\s*(?:import|from) (numpy|pandas)\b", re.MULTILINE)
+OPTIONAL = re.compile(
+    r"^\s*(?:import|from) (numpy|pandas|polars|pyarrow|zarr|xarray|h5py|netCDF4|scipy|sparse|sklearn|skimage)\b",
+    re.MULTILINE,
+)
 PROMISE = re.compile(r"# -> (.*)$", re.MULTILINE)
 
 
