@@ -83,7 +83,7 @@ def _object(x: Any) -> Any:
     if isinstance(x, _LEFT_ALONE):
         return x
     if isinstance(x, memoryview):
-        return memoryview(bytearray(x)).cast("B").cast(x.format, x.shape) if x.readonly else x  # type: ignore[call-overload]
+        return _view(x) if x.readonly and x.nbytes else x
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if numpy is not None and isinstance(x, numpy.ndarray):
         return x if x.flags.writeable else x.copy(order="K")
@@ -92,6 +92,16 @@ def _object(x: Any) -> Any:
     if type(x).__module__.partition(".")[0] in ("pyarrow", "polars"):
         return x
     return _round_trip(x)
+
+
+def _view(x: memoryview) -> memoryview:
+    try:
+        return memoryview(bytearray(x)).cast("B").cast(x.format, x.shape)  # type: ignore[call-overload]
+    except ValueError:
+        # Python casts to single numbers in the machine's byte order only. Records and other orders are what NumPy makes.
+        import numpy as np
+
+        return np.array(x).data
 
 
 def _is_locked(block: Any) -> bool:

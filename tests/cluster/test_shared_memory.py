@@ -49,7 +49,11 @@ def region(address):
 
 def home(array):
     """Whose memory an array is in: "own" arena, that of "another" process, or "private"."""
-    line = region(array.__array_interface__["data"][0])
+    return home_of(array.__array_interface__["data"][0])
+
+
+def home_of(address):
+    line = region(address)
     if "kask-arena" not in line:
         return "private"
     return "own" if line.split()[1].startswith("rw") else "another"
@@ -374,6 +378,44 @@ def test_values_read_back_from_disk_may_be_written_to():
             assert client.submit(write, array).result() == (number, number)
         (worker,) = client.scheduler_info()["workers"].values()
         assert (worker["memory_limit"], worker["pressure"] in ("comfortable", "tight", "full")) == (400 * MIB, True)
+
+
+class TestForeignAllocators:
+    """Buffers of Arrow and Polars are made by their own allocators, so a worker copies them to lend them, within bounds."""
+
+    @pytest.mark.parametrize("library", ["pyarrow", "polars", "pandas"])
+    @pytest.mark.parametrize("memory_limit", [0, "700MiB"])
+    def test_others_see_them_and_a_limit_bounds_the_copies(self, library, memory_limit):
+        pa = pytest.importorskip("pyarrow")
+        pytest.importorskip(library)
+
+        def table(millions, library):
+            import pandas as pd
+            import pyarrow as pa
+
+            numbers = pa.chunked_array([pa.array(range(1_000_000))] * millions)
+            if library == "polars":
+                import polars as pl
+
+                return pl.DataFrame({"n": pl.from_arrow(numbers)})
+            # Of text, since pandas keeps numbers in arrays of NumPy, which lie in the arena.
+            return (
+                pa.table({"n": numbers}) if library == "pyarrow" else pd.DataFrame({"t": ["t"] * millions * 1_000_000})
+            )
+
+        def is_lent(frame):
+            assert len(frame) == 4_000_000
+            table = frame.to_arrow() if library == "polars" else frame if library == "pyarrow" else pa.table(frame)
+            buffers = [buffer for chunk in table.column(0).chunks for buffer in chunk.buffers() if buffer]
+            return {home_of(buffer.address) for buffer in buffers if buffer.size >= MIB} == {"another"}
+
+        with LocalCluster(1, threads_per_worker=1, memory_limit=memory_limit) as cluster, Client(cluster) as client:
+            # The first may be sent before the worker's memory was measured.
+            client.submit(table, 1, library).result()
+            time.sleep(0.3)
+            frames = [client.submit(table, 4, library, pure=False).result() for _ in range(4)]
+            # Each has 30 to 35 MiB, and the limit leaves 77 for copies.
+            assert list(map(is_lent, frames)) == ([True] * 4 if memory_limit == 0 else [True, True, False, False])
 
 
 def test_workers_on_threads_use_ordinary_memory():

@@ -156,6 +156,18 @@ def test_memory():
         assert (mine.tolist(), mine.format, mine.shape) == (view.tolist(), view.format, view.shape)
     free = memoryview(bytearray(8))
     assert kask.writable(free) is free
+    empty = memoryview(b"")
+    assert kask.writable(empty) is empty, "there is nothing to write"
+
+
+@pytest.mark.parametrize("dtype", [">i4", "i4,f8", "?", "c16", "S3"])
+def test_memory_of_any_kind_of_number(dtype):
+    array = np.zeros((2, 3), dtype)
+    view = memoryview(array).toreadonly()
+    mine = kask.writable(view)
+    assert not mine.readonly
+    assert (mine.tobytes(), mine.shape) == (view.tobytes(), view.shape)
+    assert np.asarray(mine).dtype == array.dtype
 
 
 def test_arrow_is_returned_as_it_is():

@@ -173,6 +173,11 @@ impl WorkerHost {
         &self.options.name
     }
 
+    /// The most that the worker may take; 0 for no limit.
+    pub(crate) fn memory_limit_bytes(&self) -> u64 {
+        self.options.memory.limit_bytes
+    }
+
     /// Where the scheduler's messages go.
     pub fn incoming(self: &Arc<Self>) -> Arc<dyn Link<SchedulerToWorker>> {
         self.clone()

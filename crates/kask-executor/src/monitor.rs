@@ -10,7 +10,7 @@ use crate::host::WorkerHost;
 use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
-use kask_net::share::kept_bytes;
+use kask_net::share::{kept_bytes, set_room_for_copies};
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,6 +19,9 @@ use tracing::warn;
 
 /// How often memory is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// Values are copied in order to be lent as long as a process takes less than so much, in thousandths of its limit.
+const COPYING_MILLI: u64 = 750;
 
 /// What each worker's values take of this process's memory.
 static WORKERS: Mutex<Vec<Weak<AtomicU64>>> = Mutex::new(Vec::new());
@@ -57,12 +60,18 @@ fn share(process_bytes: u64, mine: u64, all: &[u64]) -> u64 {
     }
 }
 
+fn room_for_copies(limit_bytes: u64, own_bytes: u64) -> u64 {
+    (limit_bytes / 1000 * COPYING_MILLI).saturating_sub(own_bytes)
+}
+
 /// Watches until the worker has ended.
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let watched = Arc::downgrade(host);
     let body = move || {
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
-            let process_bytes = host.managed.share_of(own_memory_bytes() + mapped_bytes());
+            let own_bytes = own_memory_bytes();
+            set_room_for_copies(room_for_copies(host.memory_limit_bytes(), own_bytes));
+            let process_bytes = host.managed.share_of(own_bytes + mapped_bytes());
             host.post(Event::Lent { kept_bytes: kept_bytes() });
             host.post(Event::Memory { process_bytes });
             drive(host);

@@ -86,7 +86,7 @@ fn start_encoder(host: &Arc<WorkerHost>) -> mpsc::Sender<Encoding> {
 fn encode(host: &WorkerHost, encoding: Encoding) {
     let Encoding { request, values } = encoding;
     for batch in values.chunks(ENCODE_BATCH) {
-        if request.sender.queued_bytes() > most_queued(host) {
+        if !request.sender.has_room(most_queued(host)) {
             if !request.answer(batch.iter().map(|(id, _)| (*id, WireValue::Busy)).collect()) {
                 return;
             }
@@ -117,11 +117,11 @@ fn serve_slowly(host: &Arc<WorkerHost>, request: &Request, wanted: Vec<ValueId>)
     let mut nbytes = 0;
     let mut patience = PATIENCE;
     for id in wanted {
-        while request.sender.queued_bytes() > most_queued(host) && request.sender.is_open() && !patience.is_zero() {
+        while !request.sender.has_room(most_queued(host)) && request.sender.is_open() && !patience.is_zero() {
             std::thread::sleep(PAUSE);
             patience = patience.saturating_sub(PAUSE);
         }
-        let value = if request.sender.queued_bytes() > most_queued(host) {
+        let value = if !request.sender.has_room(most_queued(host)) {
             WireValue::Busy
         } else {
             match host.find(id).map(|stored| encoded(stored, host)) {
@@ -146,7 +146,7 @@ fn serve_slowly(host: &Arc<WorkerHost>, request: &Request, wanted: Vec<ValueId>)
     request.answer(values);
 }
 
-/// How much may wait to be written to a peer. What waits is held whatever the worker core gives up, so that with a memory
+/// How much may wait to be written to a peer, and half of what may wait for all of them. What waits is held whatever the worker core gives up, so that with a memory
 /// limit this is part of what the process takes beside its values.
 fn most_queued(host: &WorkerHost) -> usize {
     match host.options.memory.limit_bytes {
@@ -228,9 +228,11 @@ fn answer(
     let mut ready = Vec::with_capacity(values.len());
     let (mut to_encode, mut later) = (Vec::new(), Vec::new());
     let is_limited = host.options.memory.limit_bytes > 0;
+    let most = most_queued(host);
+    let has_room = !is_limited || sender.has_room(most);
     let mut queued = if is_limited { sender.queued_bytes() as u64 } else { 0 };
     for id in values {
-        if is_limited && queued > most_queued(host) as u64 {
+        if !has_room || is_limited && queued > most as u64 {
             later.push(id);
             continue;
         }

@@ -17,6 +17,7 @@ mod allocator;
 pub(crate) mod filling;
 pub(crate) mod memory;
 mod trim;
+mod writing;
 
 use crate::fork;
 use allocator::{Allocator, Freed, Pages};
@@ -26,7 +27,7 @@ use parking_lot::Mutex;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -38,8 +39,6 @@ pub const RETAINED_BYTES: u64 = 256 << 20;
 const EXTENT_BYTES: usize = 2 << 20;
 /// Zeroed memory beyond this size gets its pages at first touch, since much of it may never be touched.
 const LAZY_ZERO_BYTES: usize = 256 << 20;
-/// What is written in one system call.
-const WRITE_BYTES: usize = 4 << 20;
 /// The smallest arena that is worth having.
 const CAPACITY_MIN_BYTES: usize = 64 << 20;
 /// A file of 4 KiB pages that 32-bit page numbers can count.
@@ -271,16 +270,10 @@ impl Arena {
     pub fn put(self: &Arc<Self>, parts: &[&[u8]]) -> Option<Bytes> {
         let len = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
         let range = self.take(len, false)?;
-        let mut offset = range.offset;
-        // Written rather than copied: new pages need not be cleared before, and none need be mapped here. In steps,
-        // since the file is locked meanwhile.
-        for piece in parts.iter().flat_map(|part| part.chunks(WRITE_BYTES)) {
-            if let Err(error) = self.file.write_all_at(piece, offset as u64) {
-                tracing::debug!(%error, len, "no memory for the arena");
-                self.withdraw(range.offset);
-                return None;
-            }
-            offset += piece.len();
+        if let Err(error) = self.write(range.offset, parts) {
+            tracing::debug!(%error, len, "no memory for the arena");
+            self.withdraw(range.offset);
+            return None;
         }
         Some(Bytes::from_owner(ArenaSlice { arena: self.clone(), offset: range.offset, len }))
     }

@@ -4,7 +4,7 @@
 //! over when both are dropped.
 
 pub use crate::receiver::{NetError, Receiver};
-pub use crate::sender::{QUEUED_PEER_BYTES, QUEUED_TOTAL_BYTES, SendError, Sender};
+pub use crate::sender::{SendError, Sender};
 
 use crate::receiver::Source;
 use crate::socket::{Socket, SocketIo};

@@ -13,7 +13,7 @@
 use crate::arena::Arena;
 use crate::assemble::{control_header, frame_header};
 use crate::sender::{CLOSED_HERE, Next, SendError};
-use crate::share::lent::{Lease, may_copy};
+use crate::share::lent::{self, Lease};
 use crate::share::neighbour::Neighbour;
 use crate::share::{Control, SHARED_MIN_BYTES, ShareError, reference};
 use bytes::Bytes;
@@ -181,7 +181,7 @@ impl Outbox {
         let must_wait = match &self.lender {
             Lender::Streams | Lender::MayAsk(_) => false,
             Lender::Asked(_) => large >= ARENA_WORTH_BYTES,
-            Lender::Lends(loan) => may_copy() && foreign_bytes(loan.arena, &frame) > COPY_INLINE_BYTES,
+            Lender::Lends(loan) => foreign_bytes(loan.arena, &frame) > COPY_INLINE_BYTES,
         };
         if must_wait || self.is_holding() {
             self.held_bytes.add(frame.nbytes() as usize);
@@ -189,7 +189,7 @@ impl Outbox {
             return Departure::Held { introduction };
         }
         let frame = match &self.lender {
-            Lender::Lends(loan) if large > 0 && may_copy() => copy_to(loan.arena, frame),
+            Lender::Lends(loan) if large > 0 => copy_to(loan.arena, frame),
             Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) | Lender::Lends(_) => frame,
         };
         Departure::Now { outgoing: self.lend(frame), introduction }
@@ -248,8 +248,8 @@ impl Outbox {
             return None;
         };
         let arena = match &self.lender {
-            Lender::Lends(loan) if may_copy() => Some(loan.arena),
-            Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) | Lender::Lends(_) => None,
+            Lender::Lends(loan) => Some(loan.arena),
+            Lender::Streams | Lender::MayAsk(_) | Lender::Asked(_) => None,
         };
         Some((frame, arena))
     }
@@ -364,12 +364,12 @@ fn foreign_bytes(arena: &Arena, frame: &Frame) -> usize {
     frame.segments.iter().filter(is_elsewhere).map(Bytes::len).sum()
 }
 
-/// Copies large segments into the arena; those for which there is no memory stay what they are, and are streamed.
+/// Copies large segments into the arena; those for which there is no room stay what they are, and are streamed.
 pub(crate) fn copy_to(arena: &Arc<Arena>, mut frame: Frame) -> Frame {
     for segment in &mut frame.segments {
         if segment.len() >= SHARED_MIN_BYTES
             && arena.locate(segment).is_none()
-            && let Some(copy) = arena.put(&[segment])
+            && let Some(copy) = lent::copy_to(arena, segment)
         {
             *segment = copy;
         }

@@ -24,11 +24,6 @@ use tokio::net::UnixStream;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
 
-/// What may be queued to one peer before it is told that this process is busy.
-pub const QUEUED_PEER_BYTES: usize = 256 << 20;
-/// The same for all peers together.
-pub const QUEUED_TOTAL_BYTES: usize = 1 << 30;
-
 /// Why a connection is over that was closed in order.
 pub(crate) const CLOSED_HERE: &str = "it was closed on this side";
 
@@ -136,11 +131,15 @@ impl Sender {
         self.handle.0.outbox.lock().pending()
     }
 
-    /// Whether the peer reads fast enough for more values to be sent now: not too much is queued to it, nor to all peers
-    /// together. Nothing is refused without room; whoever is asked for large values looks before, and says that it
-    /// is busy. What is lent in shared memory hardly counts.
-    pub fn has_room(&self) -> bool {
-        total_pending() < QUEUED_TOTAL_BYTES && self.queued_bytes() < QUEUED_PEER_BYTES
+    /// Whether the peer reads fast enough for more values to be sent now: at most `peer_bytes` are queued to it, and no more
+    /// than twice as much to all peers of this process together. A peer to which nothing is queued always has room, whatever others
+    /// leave unread. Nothing is refused without room; whoever is asked for large values looks before, and says
+    /// that it is busy. What is lent in shared memory hardly counts.
+    pub fn has_room(&self, peer_bytes: usize) -> bool {
+        match self.queued_bytes() {
+            0 => true,
+            queued => queued <= peer_bytes && total_pending() <= peer_bytes.saturating_mul(2),
+        }
     }
 
     /// Waits until everything is written.

@@ -7,8 +7,7 @@
 //! last clone of its view is dropped. Nothing of this shows above the connection: messages and segments are what they
 //! were.
 //!
-//! A process with a memory limit lends only what lies in its arena already, and only up to a bound (`lent.rs`); the rest
-//! is streamed.
+//! A process with a memory limit lends and copies only up to a bound (`lent.rs`); the rest is streamed.
 //!
 //! Who keeps what:
 //! - the owner keeps lent bytes until the lease is given back or the other *process* has ended (`neighbour.rs`);
@@ -29,7 +28,7 @@ pub(crate) mod neighbour;
 mod process;
 
 pub use foreign::is_foreign;
-pub use lent::{give_up, kept_bytes, set_lent_max_bytes};
+pub use lent::{give_up, kept_bytes, set_lent_max_bytes, set_room_for_copies};
 pub use neighbour::lent_bytes;
 
 use crate::arena::Place;

@@ -9,8 +9,10 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 
 /// Size and alignment of a huge page.
@@ -83,6 +85,12 @@ pub(crate) fn machine_bytes() -> usize {
     // SAFETY: no pointer is involved.
     let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
     usize::try_from(pages).unwrap_or(1 << 18).saturating_mul(page_bytes())
+}
+
+/// Processors that this process may use.
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Gives memory to a range of a file, so that touching it cannot fail.
@@ -237,6 +245,25 @@ impl Mapping {
         assert!(from.max(to).checked_add(len).is_some_and(|end| end <= self.len), "within the mapping");
         // SAFETY: both ranges are mapped, and the caller answers for the rest.
         unsafe { self.at(to).copy_from_nonoverlapping(self.at(from), len) };
+    }
+
+    /// Has the pages of a range mapped for writing, those that are not there made: touching them cannot fail then. False where
+    /// the system cannot do that, or has no memory.
+    pub(crate) fn populate(&self, offset: usize, len: usize) -> bool {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "within the mapping");
+        let start = offset / page_bytes() * page_bytes();
+        // SAFETY: the range is mapped, and what it holds stays the same.
+        unsafe { libc::madvise(self.at(start).as_ptr().cast(), offset + len - start, libc::MADV_POPULATE_WRITE) == 0 }
+    }
+
+    /// Copies bytes to a range.
+    ///
+    /// # Safety
+    /// The mapping is for writing, and nobody else uses the range.
+    pub(crate) unsafe fn fill(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len), "within the mapping");
+        // SAFETY: the range is mapped, nobody else uses it, and so it does not overlap `bytes`.
+        unsafe { self.at(offset).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
 
     /// Fills a range with zeros.

@@ -114,6 +114,19 @@ fn put_copies_into_new_and_into_used_memory_and_locates_it() {
 }
 
 #[test]
+fn large_values_are_put_by_two_threads() {
+    let arena = arena();
+    let whole: Vec<u8> = (0..40u32 << 20).map(|i| (i >> 10) as u8 ^ (i as u8).wrapping_mul(31)).collect();
+    // Parts that do not begin with pages.
+    let (a, rest) = whole.split_at(1001);
+    let (b, c) = rest.split_at((17 << 20) + 77);
+    for round in 0..3 {
+        let copy = arena.put(&[a, b, c]).expect("memory");
+        assert!(copy == whole, "round {round}");
+    }
+}
+
+#[test]
 fn reallocating_keeps_the_contents() {
     let arena = arena();
     let memory = arena.allocate(MIB, false).expect("memory");
@@ -212,6 +225,7 @@ fn where_nothing_can_be_written_the_answer_is_none() {
     assert_eq!(sealed, 0);
     let before = arena.usage();
     assert!(arena.put(&[&[6; 5 * MIB]]).is_none());
+    assert!(arena.put(&[&vec![7; 40 * MIB]]).is_none(), "neither of two threads may hide that the other one failed");
     assert_eq!(arena.usage(), before);
     assert!(kept.iter().all(|byte| *byte == 5));
 }

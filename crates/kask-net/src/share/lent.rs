@@ -9,11 +9,13 @@
 //! keep it once.
 //!
 //! What this process has given up while it was lent is *kept for others* alone ([`give_up`]): memory that is no value
-//! of its holder any more.
+//! of its holder any more. So are copies that were made in order to be lent, of values that do not lie in the arena.
 
 use crate::arena::Arena;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the allocations begin of which something is lent.
@@ -21,6 +23,15 @@ static LENT: Mutex<Ledger> = Mutex::new(Ledger::new());
 
 /// How much may be lent; everything by default.
 static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Share of what may be lent that may be copied for that.
+const COPIED_SHARE: u64 = 3;
+
+/// How much may be copied in order to be lent; everything by default.
+static COPIED_MOST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How much is.
+static COPIED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Ledger {
@@ -37,15 +48,57 @@ struct Allocation {
     kept: u64,
 }
 
-/// For processes with a memory limit: lends no more memory than this, and copies nothing in order to lend it. What does
-/// not lie in the arena already, and what would be too much, is streamed, so that the receiver has memory of its own.
+/// For processes with a memory limit: lends no more memory than this, and copies no more than a third of it in order to
+/// lend it. What would be too much is streamed, so that the receiver has memory of its own.
 pub fn set_lent_max_bytes(bytes: u64) {
     MOST.store(bytes, Ordering::Relaxed);
+    COPIED_MOST.store(bytes / COPIED_SHARE, Ordering::Relaxed);
 }
 
-/// Whether values may be copied in order to be lent.
-pub(crate) fn may_copy() -> bool {
-    MOST.load(Ordering::Relaxed) == u64::MAX
+/// So much memory there is at the moment for copies that are made in order to lend them; for processes that lend within a
+/// bound, since copies come beside everything that they have taken.
+pub fn set_room_for_copies(bytes: u64) {
+    let most = MOST.load(Ordering::Relaxed);
+    if most < u64::MAX {
+        let copied = COPIED.load(Ordering::Relaxed);
+        COPIED_MOST.store(copied.saturating_add(bytes).min(most / COPIED_SHARE), Ordering::Relaxed);
+    }
+}
+
+/// A copy of some bytes in the arena, where they can be lent. `None` when there is no room for it, or no memory.
+pub(crate) fn copy_to(arena: &Arc<Arena>, bytes: &[u8]) -> Option<Bytes> {
+    let counted = CopyCount::new(bytes.len() as u64)?;
+    Some(Bytes::from_owner(Copied { bytes: arena.put(&[bytes])?, _counted: counted }))
+}
+
+/// Bytes that were copied in order to be lent, in memory that nobody else needs.
+struct Copied {
+    bytes: Bytes,
+    _counted: CopyCount,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+struct CopyCount {
+    bytes: u64,
+}
+
+impl CopyCount {
+    fn new(bytes: u64) -> Option<CopyCount> {
+        let most = COPIED_MOST.load(Ordering::Relaxed);
+        let add = |copied: u64| copied.checked_add(bytes).filter(|copied| *copied <= most);
+        COPIED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok().map(|_| CopyCount { bytes })
+    }
+}
+
+impl Drop for CopyCount {
+    fn drop(&mut self) {
+        COPIED.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// This process is about to let go of some bytes. If they are lent, their memory is kept for others from now on, until the
@@ -58,7 +111,7 @@ pub fn give_up(bytes: &[u8]) {
 
 /// Memory of this process that is kept for others alone.
 pub fn kept_bytes() -> u64 {
-    LENT.lock().kept_bytes
+    LENT.lock().kept_bytes + COPIED.load(Ordering::Relaxed)
 }
 
 /// A lease of something in the allocation that begins at `offset`, counted until it is dropped.

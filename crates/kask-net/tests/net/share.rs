@@ -1,6 +1,6 @@
 //! Shared memory between two processes: what travels by reference, and what becomes of it when one of them is killed.
 
-use crate::share_peer::{ELSEWHERE, FORGET, HELD, IN_ARENA, REPORT, Report, Server, content, pattern};
+use crate::share_peer::{ELSEWHERE, FORGET, HELD, IN_ARENA, NO_ROOM, REPORT, Report, Server, content, pattern};
 use crate::*;
 use bytes::Bytes;
 use kask_net::{NetError, share};
@@ -96,15 +96,31 @@ fn what_is_lent_is_bounded_and_leases_given_back_make_room_again() {
 }
 
 #[test]
-fn a_process_with_a_bound_copies_nothing_to_lend_it() {
+fn what_is_copied_to_be_lent_is_bounded_and_kept_for_others_alone() {
+    const MIB: u64 = 1 << 20;
     run(async {
-        let server = Server::start_with(Some(u64::from(LARGE)));
+        let server = Server::start_with(Some(30 * MIB));
         let mut connection = server.connect().await;
-        let shared = get(&mut connection, IN_ARENA, 2 << 20).await;
-        let streamed = get(&mut connection, ELSEWHERE, 2 << 20).await;
-        assert_eq!((share::is_foreign(&shared), share::is_foreign(&streamed)), (true, false));
-        assert!(streamed == pattern(2 << 20, ELSEWHERE as u8), "the contents differ");
-        assert_eq!(report(&mut connection).await.allocated, 2 << 20);
+        for round in 0..3 {
+            let mut views = Vec::new();
+            // Those of up to a MiB are copied by the thread that sends, others by another one.
+            for (size, expected) in [(4 * MIB, true), (4 * MIB, true), (4 * MIB, false), (MIB, true), (MIB / 2, true)] {
+                let bytes = get(&mut connection, ELSEWHERE, size as u32).await;
+                assert!(bytes == pattern(size as usize, ELSEWHERE as u8), "the contents differ");
+                assert_eq!(share::is_foreign(&bytes), expected, "round {round}, {size} bytes");
+                views.push(bytes);
+            }
+            let copied = 9 * MIB + MIB / 2;
+            let found = report(&mut connection).await;
+            assert_eq!((found.kept, found.allocated, found.lent), (copied, copied, copied));
+            assert!(share::is_foreign(&get(&mut connection, IN_ARENA, 8 << 20).await), "what lies there has more room");
+            drop(views);
+            until(&mut connection, "the copies are gone", |report| (report.kept, report.allocated) == (0, 0)).await;
+        }
+        // With no memory to spare nothing is copied, and what lies in the arena is lent all the same.
+        get(&mut connection, NO_ROOM, 0).await;
+        assert!(!share::is_foreign(&get(&mut connection, ELSEWHERE, 1 << 20).await));
+        assert!(share::is_foreign(&get(&mut connection, IN_ARENA, 1 << 20).await));
     });
 }
 

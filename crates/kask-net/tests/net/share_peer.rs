@@ -27,6 +27,8 @@ pub(crate) const REPORT: u32 = 3;
 pub(crate) const FORGET: u32 = 4;
 /// A value in the server's arena of which it holds the one copy.
 pub(crate) const HELD: u32 = 5;
+/// From now on there is no room for copies.
+pub(crate) const NO_ROOM: u32 = 6;
 
 /// The server's process, killed when dropped.
 pub(crate) struct Server {
@@ -185,6 +187,10 @@ fn answer(id: ValueId, held: &Mutex<Vec<Bytes>>) -> Payload {
             let mut held = held.lock();
             held.iter().for_each(|bytes| share::give_up(bytes));
             held.clear();
+            Bytes::new()
+        }
+        NO_ROOM => {
+            share::set_room_for_copies(0);
             Bytes::new()
         }
         other => panic!("{other} is nothing that can be asked for"),

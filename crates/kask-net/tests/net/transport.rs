@@ -2,7 +2,6 @@
 
 use crate::*;
 use bytes::Bytes;
-use kask_net::connection::QUEUED_PEER_BYTES;
 use kask_net::{NetError, SendError};
 use kask_types::{Payload, ValueId, WorkerId};
 use kask_wire::codec::CodecError;
@@ -159,10 +158,16 @@ fn a_slow_reader_fills_the_queue_and_draining_waits_for_it() {
         let bytes = pattern(BIG, 1);
         left.sender.send(&put(1, &bytes)).expect("sent");
         assert!(left.sender.queued_bytes() > BIG / 2, "the socket cannot have taken all of it");
-        assert!(left.sender.has_room());
-        let more = QUEUED_PEER_BYTES / BIG;
+        assert!(left.sender.has_room(BIG) && !left.sender.has_room(BIG / 2));
+        let more = 2;
         (0..more).for_each(|_| left.sender.send(&put(1, &bytes)).expect("sent"));
-        assert!(!left.sender.has_room());
+        assert!(!left.sender.has_room(2 * BIG));
+        // Another peer has a queue of its own, but no more room than is left by all together.
+        let (other, _unread) = Connection::pair().expect("a pair");
+        assert!(other.sender.has_room(BIG), "nothing is queued to it");
+        other.sender.send(&put(1, &bytes)).expect("sent");
+        assert!(other.sender.queued_bytes() <= BIG && !other.sender.has_room(BIG));
+        drop(other);
         let drained = Arc::new(AtomicBool::new(false));
         let waiting = tokio::spawn({
             let (sender, drained) = (left.sender.clone(), drained.clone());
@@ -180,7 +185,7 @@ fn a_slow_reader_fills_the_queue_and_draining_waits_for_it() {
         }
         waiting.await.expect("no panic");
         assert_eq!(left.sender.queued_bytes(), 0);
-        assert!(left.sender.has_room());
+        assert!(left.sender.has_room(0));
     });
 }
 
