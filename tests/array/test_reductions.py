@@ -175,6 +175,12 @@ def test_errors() -> None:
         ka.from_array(np.zeros((0, 2))).max()
     with pytest.raises(ValueError, match="empty sequence"):
         ka.from_array(np.zeros((0, 2))).argmax(axis=0)
+    # As NumPy, also where the result has no elements.
+    for keepdims in (False, True):
+        with pytest.raises(ValueError, match="zero-size array"):
+            ka.from_array(np.zeros((2, 0, 0))).max(axis=2, keepdims=keepdims)
+        with pytest.raises(ValueError, match="empty sequence"):
+            ka.from_array(np.zeros((2, 0, 0))).argmin(axis=2, keepdims=keepdims)
 
 
 class TestManyTinyBlocks:

@@ -160,6 +160,7 @@ class TestChoices:
         check_function("isin", INTS, np.array([], int), options={"invert": invert})
         check_function("isin", NONE, np.array([1.0]), options={"invert": invert})
         check_function("isin", np.array(3), np.array([1, 3]), options={"invert": invert})
+        check_function("isin", np.arange(4).astype("M8[s]"), args=([1, 2],), options={"invert": invert})
 
 
 class TestTypes:

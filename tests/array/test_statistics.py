@@ -136,6 +136,15 @@ def test_histogramdd(density: Any) -> None:
         ka.histogramdd(ka.from_array(points), bins=(1, 2))
 
 
+def test_parts_of_covariances_need_all_variables() -> None:
+    values = np.random.default_rng(3).random((6, 9))
+    x = ka.from_array(values, chunks=(2, 4))
+    for func, lazy in ((np.cov, ka.cov), (np.corrcoef, ka.corrcoef)):
+        for index in (np.s_[2:], np.s_[:, 1:3], np.s_[::-2, 4], np.s_[3], np.s_[[4, 0]]):
+            assert_same(lazy(x)[index], func(values)[index], **CLOSE)
+        assert_same(ka.roll(lazy(x), 2, 0).ravel(), np.roll(func(values), 2, 0).ravel(), **CLOSE)
+
+
 def test_cov() -> None:
     frequencies, weights = rng.integers(1, 5, 8), rng.random(8)
     for array in (GRID, GRID + 1j * GRID[::-1], LINE, GRID.astype("f4"), COUNTS):

@@ -168,6 +168,23 @@ class TestOperators:
     def test_unary(self, name):
         check(getattr(operator, name), INTS)
 
+    @pytest.mark.parametrize("exponent", [2, 2.0, 0.5, -1, -1.0, 0, 1, 3, np.int8(2)])
+    @pytest.mark.parametrize("array", [BOOLS, COMPLEX, REALS, SMALL], ids=["bools", "complex", "reals", "small"])
+    def test_powers_of_operators(self, array, exponent):
+        if array.dtype.kind in "bu" and exponent in (-1, 0.5):
+            pytest.skip("NumPy refuses it, or makes float16")
+        check(lambda x: x**exponent, array)
+        check(lambda x: (x**exponent).T + array.dtype.type(1), array)
+
+    def test_parts_of_lengths_that_are_not_known(self):
+        numbers = np.array([7, 0, 5, 3])
+        for make in (lambda x: divmod(x, 2), np.modf, np.frexp):
+            expected = make(np.nonzero(numbers)[0])
+            found = make(ka.nonzero(ka.from_array(numbers, chunks=3))[0])
+            for one, other in zip(found, expected, strict=True):
+                assert_same(one, other)
+        assert_same(ka.divmod(ka.nonzero(ka.from_array(numbers))[0], 2)[1], np.array([0, 0, 1]))
+
     def test_divmod(self):
         check(lambda x: divmod(x, 3), INTS)
         check(lambda x: divmod(7, x + 10), INTS)

@@ -218,7 +218,11 @@ class Piecewise:
 
 def within(block: Any, elements: Any, options: dict[str, Any]) -> Any:
     """Where elements of a block are among others, with an axis of one element for each axis of those."""
-    found = np.isin(block, elements, **options)
+    try:
+        found = np.isin(block, elements, **options)
+    except np.exceptions.DTypePromotionError:
+        # Dates and numbers: NumPy finds none where there are few, and raises where there are many.
+        found = np.zeros(np.shape(block), bool)
     return np.reshape(found, np.shape(block) + (1,) * np.ndim(elements))
 
 

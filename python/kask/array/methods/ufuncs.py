@@ -13,6 +13,14 @@ from kask.array.ops import casts, numbers
 from kask.array.ops import choices as choosing
 from kask.array.ops.ufunc_calls import call_ufunc, elementwise_of, replace
 
+#: What the operator ``**`` is for some types and exponents, where it is not ``numpy.power``.
+_POWERS = {
+    ("b", int, 2): np.square,
+    ("c", int, 2): np.square,
+    ("c", int, -1): np.reciprocal,
+    ("c", float, 0.5): np.sqrt,
+}
+
 
 class UfuncsMethods(ArrayBase):
     """Functions of single elements: operators, ``astype``, ``clip``, and the protocols by which NumPy's functions come here."""
@@ -124,6 +132,10 @@ class UfuncsMethods(ArrayBase):
         return self._in_place(np.remainder, other)
 
     def __pow__(self, other: Any) -> Any:
+        # As the operator of NumPy's arrays (not that of its scalars), which differs from numpy.power: squares of truth values are int8.
+        func = _POWERS.get((self.dtype.kind, type(other), other)) if type(other) in (int, float) else None
+        if func is not None and self.ndim and type(self.expr.meta) is np.ndarray:
+            return call_ufunc(func, self)
         return self._binary(np.power, self, other)
 
     def __rpow__(self, other: Any) -> Any:

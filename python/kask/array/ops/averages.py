@@ -55,7 +55,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         count = np.prod([array.shape[axis] for axis in axes])
         return (result, wrap(elementwise(np.full_like, result.expr, count, dtype=result.dtype))) if returned else result
     heavy = as_array(weights).expr
-    kind = np.result_type(array.dtype, heavy.dtype, *(["f8"] if array.dtype.kind in "biu" else []))
+    kind = np.result_type(array.dtype, heavy.dtype, *(["f8"] if array.dtype.kind in "bium" else []))
     heavy = _weights_for(array, heavy, axis)
     product = wrap(
         elementwise(np.multiply, array, heavy, dtype=kind)

@@ -118,6 +118,7 @@ def cov(
         others=tuple(weights),
         output_size=count,
         label="cov",
+        mixes=True,
     )
     if count != 1:
         return wrap(tree)

@@ -148,6 +148,8 @@ class Tree(ArrayExpr):
     output_size: int = 1
     #: Whether ``finish`` gets the list of partial results that are left, rather than one.
     of_list: bool = False
+    #: Whether an element of the result depends on more than what is at its place along the axes that stay.
+    mixes: bool = False
 
     @property
     def label(self) -> str:
@@ -200,7 +202,7 @@ class Tree(ArrayExpr):
         """A part of the result is the reduction of a part of the array; what is left of an axis that is reduced to several elements is taken
         afterwards."""
         partial = self.partial
-        if partial.place == "position" or 0 in chunks.shape:
+        if self.mixes or partial.place == "position" or 0 in chunks.shape:
             return None
         array, rest = partial.array, iter(taken)
         inner = []
@@ -290,18 +292,22 @@ def reduced(
     place: str = "",
     output_size: int = 1,
     of_list: bool = False,
+    mixes: bool = False,
 ) -> ArrayExpr:
     """The reduction of an array over some axes (none twice, none negative).
 
     ``others`` are arrays that broadcast to it and are cut as it is (:func:`aligned`); ``part`` gets their blocks after the axes. Before
     the block it gets its ``place``: see :class:`Partial`. With ``of_list``, ``finish`` gets a list of
-    partial results and drops the axes itself. With ``keepdims`` reduced axes have ``output_size`` elements.
+    partial results and drops the axes itself. With ``keepdims`` reduced axes have ``output_size`` elements. What ``mixes`` needs the
+    whole array for each part of the result.
     """
     dtype = np.dtype(dtype)
     partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize), others, place)
     meta = empty_meta(dtype, array.ndim if keepdims else array.ndim - len(axes), array.meta)
     splits = _splits(split_every, axes)
-    return Tree(partial, combine, finish, splits, keepdims, meta, label or _name_of(finish), output_size, of_list)
+    return Tree(
+        partial, combine, finish, splits, keepdims, meta, label or _name_of(finish), output_size, of_list, mixes
+    )
 
 
 def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -19,9 +19,7 @@ def _arg(name: str, a: Any, axis: Any, keepdims: Any, split_every: Any, out: Any
     if axis is not None:
         axis = operator.index(axis)
     axes = normal_axes(axis, array.ndim)
-    if any(array.shape[axis] == 0 for axis in axes) and all(
-        length for axis, length in enumerate(array.shape) if axis not in axes
-    ):
+    if any(array.shape[axis] == 0 for axis in axes):
         raise ValueError(f"attempt to get {name.removeprefix('nan')} of an empty sequence")
     func = getattr(np, name.removeprefix("nan"))
     func(np.ones((1,), array.dtype))

@@ -80,7 +80,8 @@ def _reduce(
     options: dict[str, Any] = {} if dtype is None else {"dtype": np.dtype(dtype)}
     has_initial, has_where = _is_set(initial) and initial is not None, _is_set(where) and where is not True
     if is_extreme and not has_initial:
-        if builtins.any(array.shape[axis] == 0 for axis in axes) and 0 not in _kept(array, axes):
+        # As NumPy: of no elements, even where there is nothing to say it of.
+        if builtins.any(array.shape[axis] == 0 for axis in axes):
             raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
         if has_where:
             raise ValueError(
@@ -111,10 +112,6 @@ def _reduce(
 
 def _flag(keepdims: Any) -> bool:
     return bool(keepdims) if _is_set(keepdims) else False
-
-
-def _kept(array: ArrayExpr, axes: tuple[int, ...]) -> list[int]:
-    return [length for axis, length in enumerate(array.shape) if axis not in axes]
 
 
 _DOC = """{first}

@@ -194,7 +194,7 @@ class ufunc:
         outs = out if isinstance(out, tuple) else (out,)
         if self._is_for_later(*args):
             options = {"where": where, **kwargs} if where is not True else kwargs
-            return self._func(*args[: self.nin], out=out, **options)
+            return self._func(*args[: self.nin], **({} if out is None else {"out": out}), **options)
         if is_lazy(*args, *outs, where):
             return call_ufunc(self._func, *args[: self.nin], out=out, where=where, **kwargs)
         if out is not None:
