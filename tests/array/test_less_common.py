@@ -79,27 +79,6 @@ class TestChangesInPlace:
             assert_same(before, TABLE[TABLE > 3][::-1])
 
 
-SETS = [
-    (np.array([3, 1, 3, 7, 0]), np.array([[7, 2], [3, 3]])),
-    (np.array([NAN, 1.0, NAN, 2.0]), np.array([2.0, NAN, 5.0])),
-    (np.array(["b", "a", "b"]), np.array(["c", "b"])),
-    (np.array([], int), np.array([1, 2])),
-]
-
-
-@pytest.mark.parametrize("arrays", SETS, ids=["integers", "missing", "text", "nothing"])
-@pytest.mark.parametrize("name", ["intersect1d", "setdiff1d", "setxor1d", "union1d"])
-def test_sets(name: str, arrays: tuple[np.ndarray, np.ndarray]) -> None:
-    check_function(name, *arrays, lazy=False)
-
-
-def test_sets_of_different_elements() -> None:
-    first, second = np.array([5, 1, 7, 2]), np.array([2, 9, 5])
-    check_function("setdiff1d", first, second, options={"assume_unique": True}, lazy=False)
-    check_function("intersect1d", *SETS[0], options={"return_indices": True}, lazy=False)
-    assert_same(np.setdiff1d(ka.from_array(first, chunks=3), [1, 2]), np.setdiff1d(first, [1, 2]))
-
-
 def test_parts_and_named_results() -> None:
     check_function("unstack", TABLE)
     check_function("unstack", TABLE, options={"axis": -1})

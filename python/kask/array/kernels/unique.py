@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["UniqueCombine", "UniquePart", "row_of", "unique_block"]
+__all__ = ["SetOperation", "UniqueCombine", "UniquePart", "among", "left_of", "row_of", "unique_block"]
 
 
 def unique_block(values: Any, places: Any, counts: Any, axis: int | None, equal_nan: bool) -> tuple[Any, Any, Any]:
@@ -67,6 +67,38 @@ class UniqueCombine:
 def size_along(found: tuple[Any, Any, Any], part: int, axis: int) -> int:
     """How many different elements there are: the length of a part of what was found."""
     return found[part].shape[axis]
+
+
+class SetOperation:
+    """A function of NumPy of the different elements of two arrays: ``(values, places in the one, places in the other)``."""
+
+    def __init__(self, name: str, wants_places: bool = False) -> None:
+        self.__name__, self.wants_places = name, wants_places
+
+    def __call__(self, first: tuple[Any, Any, Any], second: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        func = getattr(np, self.__name__)
+        if not self.wants_places:
+            return func(first[0], second[0], assume_unique=True), None, None
+        values, here, there = func(first[0], second[0], assume_unique=True, return_indices=True)
+        return values, first[1][here], second[1][there]
+
+    def __kask_tokenize__(self) -> Any:
+        return "setoperation", self.__name__, self.wants_places
+
+
+def among(block: Any, found: tuple[Any, Any, Any]) -> Any:
+    """Which of the different elements are in a block."""
+    return np.isin(found[0], block)
+
+
+def either(parts: list[Any]) -> Any:
+    """Where one of several arrays is true."""
+    return np.logical_or.reduce(parts)
+
+
+def left_of(found: tuple[Any, Any, Any], taken: Any) -> tuple[Any, Any, Any]:
+    """The different elements without those that are taken away."""
+    return found[0][~taken], None, None
 
 
 def part_of(found: tuple[Any, Any, Any], part: int) -> Any:

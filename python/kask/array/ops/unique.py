@@ -16,12 +16,23 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import Persisted, _Blocks, as_array, wrap
 from kask.array.kernels.reductions import itself
-from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
+from kask.array.kernels.unique import (
+    SetOperation,
+    UniqueCombine,
+    UniquePart,
+    among,
+    either,
+    inverse_of,
+    left_of,
+    part_of,
+    row_of,
+    size_along,
+)
 from kask.array.node import ArrayExpr
 from kask.array.ops.choices import isin
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.joining import concatenate
-from kask.array.ops.mapped import cut_whole, mapped
+from kask.array.ops.mapped import cut_whole, mapped, one_by_one
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import Open, Stage, with_length
@@ -238,6 +249,24 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     return unique(concatenate([as_array(ar1), as_array(ar2)], axis=None))
 
 
+def _found(ar: Any, places: bool = False, equal_nan: bool = True) -> ArrayExpr:
+    """One block: the different elements of an array, flattened, and where they are first."""
+    return unique_found(raveled(as_array(ar).expr), None, places, False, equal_nan)
+
+
+def _paired(operation: SetOperation, first: ArrayExpr, second: ArrayExpr) -> tuple[ArrayExpr, Any]:
+    """One block: what a set operation makes of the different elements of two arrays; and its meta."""
+    nothing = np.empty(0, np.intp)
+    metas = [(np.ravel(one.meta)[:0], nothing, None) for one in (first, second)]
+    chunks = Chunks([])
+    found = mapped(operation, first, second, reads=((), ()), chunks=chunks, dtype=first.dtype, label=operation.__name__)
+    return found, operation(*metas)[0]
+
+
+def _part(found: ArrayExpr, part: int, meta: Any) -> Any:
+    return wrap(FoundPart(found, part, 0, Chunks([]), meta))
+
+
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The different elements that are in both of two arrays, in order.
 
@@ -253,10 +282,11 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
     Returns
     -------
     Array, or three of them
+        In one block.
 
     Notes
     -----
-    The different elements of each array are found first, at once: see :func:`unique`.
+    The different elements of both arrays have to fit into one task: see :func:`unique`. How many are in both is resolved while running.
 
     Examples
     --------
@@ -264,10 +294,10 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
     >>> ka.intersect1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
     array([3])
     """
-    (first, at), (second, there) = [unique(one, return_index=True) for one in (ar1, ar2)]
-    values, counts = unique(concatenate([first, second]), return_counts=True, equal_nan=False)
-    values = values[counts > 1]
-    return (values, at[isin(first, values)], there[isin(second, values)]) if return_indices else values
+    both = [_found(one, bool(return_indices)) for one in (ar1, ar2)]
+    found, meta = _paired(SetOperation("intersect1d", bool(return_indices)), *both)
+    values = _part(found, 0, meta)
+    return (values, *[_part(found, part, np.empty(0, np.intp)) for part in (1, 2)]) if return_indices else values
 
 
 def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
@@ -278,7 +308,7 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     ar1, ar2 : array_like
         The arrays; they are flattened.
     assume_unique : bool, optional
-        That no element of ``ar1`` comes twice; they stay in their order.
+        That no element of ``ar1`` comes twice; they stay in their order, and in as many blocks as they were in.
 
     Returns
     -------
@@ -286,7 +316,8 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 
     Notes
     -----
-    The different elements of the first array are found first, at once: see :func:`unique`.
+    The different elements of the first array have to fit into one task (see :func:`unique`), unless they are said to be unique. Each block of
+    the second one tells which of them it has, and what they tell is put together by a tree.
 
     Examples
     --------
@@ -294,8 +325,21 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     >>> ka.setdiff1d(ka.from_array([3, 1, 3, 0], chunks=3), [2, 3]).compute()
     array([0, 1])
     """
-    first = wrap(raveled(as_array(ar1).expr)) if assume_unique else unique(ar1)
-    return first[isin(first, ar2, invert=True)]
+    source = as_array(ar1)
+    if assume_unique:
+        first = wrap(raveled(source.expr))
+        return first[isin(first, ar2, invert=True)]
+    found, others = _found(source), as_array(ar2).expr
+    axes = tuple(range(others.ndim))
+    ones = Chunks.join([one_by_one(blocks) for blocks in others.grid])
+    has = mapped(among, others, found, reads=(axes, ()), chunks=ones, dtype=np.bool_)
+    tree = reduced(has, _told, either, itself, axes, np.bool_, keepdims=True, label="among")
+    left = mapped(left_of, found, tree, reads=((), (("fixed", 0),) * others.ndim), chunks=Chunks([]), dtype=found.dtype)
+    return _part(left, 0, np.empty(0, source.dtype))
+
+
+def _told(block: Any, axes: tuple[int, ...]) -> Any:
+    return block
 
 
 def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
@@ -306,15 +350,16 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     ar1, ar2 : array_like
         The arrays; they are flattened.
     assume_unique : bool, optional
-        Accepted; different elements are found in any case.
+        That no element of an array comes twice in it. Different elements are found in any case; NaN are all taken for different ones.
 
     Returns
     -------
     Array
+        In one block.
 
     Notes
     -----
-    The different elements of each array are found first, at once: see :func:`unique`.
+    The different elements of both arrays have to fit into one task: see :func:`unique`. How many are left is resolved while running.
 
     Examples
     --------
@@ -322,5 +367,6 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     >>> ka.setxor1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
     array([1, 2])
     """
-    values, counts = unique(concatenate([unique(ar1), unique(ar2)]), return_counts=True, equal_nan=False)
-    return values[counts == 1]
+    both = [_found(one, equal_nan=not assume_unique) for one in (ar1, ar2)]
+    found, meta = _paired(SetOperation("setxor1d"), *both)
+    return _part(found, 0, meta)
