@@ -1,4 +1,7 @@
-"""What tasks of ``unique`` run: ``(values, first places, counts)``, of which the last two may be None."""
+"""What tasks of ``unique`` run: ``(values, first places, counts)``, of which the last two may be None.
+
+Masked elements are one more element, the last of the values.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SetOperation", "UniqueCombine", "UniquePart", "among", "left_of", "row_of", "unique_block"]
+__all__ = [
+    "UniqueCombine",
+    "UniquePart",
+    "count_of_there",
+    "inverse_of",
+    "part_of",
+    "row_of",
+    "size_along",
+    "unique_block",
+    "with_masked",
+]
 
 
 def unique_block(values: Any, places: Any, counts: Any, axis: int | None, equal_nan: bool) -> tuple[Any, Any, Any]:
     """The different elements (or, along an axis, slices), the least of their places, and the sum of their counts."""
+    if isinstance(values, np.ma.MaskedArray):
+        return _masked_block(values, places, counts, equal_nan)
     options: dict[str, Any] = {"return_index": places is not None, "return_inverse": counts is not None}
     found = np.unique(values, axis=axis, equal_nan=equal_nan, **options)
     if places is None and counts is None:
@@ -25,6 +40,36 @@ def unique_block(values: Any, places: Any, counts: Any, axis: int | None, equal_
             np.intp
         )
     return unique, places, counts
+
+
+def _masked_block(values: Any, places: Any, counts: Any, equal_nan: bool) -> tuple[Any, Any, Any]:
+    """The same of a masked array with one axis, whose masked elements are taken for one."""
+    mask = np.ma.getmaskarray(values)
+    if counts is True:
+        counts = np.ones(mask.size, np.intp)
+    there = ~mask
+    found, first, often = unique_block(
+        np.ma.getdata(values)[there],
+        None if places is None else places[there],
+        None if counts is None else counts[there],
+        None,
+        equal_nan,
+    )
+    if mask.any():
+        first = None if places is None else np.append(first, places[mask].min())
+        often = None if counts is None else np.append(often, counts[mask].sum())
+    return with_masked(found, bool(mask.any()), values), first, often
+
+
+def with_masked(values: Any, has_masked: bool, like: Any) -> Any:
+    """A masked array of values, after which comes a masked one or not, with the fill value of another masked array."""
+    data = np.append(values, np.zeros(int(has_masked), values.dtype))
+    return np.ma.masked_array(data, mask=np.arange(data.size) >= values.size, fill_value=like.fill_value)
+
+
+def count_of_there(values: Any) -> int:
+    """How many of the different elements are not masked."""
+    return values.size - int(np.ma.getmaskarray(values).sum())
 
 
 class UniquePart:
@@ -56,9 +101,15 @@ class UniqueCombine:
         self.axis, self.equal_nan = axis, equal_nan
 
     def __call__(self, parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
-        values = np.concatenate([part[0] for part in parts], axis=self.axis or 0)
+        values = [part[0] for part in parts]
+        if isinstance(values[0], np.ma.MaskedArray):
+            fill_value = values[0].fill_value
+            joined = np.ma.concatenate(values)
+            joined.fill_value = fill_value
+        else:
+            joined = np.concatenate(values, axis=self.axis or 0)
         rest = [None if ones[0] is None else np.concatenate(ones) for ones in list(zip(*parts))[1:]]
-        return unique_block(values, rest[0], rest[1], self.axis, self.equal_nan)
+        return unique_block(joined, rest[0], rest[1], self.axis, self.equal_nan)
 
     def __kask_tokenize__(self) -> Any:
         return "uniquecombine", self.axis, self.equal_nan
@@ -67,38 +118,6 @@ class UniqueCombine:
 def size_along(found: tuple[Any, Any, Any], part: int, axis: int) -> int:
     """How many different elements there are: the length of a part of what was found."""
     return found[part].shape[axis]
-
-
-class SetOperation:
-    """A function of NumPy of the different elements of two arrays: ``(values, places in the one, places in the other)``."""
-
-    def __init__(self, name: str, wants_places: bool = False) -> None:
-        self.__name__, self.wants_places = name, wants_places
-
-    def __call__(self, first: tuple[Any, Any, Any], second: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        func = getattr(np, self.__name__)
-        if not self.wants_places:
-            return func(first[0], second[0], assume_unique=True), None, None
-        values, here, there = func(first[0], second[0], assume_unique=True, return_indices=True)
-        return values, first[1][here], second[1][there]
-
-    def __kask_tokenize__(self) -> Any:
-        return "setoperation", self.__name__, self.wants_places
-
-
-def among(block: Any, found: tuple[Any, Any, Any]) -> Any:
-    """Which of the different elements are in a block."""
-    return np.isin(found[0], block)
-
-
-def either(parts: list[Any]) -> Any:
-    """Where one of several arrays is true."""
-    return np.logical_or.reduce(parts)
-
-
-def left_of(found: tuple[Any, Any, Any], taken: Any) -> tuple[Any, Any, Any]:
-    """The different elements without those that are taken away."""
-    return found[0][~taken], None, None
 
 
 def part_of(found: tuple[Any, Any, Any], part: int) -> Any:
@@ -111,6 +130,10 @@ def inverse_of(block: Any, found: tuple[Any, Any, Any], equal_nan: bool) -> Any:
     values = found[0]
     if block.dtype.kind in "fcmM" and not equal_nan:
         raise NotImplementedError("return_inverse=True with equal_nan=False")
+    if isinstance(values, np.ma.MaskedArray):
+        last = count_of_there(values)
+        places = np.searchsorted(np.ma.getdata(values)[:last], np.ma.getdata(block))
+        return np.where(np.ma.getmaskarray(block), last, places).astype(np.intp)
     return np.searchsorted(values, block).astype(np.intp)
 
 

@@ -1,4 +1,4 @@
-"""The different elements of arrays.
+"""The different elements of arrays. What is made of those of two arrays is in ``unique_sets``.
 
 A tree finds them, at whose end there is one block. How many there are is only known then: what is given back are parts of that block,
 whose size is resolved while running (see ``kask.array.ops.staged``).
@@ -17,28 +17,22 @@ from numpy.lib.array_utils import normalize_axis_index
 from kask.array.base import Persisted, _Blocks, as_array, wrap
 from kask.array.kernels.reductions import itself
 from kask.array.kernels.unique import (
-    SetOperation,
     UniqueCombine,
     UniquePart,
-    among,
-    either,
     inverse_of,
-    left_of,
     part_of,
     row_of,
     size_along,
 )
 from kask.array.node import ArrayExpr
-from kask.array.ops.choices import isin
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.joining import concatenate
-from kask.array.ops.mapped import cut_whole, mapped, one_by_one
+from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import Open, Stage, with_length
 from kask.engine import Chunks
 
-__all__ = ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"]
+__all__ = ["unique"]
 
 
 def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool, equal_nan: bool) -> ArrayExpr:
@@ -125,6 +119,12 @@ class Inverse(Open):
         )
 
 
+def meta_of_found(source: ArrayExpr, ndim: int = 1) -> Any:
+    """The meta of the different elements of an array: only of masked arrays are they of another kind than NumPy's."""
+    like = source.meta if isinstance(source.meta, np.ma.MaskedArray) else None
+    return np.empty((0,) * ndim, source.dtype) if like is None else np.ravel(like)[:0]
+
+
 def _kept(kept: tuple[ArrayExpr, list[Any]]) -> ArrayExpr:
     found, futures = kept
     return Persisted(found.name, found.chunks, found.meta, _Blocks(futures))
@@ -153,7 +153,7 @@ def unique(
     return_counts : bool, optional
         Whether to tell how often each occurs.
     axis : int, optional
-        The axis whose slices are compared instead of elements. Tasks have the other axes whole.
+        The axis whose slices are compared instead of elements. Tasks have the other axes whole. Masks are ignored, as in NumPy.
     equal_nan : bool, optional
         Whether all NaN are taken for one.
     sorted : bool, optional
@@ -169,6 +169,9 @@ def unique(
     The different elements of blocks are sorted and put together by a tree. How many there are is resolved while running; asking for the shape
     of a result finds them, and they stay where they were found. They have to fit into one task, together with those of a few blocks.
 
+    All masked elements are taken for one, which comes last. NumPy does that too, but not where the values under masks are in its way: there it finds
+    several, or puts them elsewhere, as with booleans, NaN and text.
+
     Examples
     --------
     >>> import kask.array as ka
@@ -179,21 +182,17 @@ def unique(
     source = as_array(ar).expr
     if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
         raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
-    if isinstance(source.meta, np.ma.MaskedArray):
-        if return_index or return_inverse or return_counts or axis is not None:
-            raise NotImplementedError(
-                "unique() of a masked array gives its different elements only, without axis= and return_...="
-            )
-        return _unmasked(source, equal_nan)
     if axis is None:
         array, along = raveled(source), None
     else:
+        if isinstance(source.meta, np.ma.MaskedArray):
+            source = elementwise(np.ma.getdata, source)
         along = normalize_axis_index(operator.index(axis), source.ndim)
         array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
     found = unique_found(array, along, return_index, return_counts, equal_nan)
     place = along or 0
     others = array.chunks.axes([one for one in range(array.ndim) if one != place])
-    results: list[Open] = [FoundPart(found, 0, place, others, np.empty((0,) * array.ndim, source.dtype))]
+    results: list[Open] = [FoundPart(found, 0, place, others, meta_of_found(source, array.ndim))]
     line, numbers = Chunks([]), np.empty(0, np.intp)
     if return_index:
         results.append(FoundPart(found, 1, 0, line, numbers))
@@ -205,168 +204,7 @@ def unique(
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
-    """The different elements that are not masked; and a masked one at the end, if there is any."""
-    flat = raveled(source)
-    mask = wrap(elementwise(np.ma.getmaskarray, flat))
-    values = unique(wrap(elementwise(np.ma.getdata, flat))[~mask], equal_nan=equal_nan)
-    is_any = bool(mask.any().compute())
-    masks = np.arange(values.size + is_any) >= values.size
-    if is_any:
-        values = concatenate([values, np.zeros(1, source.dtype)])
-    return wrap(elementwise(np.ma.masked_array, values.rechunk(-1).expr, as_array(masks).rechunk(-1).expr))
-
-
 def _inverse(source: ArrayExpr, array: ArrayExpr, found: ArrayExpr, along: int | None, equal_nan: bool) -> Inverse:
     if along is None:
         return Inverse(source, found, None, equal_nan, np.empty((0,) * source.ndim, np.intp), source.chunks)
     return Inverse(array, found, along, equal_nan, np.empty(0, np.intp), array.chunks.axis(along))
-
-
-def union1d(ar1: Any, ar2: Any) -> Any:
-    """The different elements of two arrays together, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-
-    Returns
-    -------
-    Array
-        In one block.
-
-    Notes
-    -----
-    See :func:`unique`; its size is resolved while running.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.union1d(ka.from_array([3, 1], chunks=1), [2, 3]).compute()
-    array([1, 2, 3])
-    """
-    return unique(concatenate([as_array(ar1), as_array(ar2)], axis=None))
-
-
-def _found(ar: Any, places: bool = False, equal_nan: bool = True) -> ArrayExpr:
-    """One block: the different elements of an array, flattened, and where they are first."""
-    return unique_found(raveled(as_array(ar).expr), None, places, False, equal_nan)
-
-
-def _paired(operation: SetOperation, first: ArrayExpr, second: ArrayExpr) -> tuple[ArrayExpr, Any]:
-    """One block: what a set operation makes of the different elements of two arrays; and its meta."""
-    nothing = np.empty(0, np.intp)
-    metas = [(np.ravel(one.meta)[:0], nothing, None) for one in (first, second)]
-    chunks = Chunks([])
-    found = mapped(operation, first, second, reads=((), ()), chunks=chunks, dtype=first.dtype, label=operation.__name__)
-    return found, operation(*metas)[0]
-
-
-def _part(found: ArrayExpr, part: int, meta: Any) -> Any:
-    return wrap(FoundPart(found, part, 0, Chunks([]), meta))
-
-
-def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
-    """The different elements that are in both of two arrays, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        Accepted; different elements are found in any case.
-    return_indices : bool, optional
-        Whether to give, too, where each of them is first in the one and in the other array.
-
-    Returns
-    -------
-    Array, or three of them
-        In one block.
-
-    Notes
-    -----
-    The different elements of both arrays have to fit into one task: see :func:`unique`. How many are in both is resolved while running.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.intersect1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
-    array([3])
-    """
-    both = [_found(one, bool(return_indices)) for one in (ar1, ar2)]
-    found, meta = _paired(SetOperation("intersect1d", bool(return_indices)), *both)
-    values = _part(found, 0, meta)
-    return (values, *[_part(found, part, np.empty(0, np.intp)) for part in (1, 2)]) if return_indices else values
-
-
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    """The different elements of an array that are not in another one, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        That no element of ``ar1`` comes twice; they stay in their order, and in as many blocks as they were in.
-
-    Returns
-    -------
-    Array
-
-    Notes
-    -----
-    The different elements of the first array have to fit into one task (see :func:`unique`), unless they are said to be unique. Each block of
-    the second one tells which of them it has, and what they tell is put together by a tree.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.setdiff1d(ka.from_array([3, 1, 3, 0], chunks=3), [2, 3]).compute()
-    array([0, 1])
-    """
-    source = as_array(ar1)
-    if assume_unique:
-        first = wrap(raveled(source.expr))
-        return first[isin(first, ar2, invert=True)]
-    found, others = _found(source), as_array(ar2).expr
-    axes = tuple(range(others.ndim))
-    ones = Chunks.join([one_by_one(blocks) for blocks in others.grid])
-    has = mapped(among, others, found, reads=(axes, ()), chunks=ones, dtype=np.bool_)
-    tree = reduced(has, _told, either, itself, axes, np.bool_, keepdims=True, label="among")
-    left = mapped(left_of, found, tree, reads=((), (("fixed", 0),) * others.ndim), chunks=Chunks([]), dtype=found.dtype)
-    return _part(left, 0, np.empty(0, source.dtype))
-
-
-def _told(block: Any, axes: tuple[int, ...]) -> Any:
-    return block
-
-
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    """The different elements that are in one of two arrays only, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        That no element of an array comes twice in it. Different elements are found in any case; NaN are all taken for different ones.
-
-    Returns
-    -------
-    Array
-        In one block.
-
-    Notes
-    -----
-    The different elements of both arrays have to fit into one task: see :func:`unique`. How many are left is resolved while running.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.setxor1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
-    array([1, 2])
-    """
-    both = [_found(one, equal_nan=not assume_unique) for one in (ar1, ar2)]
-    found, meta = _paired(SetOperation("setxor1d"), *both)
-    return _part(found, 0, meta)
