@@ -46,6 +46,7 @@ from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
 from kask.array.ops.places_along import *
+from kask.array.ops.polynomials import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
 from kask.array.ops.push import *
