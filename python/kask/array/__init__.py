@@ -68,6 +68,7 @@ from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
 from kask.array.ops.unique import *
 from kask.array.ops.unique_sets import *
+from kask.array.ops.vectorizing import *
 from kask.array.ops.windows import *
 from kask.array.protocols import register_chunk_type as register_chunk_type
 
