@@ -136,6 +136,25 @@ def test_masked_elements_are_left_out(name: str, nan_policy: str) -> None:
         same_along(name, [FEW, *others], more, nan_policy=nan_policy)
 
 
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_cases_are_left_out(axis: Any) -> None:
+    seen = rng.integers(5, 30, (6, 4)).astype(float)
+    holed = np.where(rng.random((6, 4)) < 0.3, np.nan, seen)
+    holed[1:, 3] = np.nan
+    masked = np.ma.masked_invalid(holed)
+    for power in ("pearson", "neyman", "log-likelihood"):
+        same_along("power_divergence", [holed], [], axis=axis, lambda_=power, nan_policy="omit")
+        same_along("power_divergence", [masked], [], axis=axis, lambda_=power)
+    same_along("chisquare", [masked], [], axis=axis, ddof=1, nan_policy="omit")
+    # Frequencies that are the same in another order, where they count.
+    line, wanted = np.array([16.0, np.nan, 14, 12, 9]), np.array([14.0, 3, 16, 12, np.nan])
+    same_along("chisquare", [line, wanted], [], nan_policy="omit")
+    same_along("chisquare", [line, np.ma.masked_invalid(wanted)], [], nan_policy="omit")
+    same_along("chisquare", [np.ma.masked_invalid(line), np.ma.masked_invalid(wanted)], [])
+    with pytest.raises(ValueError, match="contains nan values"):
+        stats.chisquare(ka.from_array(holed, chunks=2), nan_policy="raise").pvalue.compute()
+
+
 def test_infinite_pairs_are_not_left_out() -> None:
     one, two = np.array([1.0, np.inf, 3.0, np.nan]), np.array([0.0, np.inf, 1.0, 2.0])
     for nan_policy in ("omit", "propagate"):

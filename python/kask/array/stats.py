@@ -332,7 +332,9 @@ _POWERS = {
 }
 
 
-def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0, lambda_: Any = None) -> Result:
+def power_divergence(
+    f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0, lambda_: Any = None, *, nan_policy: str = "propagate"
+) -> Result:
     """Whether frequencies are those expected: the power divergence of Cressie and Read.
 
     Parameters
@@ -348,6 +350,8 @@ def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0
     lambda_ : float or str, optional
         The power, or its name: "pearson" (1, the default), "log-likelihood" (0), "freeman-tukey" (-1/2), "mod-log-likelihood" (-1),
         "neyman" (-2), "cressie-read" (2/3).
+    nan_policy : {"propagate", "omit", "raise"}, optional
+        What NaN does: makes the result NaN, or takes the case out, or is an error when it is met while running.
 
     Returns
     -------
@@ -370,18 +374,34 @@ def power_divergence(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0
             raise ValueError(f"invalid string for lambda_: {lambda_!r}. Valid strings are {sorted(_POWERS)}")
         lambda_ = _POWERS[lambda_]
     power = 1 if lambda_ is None else lambda_
-    observed = as_array(f_obs)
-    count = _count(observed.expr, axis)
-    expected = mean_of(observed, axis, keepdims=True) if f_exp is None else as_array(f_exp)
+    given = [ready(one, nan_policy) for one in (f_obs, f_exp) if one is not None]
+    there = _cases(given, _omits_nan(nan_policy))
+    counting: dict[str, Any] = {} if there is None else {"where": there}
+    if there is not None:
+        given = [wrap(elementwise(np.ma.getdata, one.expr, dtype=one.dtype)) for one in given]
+    observed = given[0]
+    count = _count(observed.expr, axis) if there is None else sum_of(there, axis, dtype=np.float64)
+    expected = mean_of(observed, axis, keepdims=True, **counting) if f_exp is None else given[1]
     terms = wrap(elementwise(formulas.divergence, observed.expr, expected.expr, power, dtype=np.float64))
-    statistic = sum_of(terms, axis)
+    statistic = sum_of(terms, axis, **counting)
     if f_exp is not None:
-        sums = [sum_of(one, axis, dtype=np.float64).expr for one in (observed, expected)]
+        sums = [sum_of(one, axis, dtype=np.float64, **counting).expr for one in (observed, expected)]
         statistic = wrap(elementwise(formulas.agreeing, statistic.expr, *sums, dtype=np.float64))
-    return Result(statistic, _each(formulas.chi2_tail, statistic, count - 1 - ddof))
+    return Result(statistic, _each(formulas.chi2_tail, statistic, counts=(count - 1 - ddof,)))
 
 
-def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0) -> Result:
+def _cases(arrays: list[Any], omits: bool) -> Any:
+    """Where all arrays have elements that count; None, if that is everywhere."""
+    found: Any = None
+    for one in arrays:
+        passes_nan = omits and one.dtype.kind in "fc"
+        if passes_nan or isinstance(one.meta, np.ma.MaskedArray):
+            there = wrap(elementwise(formulas.is_there, one.expr, passes_nan, dtype=np.bool_))
+            found = there if found is None else found & there
+    return found
+
+
+def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0, *, nan_policy: str = "propagate") -> Result:
     """Whether frequencies are those expected: Pearson's test.
 
     Parameters
@@ -394,6 +414,8 @@ def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0) -> Re
         What is subtracted from the number of cases less one, for the degrees of freedom.
     axis : int, optional
         The axis to reduce; all of them if it is None.
+    nan_policy : {"propagate", "omit", "raise"}, optional
+        What NaN does: makes the result NaN, or takes the case out, or is an error when it is met while running.
 
     Returns
     -------
@@ -406,4 +428,4 @@ def chisquare(f_obs: Any, f_exp: Any = None, ddof: Any = 0, axis: Any = 0) -> Re
     >>> stats.chisquare(ka.from_array([16, 18, 16, 14, 12, 12], chunks=4)).statistic.compute()
     np.float64(2.0)
     """
-    return power_divergence(f_obs, f_exp, ddof, axis, "pearson")
+    return power_divergence(f_obs, f_exp, ddof, axis, "pearson", nan_policy=nan_policy)
