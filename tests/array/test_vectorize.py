@@ -65,6 +65,12 @@ def test_excluded_arguments() -> None:
     check(lambda p, x: both(value, excluded=["p"])(p=p, x=x), np.array([2.0, 1.0, 5.0]), GRID, most=8)
     check(lambda p, x: both(value, excluded=["p"], otypes="d")(x=x, p=p), np.array([2.0, 1.0, 5.0]), GRID, most=4)
     assert ka.vectorize(lambda p: p, excluded={0})(3) == 3
+    rest = np.array([7.0, -1.0])
+    check(
+        lambda p, q, x: both(lambda p, x, q: value(p, x) * q[1], excluded=[0, "q"])(p, x, q=q),
+        *(np.array([2.0, 1.0, 5.0]), rest, GRID),
+        most=6,
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"otypes": "d"}])
