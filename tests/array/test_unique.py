@@ -36,10 +36,25 @@ def test_elements(options: Any) -> None:
 
 
 def test_nan_that_differ() -> None:
-    for options in ({}, {"return_counts": True, "return_index": True}):
-        check_function("unique", HOLED, options={"equal_nan": False, **options}, most=5)
-    with pytest.raises(NotImplementedError, match="equal_nan"):
-        ka.unique(ka.from_array(HOLED), return_inverse=True, equal_nan=False)
+    dates = GRID.astype("M8[D]")
+    dates[[0, 2, 4], [3, 1, 0]] = "NaT"
+    for array in (HOLED, dates, HOLED[0, :0], np.array(np.nan), HOLED.astype("f4")[:, ::-1]):
+        for options in ({}, {"return_counts": True, "return_index": True}, ALL):
+            check_function("unique", array, options={"equal_nan": False, **options}, most=6)
+        # NumPy's NaN are in order if it is asked where they are.
+        values, _, inverse = np.unique(array, True, True, equal_nan=False)
+        found = ka.unique(ka.from_array(array, chunks=2), return_inverse=True, equal_nan=False)
+        assert_same(found, (values, inverse))
+    several = [complex(np.nan, 1), 2, complex(1, np.nan), complex(np.nan, np.nan), complex(1, np.nan), 1]
+    for equal_nan in (False, True):
+        check_function("unique", np.array(several), options={"equal_nan": equal_nan, **ALL})
+
+
+def test_slices_with_nan() -> None:
+    rows = np.array([[1, np.nan], [1, np.nan], [1, 2], [0, 3], [np.nan, np.nan], [1, 2], [1, np.nan]])
+    for array, axis in ((rows, 0), (rows.T, 1), (np.stack([rows, rows], axis=1), 0)):
+        for options in ({}, {"return_inverse": True}, ALL):
+            check_function("unique", array, options={"axis": axis, **options}, most=6)
 
 
 @pytest.mark.parametrize("options", [{}, ALL])
@@ -157,3 +172,13 @@ def test_sets_gather_only_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
         found = getattr(ka, name)(x, x[:4000] % 5)
         assert_same(found, getattr(np, name)(np.arange(7), np.arange(5)))
     assert sizes and max(sizes) == 500
+
+
+def test_functions_of_the_standard_take_nan_for_different_ones() -> None:
+    x = ka.from_array(HOLED, chunks=(2, 3))
+    with nothing_runs():
+        found = ka.unique_all(x), ka.unique_counts(x), ka.unique_inverse(x), (ka.unique_values(x),)
+    everything = np.unique_all(HOLED)
+    values, _, inverse, counts = everything
+    for ours, theirs in zip(found, (everything, (values, counts), (values, inverse), (values,))):
+        assert_same(tuple(ours), tuple(theirs))

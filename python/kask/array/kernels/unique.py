@@ -5,9 +5,12 @@ Masked elements are one more element, the last of the values.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+
+from kask.engine import Chunks
 
 __all__ = [
     "UniqueCombine",
@@ -125,21 +128,42 @@ def part_of(found: tuple[Any, Any, Any], part: int) -> Any:
     return found[part]
 
 
-def inverse_of(block: Any, found: tuple[Any, Any, Any], equal_nan: bool) -> Any:
-    """Which of the different elements each element of a block is."""
-    values = found[0]
-    if block.dtype.kind in "fcmM" and not equal_nan:
-        raise NotImplementedError("return_inverse=True with equal_nan=False")
-    if isinstance(values, np.ma.MaskedArray):
-        last = count_of_there(values)
-        places = np.searchsorted(np.ma.getdata(values)[:last], np.ma.getdata(block))
-        return np.where(np.ma.getmaskarray(block), last, places).astype(np.intp)
-    return np.searchsorted(values, block).astype(np.intp)
+def inverse_of(position: Any, block: Any, found: tuple[Any, Any, Any], chunks: Chunks, equal_nan: bool) -> Any:
+    """Which of the different elements each element of a block is; of NaN that differ their places tell."""
+    values, places, _ = found
+    mask, last = np.ma.getmask(block), count_of_there(values)
+    data = np.ma.getdata(block)
+    result = np.asarray(np.searchsorted(np.ma.getdata(values)[:last], data), np.intp)
+    if data.dtype.kind in "fcmM":
+        missing = np.isnan(data) & ~mask
+        if equal_nan:
+            # Of complex numbers there are several kinds of NaN, the first of which stands for all.
+            result = np.where(missing, last - 1, result)
+        elif missing.any():
+            steps = [math.prod(chunks.shape[axis + 1 :]) for axis in range(data.ndim)]
+            at = np.argwhere(missing) + np.array(chunks.block_start(position), np.intp)
+            result = result.copy()
+            result[missing] = _at_places(places, at @ np.array(steps, np.intp))
+    return result if mask is np.ma.nomask else np.where(mask, last, result)
 
 
-def row_of(block: Any, found: tuple[Any, Any, Any], axis: int) -> Any:
-    """Which of the different slices each slice of a block is."""
-    values = found[0]
-    both = np.concatenate([values, block], axis=axis)
-    inverse = np.ravel(np.unique(both, return_inverse=True, axis=axis)[1])
-    return inverse[values.shape[axis] :].astype(np.intp)
+def row_of(position: Any, block: Any, found: tuple[Any, Any, Any], chunks: Chunks, axis: int) -> Any:
+    """Which of the different slices each slice of a block is; slices with NaN are all different, and their places tell."""
+    values, places, _ = found
+    others = tuple([other for other in range(block.ndim) if other != axis])
+    missing = np.zeros(block.shape[axis], bool)
+    if block.dtype.kind in "fcmM":
+        missing = np.isnan(block).any(axis=others)
+    whole = np.compress(~missing, block, axis=axis) if missing.any() else block
+    inverse = np.ravel(np.unique(np.concatenate([values, whole], axis=axis), return_inverse=True, axis=axis)[1])
+    result = np.empty(block.shape[axis], np.intp)
+    result[~missing] = inverse[values.shape[axis] :]
+    if missing.any():
+        result[missing] = _at_places(places, np.flatnonzero(missing) + chunks.block_start(position)[0])
+    return result
+
+
+def _at_places(places: Any, wanted: Any) -> Any:
+    """The numbers of the elements that are at these places."""
+    order = np.argsort(places)
+    return order[np.searchsorted(places[order], wanted)]

@@ -115,7 +115,14 @@ class Inverse(Open):
 
     def _of(self, func: Callable[..., Any], found: ArrayExpr, reads: tuple[Any, ...], constant: Any) -> ArrayExpr:
         return mapped(
-            func, self.source, found, reads=(reads, ()), constants=(constant,), chunks=self.chunks, meta=self.meta
+            func,
+            self.source,
+            found,
+            reads=(reads, ()),
+            constants=(self.chunks, constant),
+            chunks=self.chunks,
+            meta=self.meta,
+            wants_position=True,
         )
 
 
@@ -155,7 +162,7 @@ def unique(
     axis : int, optional
         The axis whose slices are compared instead of elements. Tasks have the other axes whole. Masks are ignored, as in NumPy.
     equal_nan : bool, optional
-        Whether all NaN are taken for one.
+        Whether all NaN are taken for one. Slices with NaN are always different ones, as in NumPy.
     sorted : bool, optional
         Has no influence: the result is always in order.
 
@@ -180,8 +187,6 @@ def unique(
     (array([1, 2, 3]), array([1, 1, 2]))
     """
     source = as_array(ar).expr
-    if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
-        raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
     if axis is None:
         array, along = raveled(source), None
     else:
@@ -189,7 +194,9 @@ def unique(
             source = elementwise(np.ma.getdata, source)
         along = normalize_axis_index(operator.index(axis), source.ndim)
         array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
-    found = unique_found(array, along, return_index, return_counts, equal_nan)
+    # Places tell NaN apart.
+    by_place = return_inverse and source.dtype.kind in "fcmM" and not (equal_nan and along is None)
+    found = unique_found(array, along, return_index or by_place, return_counts, equal_nan)
     place = along or 0
     others = array.chunks.axes([one for one in range(array.ndim) if one != place])
     results: list[Open] = [FoundPart(found, 0, place, others, meta_of_found(source, array.ndim))]
