@@ -33,7 +33,7 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
 #: Differences in a few words.
 OTHERS: dict[str, str] = {
     "kask.array.from_delayed": "`dtype` or `meta` is needed; a value of another kind is refused when it comes",
-    "kask.array.histogram": "`bins` is a number or edges, not the name of a rule; `normed` is refused, use `density`",
+    "kask.array.histogram": "`normed` is refused, use `density`",
     "kask.array.histogram2d": "`normed` is refused, use `density`",
     "kask.array.histogramdd": "`normed` is refused, use `density`",
     "kask.array.linspace": "`start` and `stop` are numbers",

@@ -79,27 +79,6 @@ class TestChangesInPlace:
             assert_same(before, TABLE[TABLE > 3][::-1])
 
 
-SETS = [
-    (np.array([3, 1, 3, 7, 0]), np.array([[7, 2], [3, 3]])),
-    (np.array([NAN, 1.0, NAN, 2.0]), np.array([2.0, NAN, 5.0])),
-    (np.array(["b", "a", "b"]), np.array(["c", "b"])),
-    (np.array([], int), np.array([1, 2])),
-]
-
-
-@pytest.mark.parametrize("arrays", SETS, ids=["integers", "missing", "text", "nothing"])
-@pytest.mark.parametrize("name", ["intersect1d", "setdiff1d", "setxor1d", "union1d"])
-def test_sets(name: str, arrays: tuple[np.ndarray, np.ndarray]) -> None:
-    check_function(name, *arrays, lazy=False)
-
-
-def test_sets_of_different_elements() -> None:
-    first, second = np.array([5, 1, 7, 2]), np.array([2, 9, 5])
-    check_function("setdiff1d", first, second, options={"assume_unique": True}, lazy=False)
-    check_function("intersect1d", *SETS[0], options={"return_indices": True}, lazy=False)
-    assert_same(np.setdiff1d(ka.from_array(first, chunks=3), [1, 2]), np.setdiff1d(first, [1, 2]))
-
-
 def test_parts_and_named_results() -> None:
     check_function("unstack", TABLE)
     check_function("unstack", TABLE, options={"axis": -1})
@@ -183,6 +162,7 @@ class TestWrittenWithBrackets:
             found = getattr(ka, name)[key]
         assert_same(found, getattr(np, name)[key])
 
+    @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
     @pytest.mark.parametrize(
         "join",
         [
@@ -196,6 +176,22 @@ class TestWrittenWithBrackets:
             lambda home, a, b: home.c_[a, a],
             lambda home, a, b: home.c_[b, a],
             lambda home, a, b: home.c_[1:5, a],
+            lambda home, a, b: home.r_["0", a, 1:3],
+            lambda home, a, b: home.r_["0,2", a, b[:, 0]],
+            lambda home, a, b: home.r_["0,2", b.T, a],
+            lambda home, a, b: home.r_["0,2,0", a, a, 0:2],
+            lambda home, a, b: home.r_["1,2,0", b, a],
+            lambda home, a, b: home.r_["1,2,0", 0:4, b],
+            lambda home, a, b: home.r_["-1,3,0", a, 1:5, b[:, :1]],
+            lambda home, a, b: home.r_["1,3,1", a, 0:3],
+            lambda home, a, b: home.r_["1,3,-2", a, 0:3],
+            lambda home, a, b: home.r_["2,3", b, b],
+            lambda home, a, b: home.c_["0,2", a, a],
+            lambda home, a, b: home.c_["0,3", a, b[:, :1]],
+            lambda home, a, b: home.r_["r", a, 5],
+            lambda home, a, b: home.r_["c", a, 5],
+            lambda home, a, b: home.r_["c", b, b],
+            lambda home, a, b: home.c_["r", b, a],
         ],
     )
     def test_joined(self, join: Any) -> None:
@@ -206,8 +202,19 @@ class TestWrittenWithBrackets:
             assert_same(found, join(np, one, two))
 
     def test_wrong_arguments(self, x: Any) -> None:
-        with pytest.raises(NotImplementedError, match=r"r_\[...\] takes arrays, numbers and slices, not '0,2'"):
-            ka.r_["0,2", x]
+        with pytest.raises(NotImplementedError, match="would make a matrix of a text"):
+            ka.r_["1 2; 3 4"]
+        for text in ("q", "0,2,1,5", "0,x", ""):
+            with pytest.raises(ValueError, match="says nothing: 'r', 'c', or up to three whole numbers are expected"):
+                ka.r_[text, x]
+        with pytest.raises(ValueError, match="before the arrays only, but '0' comes later"):
+            ka.r_[x, "0"]
+        with pytest.raises(ValueError, match="needs one array at least"):
+            ka.r_[("0",)]
+        with pytest.raises(ValueError, match="cannot be at place 2 of 2 axes"):
+            ka.r_["0,2,2", x[0]]
+        with pytest.raises(ValueError, match="a matrix has two axes, but the arrays have 3"):
+            ka.r_["r", x[None]]
         for call in (lambda: ka.mgrid[1:], lambda: ka.r_[1:]):
             with pytest.raises(ValueError, match="needs an end"):
                 call()

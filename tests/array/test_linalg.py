@@ -357,6 +357,18 @@ def test_lstsq_of_a_matrix_without_full_rank():
 
 
 class TestNorms:
+    def test_of_times_and_texts(self):
+        """NumPy counts the units of times, and reads texts."""
+        times = np.array([[3, -4, 0], [5, 12, 2]], "m8[s]")
+        for ord in (None, 1, np.inf, "fro"):
+            check(lambda a, o=ord: np.linalg.norm(a, o), times, rtol=1e-13)
+        for ord in (None, 0, 1, 3, -np.inf):
+            check(lambda a, o=ord: np.linalg.norm(a, o, axis=1), times, rtol=1e-13)
+        check(lambda a: np.linalg.norm(a), np.array(["1970-01-03", "1969-12-30"], "M8[D]"), rtol=1e-13)
+        check(lambda a: np.linalg.norm(a), np.array(["3", "4.0"]), rtol=1e-13)
+        with pytest.raises(TypeError, match="there are no norms of arrays of type"):
+            ka.linalg.norm(ka.from_array(np.zeros(2, "i4,i4")))
+
     @pytest.mark.parametrize("ord", [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
     @pytest.mark.parametrize("keepdims", [False, True])
     def test_of_matrices(self, ord, keepdims):

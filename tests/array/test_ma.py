@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from against_numpy import chunkings, nothing_runs
+from against_numpy import assert_same, check_function, chunkings, nothing_runs
 
 import kask.array as ka
 
@@ -271,17 +271,96 @@ class TestMasksGoAlong:
             assert_masked(found, expected)
 
 
-def test_different_elements():
-    for array in (
-        TestReductions.LINES % 7,
-        (TestReductions.SOME % 5).astype(float),
-        np.ma.masked_array([1, 1, 2], mask=[False] * 3),
-        np.ma.masked_array([1, 1, 2], mask=[True] * 3),
-    ):
-        for chunks in chunkings(array.shape):
-            assert_masked(ka.unique(ka.from_array(array, chunks=chunks)), np.unique(array))
-    with pytest.raises(NotImplementedError, match="of a masked array gives its different elements only"):
-        ka.unique(ka.from_array(array), return_counts=True)
+DIFFERENT = (
+    TestReductions.LINES % 7,
+    (TestReductions.SOME % 5).astype(float),
+    np.ma.masked_array([1, 1, 2], mask=[False] * 3),
+    np.ma.masked_array([1, 1, 2], mask=[True] * 3, fill_value=7),
+    np.ma.masked_array(["B", "A", "B"], mask=[True, False, False]),
+    np.ma.masked_array([np.nan, 2.0, np.nan], mask=[False] * 3),
+)
+PLACES = ("return_index", "return_inverse", "return_counts")
+
+
+class TestUnique:
+    @pytest.mark.parametrize("wanted", [(), *[(name,) for name in PLACES], PLACES])
+    def test_elements_and_places(self, wanted):
+        options = dict.fromkeys(wanted, True)
+        for array in DIFFERENT:
+            expected = np.unique(array, **options)
+            for chunks in chunkings(array.shape):
+                with nothing_runs():
+                    found = ka.unique(ka.from_array(array, chunks=chunks), **options)
+                values, expected_values = (found[0], expected[0]) if wanted else (found, expected)
+                assert_masked(values, expected_values)
+                # That of text is "N/A", of which NumPy has as many letters as the elements have.
+                assert array.dtype.kind == "U" or values.compute().fill_value == array.fill_value
+                if wanted:
+                    assert_same(found[1:], expected[1:])
+
+    def test_masked_elements_are_one_whatever_is_under_the_masks(self):
+        """NumPy finds several where the values under masks are the largest of their type."""
+        for values, several in (
+            ([True, False, True, True], [False, True]),
+            ([np.nan, 1.0, np.nan, np.nan], [1, np.nan]),
+        ):
+            array = np.ma.masked_array(values, mask=[True, False, False, True])
+            for chunks in chunkings(array.shape):
+                found = ka.unique(ka.from_array(array, chunks=chunks), **dict.fromkeys(PLACES, True))
+                assert_masked(found[0], np.ma.masked_array([*several, several[0]], mask=[False, False, True]))
+                assert_same(found[1:], (np.array([1, 2, 0]), np.array([2, 0, 1, 2]), np.array([1, 1, 2])))
+
+    def test_with_arrays_without_masks(self):
+        plain, some = np.arange(6).reshape(2, 3), np.ma.masked_array([[1, 2, 3]], mask=[[0, 1, 0]])
+        for chunks in chunkings(plain.shape):
+            x, y = ka.from_array(plain, chunks=chunks), ka.from_array(some, chunks=2)
+            assert_masked(ka.concatenate([x, y]), np.ma.concatenate([plain, some]))
+            assert_masked(ka.stack([x[0], y[0]]), np.ma.stack([plain[0], some[0]]))
+
+    def test_slices_are_compared_without_masks(self):
+        array = np.ma.masked_array([[3, 1], [3, 1], [0, 1]], mask=[[0, 0], [1, 0], [0, 0]])
+        for axis in (0, 1):
+            check_function("unique", array, options={"axis": axis})
+            check_function("unique", array, options={"axis": axis, **dict.fromkeys(PLACES, True)})
+
+    @pytest.mark.parametrize("name", ["intersect1d", "setdiff1d", "setxor1d", "union1d"])
+    @pytest.mark.parametrize("which", [(True, True), (True, False), (False, True)])
+    def test_sets(self, name, which):
+        first = np.ma.masked_array([1, 2, 3, 2, 7], mask=[0, 0, 1, 0, 0])
+        second = np.ma.masked_array([[2, 9, 3], [3, 2, 1]], mask=[[0, 1, 0], [0, 1, 1]])
+        for some in (first, np.ma.masked_array(first.data, mask=False)):
+            arrays = [array if is_masked else array.data for array, is_masked in zip((some, second), which)]
+            expected = getattr(np.ma, name)(*arrays)
+            for chunks, others in zip(chunkings(first.shape), chunkings(second.shape)):
+                cut = ka.from_array(arrays[0], chunks=chunks), ka.from_array(arrays[1], chunks=others)
+                with nothing_runs():
+                    found = getattr(ka, name)(*cut)
+                if name == "setdiff1d" and not which[0]:
+                    assert_same(found, expected.data)
+                else:
+                    assert_masked(found, expected)
+
+    def test_sets_of_different_elements(self):
+        first = np.ma.masked_array([5, 1, 7, 2], mask=[0, 1, 0, 0])
+        for second in (np.ma.masked_array([9, 5], mask=[1, 0]), np.ma.masked_array([2, 5]), np.array([2, 5])):
+            for chunks in chunkings(first.shape):
+                with nothing_runs():
+                    found = ka.setdiff1d(ka.from_array(first, chunks=chunks), second, assume_unique=True)
+                assert_masked(found, np.ma.setdiff1d(first, second, assume_unique=True))
+        assert_same(
+            ka.setdiff1d(
+                ka.from_array(first.data, chunks=3), np.ma.masked_array([2, 5], mask=[1, 0]), assume_unique=True
+            ),
+            np.array([1, 7, 2]),
+        )
+
+    def test_places_of_what_is_in_both(self):
+        first = np.ma.masked_array([5, 1, 7, 2, 1], mask=[0, 1, 0, 0, 0])
+        second = np.ma.masked_array([2, 9, 5, 7], mask=[0, 1, 0, 1])
+        for chunks in chunkings(first.shape):
+            values, here, there = ka.intersect1d(ka.from_array(first, chunks=chunks), second, return_indices=True)
+            assert_masked(values, np.ma.masked_array([2, 5, 0], mask=[0, 0, 1]))
+            assert_same((here, there), (np.array([3, 0, 1]), np.array([0, 2, 1])))
 
 
 class TestAssignment:

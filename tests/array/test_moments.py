@@ -94,6 +94,11 @@ def test_warnings() -> None:
         ka.var(x, axis=0, ddof=2).compute()
 
 
+def test_average_of_times_takes_no_weights() -> None:
+    with pytest.raises(TypeError, match=r"of type timedelta64\[s\] takes no weights"):
+        ka.average(ka.from_array(np.array([1, 2], "m8[s]")), weights=[1, 2])
+
+
 def test_average() -> None:
     weights = rng.random((5, 4, 3))
     for axis in (None, 0, -1, (0, 2)):

@@ -287,6 +287,7 @@ BY_FUNCTION: dict[str, tuple] = {
     "numpy.where": (X > 0, X, -X),
     "numpy.linalg.cholesky": (POSITIVE,),
     "numpy.linalg.eig": (POSITIVE,),
+    "numpy.polyfit": (V, V**2, 1),
     "numpy.polyval": ([1.0, -2.0, 0.5], X),
     "numpy.linalg.eigh": (POSITIVE,),
     "numpy.linalg.eigvals": (POSITIVE,),

@@ -268,7 +268,7 @@ def test_into_an_array() -> None:
             getattr(ka.random.default_rng(3), name)(dtype="f4", out=out)
         with pytest.raises(ValueError, match=r"\(40, 30\).*\(2, 3\)"):
             getattr(ka.random.default_rng(3), name)((2, 3), out=out)
-        with pytest.raises(TypeError, match="must be a kask array, not ndarray"):
+        with pytest.raises(TypeError, match="must be a Kask array, got ndarray"):
             getattr(ka.random.default_rng(3), name)(out=np.zeros(3))
 
 

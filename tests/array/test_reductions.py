@@ -142,7 +142,7 @@ def test_split_every_and_out() -> None:
     assert_same(out, array.sum(axis=0).astype(float))
     with pytest.raises(ValueError, match="shape"):
         x.sum(out=out)
-    with pytest.raises(TypeError, match="kask array"):
+    with pytest.raises(TypeError, match="must be a Kask array"):
         x.sum(axis=0, out=np.zeros(30))
     with pytest.raises(TypeError, match="cannot be cast"):
         x.mean(axis=0, out=ka.from_array(np.zeros(30, int)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.array.against_numpy import assert_same, check, check_function
+from tests.array.against_numpy import assert_same, check, check_function, nothing_runs
 
 import kask.array as ka
 
@@ -89,10 +89,54 @@ def test_bin_edges() -> None:
     check_function("histogram_bin_edges", COUNTS, options={"bins": [1, 2, 3]})
 
 
+RULES = ("auto", "doane", "fd", "rice", "scott", "sqrt", "stone", "sturges")
+LONG = rng.gamma(2.0, size=(20, 15))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_bins_by_rules(rule: str) -> None:
+    whole = (LONG * 10).astype("i4")
+    for array in (
+        LONG,
+        LONG.astype("f4"),
+        whole,
+        whole.astype("u1"),
+        (whole % 100 - 50).astype("i1"),
+        LONG > 1,
+        np.ones(5),
+        LONG[0, :2],
+    ):
+        check_function("histogram", array, options={"bins": rule}, most=4)
+        check_function("histogram_bin_edges", array, options={"bins": rule}, most=4)
+    for limits in ((1, 4), (-3.0, 2.5), (50, 60), (2, 2)):
+        for array in (LONG, np.where(LONG > 4, np.nan, LONG), whole):
+            check_function("histogram", array, options={"bins": rule, "range": limits}, most=4)
+    check_function("histogram", LONG, options={"bins": rule, "density": True}, most=4, **CLOSE)
+    check_function("histogram", LONG[:0], options={"bins": rule})
+    check_function("histogram", LONG[:0], options={"bins": rule, "range": (2, 3)})
+
+
+def test_what_follows_from_bins_by_rules_is_lazy() -> None:
+    x = ka.from_array(LONG, chunks=7)
+    with nothing_runs():
+        hist, edges = ka.histogram(x[x > 1], bins="auto")
+        share, widths = hist / hist.sum(), edges[1:] - edges[:-1]
+    theirs, ends = np.histogram(LONG[LONG > 1], bins="auto")
+    assert_same((hist, edges, share, widths), (theirs, ends, theirs / theirs.sum(), np.diff(ends)))
+
+
 def test_histogram_errors() -> None:
     x = ka.from_array(LINE, chunks=4)
-    with pytest.raises(TypeError, match="auto"):
-        ka.histogram(x, bins="auto")
+    with pytest.raises(ValueError, match="'mine' is not a valid estimator for `bins`; there are 'auto'"):
+        ka.histogram(x, bins="mine")
+    with pytest.raises(TypeError, match="weighted data"):
+        ka.histogram(x, bins="auto", weights=x)
+    with pytest.raises(TypeError, match="along several axes give numbers of bins"):
+        ka.histogramdd([x, x], bins=["auto", "auto"])
+    with pytest.raises(ValueError, match="larger"):
+        ka.histogram(x, bins="fd", range=(2, 1))
+    with pytest.raises(ValueError, match="not finite"):
+        ka.histogram(ka.from_array([1.0, np.nan]), bins="sqrt")[0].compute()
     with pytest.raises(ValueError, match="monotonically"):
         ka.histogram(x, bins=[1, 0])
     with pytest.raises(ValueError, match="positive"):

@@ -289,8 +289,21 @@ class TestKeywords:
         assert_same(two, INTS % 2)
 
     def test_out_must_be_ours(self):
-        with pytest.raises(TypeError, match="out= must be a Kask array, got ndarray"):
-            np.add(ka.from_array(INTS), 1, out=np.zeros((2, 3)))
+        x, into = ka.from_array(INTS, chunks=2), np.zeros((2, 3))
+        for call in (
+            lambda: np.add(x, 1, out=into),
+            lambda: into.__iadd__(x),
+            lambda: np.sum(x, axis=None, out=into[0, 0, ...]),
+            lambda: x.cumsum(axis=0, out=into),
+            lambda: np.median(x, axis=0, out=into[0]),
+            lambda: np.matmul(x, x.T, out=into),
+        ):
+            with pytest.raises(
+                TypeError, match=r"must be a Kask array, got ndarray; kask.array.store\(result, out\) comp"
+            ):
+                call()
+        ka.store(x + 1, into)
+        assert_same(into, INTS + 1.0)
 
     def test_wrong_calls(self):
         x = ka.from_array(INTS)

@@ -46,6 +46,7 @@ from kask.array.ops.numbers import *
 from kask.array.ops.overlap import *
 from kask.array.ops.padding import *
 from kask.array.ops.places_along import *
+from kask.array.ops.polynomials import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
 from kask.array.ops.push import *
@@ -66,6 +67,8 @@ from kask.array.ops.tiledb import *
 from kask.array.ops.topk import *
 from kask.array.ops.ufuncs import *
 from kask.array.ops.unique import *
+from kask.array.ops.unique_sets import *
+from kask.array.ops.vectorizing import *
 from kask.array.ops.windows import *
 from kask.array.protocols import register_chunk_type as register_chunk_type
 

@@ -307,26 +307,29 @@ class UniqueInverse(NamedTuple):
     inverse_indices: Any
 
 
+# NaN are different elements to the standard, and to NumPy's functions of these names.
 def unique_all(x: Any, /) -> UniqueAll:
     """Different elements, where they come first, which of them each element is, and how often they come."""
-    values, indices, inverse, counts = ka.unique(x, return_index=True, return_inverse=True, return_counts=True)
+    values, indices, inverse, counts = ka.unique(
+        x, return_index=True, return_inverse=True, return_counts=True, equal_nan=False
+    )
     return UniqueAll(values, indices, ka.reshape(inverse, x.shape), counts)
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:
     """Different elements, and how often they come."""
-    return UniqueCounts(*ka.unique(x, return_counts=True))
+    return UniqueCounts(*ka.unique(x, return_counts=True, equal_nan=False))
 
 
 def unique_inverse(x: Any, /) -> UniqueInverse:
     """Different elements, and which of them each element is."""
-    values, inverse = ka.unique(x, return_inverse=True)
+    values, inverse = ka.unique(x, return_inverse=True, equal_nan=False)
     return UniqueInverse(values, ka.reshape(inverse, x.shape))
 
 
 def unique_values(x: Any, /) -> Any:
     """Different elements."""
-    return ka.unique(x)
+    return ka.unique(x, equal_nan=False)
 
 
 # -- limits

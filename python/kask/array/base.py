@@ -22,7 +22,17 @@ from kask.expr import Lowering
 from kask.expr.sharing import optimised
 from kask.layers import GraphView
 
-__all__ = ["ArrayBase", "PerformanceWarning", "Persisted", "as_array", "as_expr", "in_memory", "is_array_like", "wrap"]
+__all__ = [
+    "ArrayBase",
+    "PerformanceWarning",
+    "Persisted",
+    "as_array",
+    "as_expr",
+    "demand_kask_out",
+    "in_memory",
+    "is_array_like",
+    "wrap",
+]
 
 
 class PerformanceWarning(Warning):
@@ -286,6 +296,14 @@ def _on_futures(futures: list[Future], expr: Any) -> ArrayBase:
 def wrap(expr: ArrayExpr) -> Any:
     """The array that an expression is of."""
     return (ArrayBase.unknown if expr.is_unknown else ArrayBase.full)(expr)
+
+
+def demand_kask_out(out: Any) -> None:
+    """Refuse an ``out=`` into which nothing can be computed later."""
+    if not isinstance(out, ArrayBase):
+        raise TypeError(
+            f"out= must be a Kask array, got {type(out).__name__}; kask.array.store(result, out) computes a result into an array"
+        )
 
 
 def is_array_like(x: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import ArrayBase, as_array, in_memory, wrap
+from kask.array.base import ArrayBase, as_array, demand_kask_out, in_memory, wrap
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.random import chosen, drawn, multinomials, permuted_index, permuted_lines
 from kask.array.ops.reductions import into
@@ -117,8 +117,7 @@ class Generator:
         kind = np.dtype(kwargs["dtype"])
         if out is None:
             return drawn(self._key(), name, (), size, chunks, kind, kwargs)
-        if not isinstance(out, ArrayBase):
-            raise TypeError(f"out= must be a kask array, not {type(out).__name__}")
+        demand_kask_out(out)
         if out.dtype != kind:
             raise TypeError(f"out= has the type {out.dtype}, but dtype= is {kind}")
         size = out.shape if size is None else size

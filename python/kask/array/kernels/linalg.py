@@ -5,6 +5,7 @@ A block read by an interval comes as a list of one block.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,10 @@ class Stacked:
 
     def __kask_tokenize__(self) -> Any:
         return "stacked", self.func, self.options, self.dtypes
+
+
+def warned_of_rank(found: Any, rank: Any, order: int) -> Any:
+    """The coefficients of polynomials, and a warning if other ones fit as well."""
+    if rank != order:
+        warnings.warn("polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=2)
+    return found

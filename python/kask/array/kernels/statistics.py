@@ -11,6 +11,7 @@ from kask.array.kernels.native_threads import call_blas
 
 __all__ = [
     "Counts",
+    "CountsOfAll",
     "CovarianceCombine",
     "CovarianceFinish",
     "CovariancePart",
@@ -70,6 +71,22 @@ class Histogram:
 
     def __kask_tokenize__(self) -> Any:
         return "histogram", self.bins, self.ranges, self.is_one, self.has_weights
+
+
+class CountsOfAll:
+    """The histograms of a block with one bin, with two, and so on, one after another in a row."""
+
+    __name__ = "histograms"
+
+    def __init__(self, most: int, limits: tuple[Any, Any]) -> None:
+        self.most, self.limits = most, limits
+
+    def __call__(self, block: Any) -> Any:
+        every = [np.histogram(block, bins, self.limits)[0] for bins in np.arange(1, self.most + 1).tolist()]
+        return np.concatenate(every)[None]
+
+    def __kask_tokenize__(self) -> Any:
+        return "countsofall", self.most, self.limits
 
 
 def checked_range(low: Any, high: Any) -> tuple[Any, Any]:

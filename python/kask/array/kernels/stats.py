@@ -8,6 +8,7 @@ import numpy as np
 
 __all__ = [
     "f_statistic",
+    "is_there",
     "kurtosis_of",
     "kurtosis_z",
     "moment_of",
@@ -24,6 +25,60 @@ def without_nan(block: Any) -> Any:
     if np.isnan(block).any():
         raise ValueError("The input contains nan values")
     return block
+
+
+def is_there(block: Any, passes_nan: bool) -> Any:
+    """Where elements count: they are not masked, nor NaN if that is passed over."""
+    there = np.logical_not(np.ma.getmaskarray(block))
+    return there & ~np.isnan(np.ma.getdata(block)) if passes_nan else there
+
+
+def nan_masked(block: Any) -> Any:
+    """A masked array whose NaN are masked, too."""
+    data = np.ma.getdata(block)
+    return np.ma.masked_array(data, mask=np.ma.getmaskarray(block) | np.isnan(data))
+
+
+def unmasked(block: Any) -> Any:
+    """An array with NaN where it was masked."""
+    return np.ma.filled(block, np.nan)
+
+
+def difference(one: Any, two: Any, dtype: Any) -> Any:
+    """What pairs differ by, of a type."""
+    return np.subtract(one, two, dtype=dtype)
+
+
+def difference_omitting(one: Any, two: Any, dtype: Any) -> Any:
+    """The same, NaN only where one of a pair is: the difference of infinite values, which makes all of the result NaN, is infinite here."""
+    with np.errstate(all="ignore"):
+        found = np.subtract(one, two, dtype=dtype)
+    return np.where(np.isnan(found) & ~np.isnan(one) & ~np.isnan(two), np.inf, found).astype(dtype)
+
+
+def difference_masked(one: Any, two: Any, dtype: Any) -> Any:
+    """The same of masked arrays."""
+    masks = np.ma.getmaskarray(one) | np.ma.getmaskarray(two)
+    return np.ma.masked_array(difference_omitting(np.ma.getdata(one), np.ma.getdata(two), dtype), mask=masks)
+
+
+class Typed:
+    """A formula of numbers that are known only while running, as exact as they are, whose result is of a type."""
+
+    def __init__(self, func: Any, dtype: Any) -> None:
+        self.func, self.dtype, self.__name__ = func, dtype, func.__name__
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return np.asarray(self.func(*args, **options)).astype(self.dtype)
+
+    def __kask_tokenize__(self) -> Any:
+        return "typed", self.func, self.dtype
+
+
+def enough(z: Any, n: Any, least: int) -> Any:
+    """What was found, where it was of so many elements at least; otherwise NaN."""
+    return np.where(n < least, np.nan, z)
 
 
 def moment_of(order: int, count: Any, *moments: Any) -> Any:
@@ -121,6 +176,8 @@ def _pooled(first: Any, n: int, second: Any, m: int, equal: bool) -> tuple[Any, 
     with np.errstate(all="ignore"):
         if equal:
             freedom: Any = n + m - 2.0
+            # A single element does not vary; nothing is known of the variance of which it is a sample.
+            first, second = np.where(n == 1, 0.0, first), np.where(m == 1, 0.0, second)
             return freedom, np.sqrt(((n - 1) * first + (m - 1) * second) / freedom * (1.0 / n + 1.0 / m))
         one, two = first / n, second / m
         freedom = (one + two) ** 2 / (one**2 / (n - 1) + two**2 / (m - 1))
@@ -145,10 +202,10 @@ def t_tail(statistic: Any, freedom: Any) -> Any:
     return np.asarray(2 * stdtr(freedom, -np.abs(statistic)))
 
 
-def f_statistic(*values: Any, counts: tuple[int, ...]) -> Any:
-    """The variance of the means of groups by the variance inside of these: ``values`` are means and then variances."""
-    groups, total = len(counts), sum(counts)
-    means, variances = values[:groups], values[groups:]
+def f_statistic(*values: Any, groups: int) -> Any:
+    """The variance of the means of groups by the variance inside of these: ``values`` are means, variances and counts."""
+    means, variances, counts = values[:groups], values[groups : 2 * groups], values[2 * groups :]
+    total = sum(counts)
     with np.errstate(all="ignore"):
         grand = sum(n * mean for n, mean in zip(counts, means)) / total
         between = sum(n * (mean - grand) ** 2 for n, mean in zip(counts, means))
@@ -156,7 +213,7 @@ def f_statistic(*values: Any, counts: tuple[int, ...]) -> Any:
         return np.asarray((between / (groups - 1)) / (within / (total - groups)))
 
 
-def f_tail(statistic: Any, groups: int, total: int) -> Any:
+def f_tail(statistic: Any, total: Any, groups: int) -> Any:
     """How likely at least this is, of Fisher's distribution."""
     from scipy.special import fdtrc
 

@@ -54,6 +54,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         result = mean(a, axis, keepdims=keepdims)
         count = np.prod([array.shape[axis] for axis in axes])
         return (result, wrap(elementwise(np.full_like, result.expr, count, dtype=result.dtype))) if returned else result
+    if array.dtype.kind in "mM":
+        raise TypeError(
+            f"average() of elements of type {array.dtype} takes no weights; give numbers, such as x.astype(float)"
+        )
     heavy = as_array(weights).expr
     kind = np.result_type(array.dtype, heavy.dtype, *(["f8"] if array.dtype.kind in "bium" else []))
     heavy = _weights_for(array, heavy, axis)

@@ -10,10 +10,12 @@ import numpy as np
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.statistics import Histogram, density_of, edges_between
 from kask.array.node import ArrayExpr
+from kask.array.ops.bin_rules import edges_by_rule
 from kask.array.ops.elementwise import unified
 from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import raveled
+from kask.array.ops.staged import ByValue
 from kask.array.ops.statistics import rows_added
 from kask.engine import Chunks
 
@@ -26,7 +28,7 @@ class _Axis:
     def __init__(self, bins: Any, limits: Any, column: ArrayExpr, is_one: bool) -> None:
         self.limits: tuple[ArrayExpr, ...] = ()
         if isinstance(bins, str):
-            raise TypeError(f"bins={bins!r} is not supported: give a number of bins, or their edges")
+            raise TypeError(f"bins={bins!r}: along several axes give numbers of bins, or their edges")
         if isinstance(bins, ArrayBase):
             bins = bins.compute()
         if np.ndim(bins) == 0:
@@ -143,8 +145,9 @@ def histogram(
     ----------
     a : array_like
         The elements, of any shape.
-    bins : int or array_like, optional
-        How many bins of equal width there are, or their edges.
+    bins : int, array_like or str, optional
+        How many bins of equal width there are, or their edges, or the rule that tells how many there are: "auto", "doane", "fd", "rice", "scott",
+        "sqrt", "stone" or "sturges", as in NumPy.
     range : (scalar, scalar), optional
         Where the first bin begins and the last one ends. Without it the smallest and the largest element say it, which are found while
         running.
@@ -163,7 +166,13 @@ def histogram(
     Raises
     ------
     ValueError, TypeError
-        Bins that are none. The names of rules for the number of bins ("auto" and so on) are not supported.
+        Bins that are none.
+
+    Notes
+    -----
+    What a rule needs to know of the elements (extremes, quartiles, moments) is found while running, before they are counted; how long the results are
+    is then resolved. The bins are NumPy's, unless the last digits of a standard deviation decide ("doane", "scott"). With "stone" each task makes
+    as many histograms as NumPy does: the root of the number of all elements, and 100 at least.
 
     Examples
     --------
@@ -175,9 +184,26 @@ def histogram(
     _refuse_normed(normed)
     source = as_array(a)
     column, weights = _flat(source, weights)
+    if isinstance(bins, str):
+        edges = _by_rule(column, bins, range, weights)
+        kind = np.dtype(np.float64 if density else np.intp)
+        args = (_between_edges, (column,), (edges,), (bool(density),), np.empty(0, kind))
+        return wrap(ByValue(*args, label_="histogram")), wrap(edges)
     axis = _Axis(10 if bins is None else bins, range, column, True)
     counts = _counted([column], [axis], weights, True)
     return _result(counts, [axis], density), axis.edges
+
+
+def _by_rule(column: ArrayExpr, rule: str, limits: Any, weights: Any) -> ArrayExpr:
+    if weights is not None:
+        raise TypeError("Automated estimation of the number of bins is not supported for weighted data")
+    return edges_by_rule(column, rule, None if limits is None else _known(limits))
+
+
+def _between_edges(column: ArrayExpr, edges: Any, density: bool) -> ArrayExpr:
+    """The histogram with bins of equal width that have these edges."""
+    axis = _Axis(len(edges) - 1, (edges[0], edges[-1]), column, True)
+    return _result(_counted([column], [axis], None, True), [axis], density).expr
 
 
 def _flat(source: Any, weights: Any) -> tuple[ArrayExpr, Any]:
@@ -206,12 +232,12 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     ----------
     a : array_like
         The elements.
-    bins : int or array_like, optional
-        How many bins of equal width there are, or their edges.
+    bins : int, array_like or str, optional
+        How many bins of equal width there are, their edges, or the rule that tells how many there are.
     range : (scalar, scalar), optional
         Where the first bin begins and the last one ends.
     weights : array_like, optional
-        Has no influence.
+        Has no influence; with a rule it is refused, as in NumPy.
 
     Returns
     -------
@@ -224,6 +250,8 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     array([1., 3., 5.])
     """
     column, _ = _flat(as_array(a), None)
+    if isinstance(bins, str):
+        return wrap(_by_rule(column, bins, range, weights))
     return _Axis(bins, range, column, True).edges
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import index_exp, s_
@@ -43,36 +43,94 @@ class _Grid:
         return tuple(lines) if self._is_open else stack(broadcast_arrays(*lines))
 
 
+class _Directive(NamedTuple):
+    """What the text before the arrays of ``r_`` and ``c_`` says."""
+
+    axis: int
+    #: Axes that arrays have at least, and the place of their own ones among these.
+    ndmin: int
+    start: int
+    #: Which kind of matrix is made of a line: "r" a row, "c" a column.
+    matrix: str = ""
+
+    def following(self, text: str) -> _Directive:
+        """What is said by ``"r"``, ``"c"``, or ``"axis"``, ``"axis,ndmin"`` or ``"axis,ndmin,start"``."""
+        if text in ("r", "c"):
+            return self._replace(matrix=text)
+        try:
+            numbers = [int(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if not 1 <= len(numbers) <= 3:
+            raise ValueError(
+                f"the text {text!r} says nothing: 'r', 'c', or up to three whole numbers are expected (axis, least number of axes, "
+                "place of the first axis)"
+            )
+        axis, ndmin, start = (*numbers, *(self.axis, self.ndmin, self.start)[len(numbers) :])
+        return _Directive(axis, ndmin, start)
+
+    def widened(self, array: Any) -> Any:
+        """The array with axes of one element where it has too few."""
+        missing = self.ndmin - array.ndim
+        if missing <= 0 or array.ndim == 0:
+            return reshape(array, (1,) * self.ndmin) if array.ndim == 0 else array
+        before = self.start + missing + 1 if self.start < 0 else self.start
+        if not 0 <= before <= missing:
+            raise ValueError(
+                f"the first axis of an array of {array.ndim} axes cannot be at place {self.start} of {self.ndmin} axes"
+            )
+        return reshape(array, ((1,) * before + array.shape + (1,) * (missing - before)))
+
+    def as_matrix(self, array: Any) -> Any:
+        """The array with two axes, if that is asked for."""
+        if not self.matrix:
+            return array
+        if array.ndim > 2:
+            raise ValueError(f"a matrix has two axes, but the arrays have {array.ndim}")
+        row = array if array.ndim == 2 else reshape(array, (1, array.size))
+        return row.T if array.ndim == 1 and self.matrix == "c" else row
+
+
 class _Joined:
     """``r_`` and ``c_``."""
 
-    def __init__(self, name: str, axis: int, ndmin: int) -> None:
-        self._name, self._axis, self._ndmin = name, axis, ndmin
+    def __init__(self, name: str, directive: _Directive) -> None:
+        self._name, self._directive = name, directive
 
     def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            raise NotImplementedError(
+                f"{self._name}[{key!r}] would make a matrix of a text; name the arrays themselves, or use block()"
+            )
+        directive = self._directive
+        items = list(key) if isinstance(key, tuple) else [key]
+        if items and isinstance(items[0], str):
+            directive = directive.following(items.pop(0))
         kinds: list[Any] = []
         arrays: list[Any] = []
-        for given in key if isinstance(key, tuple) else (key,):
+        for given in items:
             if isinstance(given, str):
-                raise NotImplementedError(
-                    f"{self._name}[...] takes arrays, numbers and slices, not {given!r}: join with concatenate() or stack()"
-                )
+                raise ValueError(f"{self._name}[...] takes a text before the arrays only, but {given!r} comes later")
             array = _line(given) if isinstance(given, slice) else as_array(given)
             # Python's numbers take the type of arrays beside them.
             kinds.append(given if type(given) in (bool, int, float, complex) else array.dtype)
-            arrays.append(reshape(array, (*array.shape, *(1,) * (self._ndmin - array.ndim))))
+            arrays.append(directive.widened(array))
+        if not arrays:
+            raise ValueError(f"{self._name}[...] needs one array at least")
         dtype = np.result_type(*kinds)
-        return concatenate([wrap(cast(array.expr, dtype)) for array in arrays], self._axis)
+        joined = concatenate([wrap(cast(array.expr, dtype)) for array in arrays], directive.axis)
+        return directive.as_matrix(joined)
 
 
 #: Coordinates of a grid, one array for each axis in one: ``mgrid[0:2, 0:3:4j]``.
 mgrid = _Grid(False)
 #: The same as a tuple of arrays that broadcast to the grid.
 ogrid = _Grid(True)
-#: Arrays, numbers and slices one after another: ``r_[0:3, x, 7]``.
-r_ = _Joined("r_", 0, 1)
+#: Arrays, numbers and slices one after another: ``r_[0:3, x, 7]``. A text may come first, as in NumPy: ``r_["0,2,0", x, y]``; after "r" and "c"
+#: there comes an array with two axes.
+r_ = _Joined("r_", _Directive(0, 1, -1))
 #: Arrays beside each other, as columns: ``c_[x, y]``.
-c_ = _Joined("c_", -1, 2)
+c_ = _Joined("c_", _Directive(-1, 2, 0))
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:

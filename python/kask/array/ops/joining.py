@@ -13,6 +13,7 @@ import numpy as np
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.edits import view_of_one
 from kask.array.node import ArrayExpr
+from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import expanded, reshaped
@@ -132,7 +133,11 @@ def _alike(arrays: list[ArrayExpr], dtype: Any, casting: str) -> list[ArrayExpr]
     for array in arrays:
         if not np.can_cast(array.dtype, common, kind):
             raise TypeError(f"an array of {array.dtype} cannot be cast to {common} with casting={casting!r}")
-    return [cast(array, common) for array in arrays]
+    ready = [cast(array, common) for array in arrays]
+    is_masked = [isinstance(array.meta, np.ma.MaskedArray) for array in ready]
+    if not any(is_masked):
+        return ready
+    return [array if one else elementwise(np.ma.asanyarray, array) for one, array in zip(is_masked, ready)]
 
 
 def concatenate(

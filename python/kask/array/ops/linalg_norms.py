@@ -90,9 +90,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _inexact(array: ArrayExpr) -> ArrayExpr:
+    """The array, as floats if it is of anything that NumPy takes for numbers: times count their units, texts are read."""
     if array.dtype.kind in "fcO":
         return array
-    if array.dtype.kind not in "biu":
+    if array.dtype.kind not in "biumMSU":
         raise TypeError(f"norm: there are no norms of arrays of type {array.dtype}")
     return cast(array, np.float64)
 

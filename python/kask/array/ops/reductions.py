@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from kask.array.base import ArrayBase, wrap
+from kask.array.base import demand_kask_out, wrap
 from kask.array.kernels.moments import MeanPart, MomentsPart
 from kask.array.kernels.reductions import Part
 from kask.array.node import ArrayExpr, empty_meta
@@ -339,8 +339,7 @@ def into(out: Any, result: ArrayExpr) -> Any:
         out = out[0]
     if out is None:
         return wrap(result)
-    if not isinstance(out, ArrayBase):
-        raise TypeError(f"out= must be a kask array or None, not {type(out).__name__}")
+    demand_kask_out(out)
     if out.shape != result.shape:
         raise ValueError(f"out= has the shape {out.shape}, but the result has {result.shape}")
     if out.dtype != result.dtype:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import ArrayBase, as_array, as_expr, is_array_like, wrap
+from kask.array.base import ArrayBase, as_array, as_expr, demand_kask_out, is_array_like, wrap
 from kask.array.kernels import ufuncs as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.blocks import Blocks
@@ -172,10 +172,8 @@ def _outs(out: Any, nout: int) -> tuple[Any, ...]:
     if len(outs) != nout:
         raise ValueError(f"out= has {len(outs)} arrays, the function has {nout} results")
     for one in outs:
-        if one is not None and not isinstance(one, ArrayBase):
-            raise TypeError(
-                f"out= must be a Kask array, got {type(one).__name__}; compute the result and copy it there"
-            )
+        if one is not None:
+            demand_kask_out(one)
     return outs
 
 
@@ -209,8 +207,7 @@ def replace(target: Any, result: Any, casting: Any = "same_kind") -> Any:
         A target that is no Kask array, or types that ``casting`` forbids.
     """
     (target,) = target if isinstance(target, tuple) else (target,)
-    if not isinstance(target, ArrayBase):
-        raise TypeError(f"out= must be a Kask array, got {type(target).__name__}")
+    demand_kask_out(target)
     _demand_cast(result.dtype, target.dtype, casting)
     expr = result.expr
     if result.shape != target.shape:

@@ -1,4 +1,4 @@
-"""The different elements of arrays.
+"""The different elements of arrays. What is made of those of two arrays is in ``unique_sets``.
 
 A tree finds them, at whose end there is one block. How many there are is only known then: what is given back are parts of that block,
 whose size is resolved while running (see ``kask.array.ops.staged``).
@@ -16,18 +16,23 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import Persisted, _Blocks, as_array, wrap
 from kask.array.kernels.reductions import itself
-from kask.array.kernels.unique import UniqueCombine, UniquePart, inverse_of, part_of, row_of, size_along
+from kask.array.kernels.unique import (
+    UniqueCombine,
+    UniquePart,
+    inverse_of,
+    part_of,
+    row_of,
+    size_along,
+)
 from kask.array.node import ArrayExpr
-from kask.array.ops.choices import isin
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.joining import concatenate
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import reduced
 from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import Open, Stage, with_length
 from kask.engine import Chunks
 
-__all__ = ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique"]
+__all__ = ["unique"]
 
 
 def unique_found(array: ArrayExpr, axis: int | None, places: bool, counts: bool, equal_nan: bool) -> ArrayExpr:
@@ -110,8 +115,21 @@ class Inverse(Open):
 
     def _of(self, func: Callable[..., Any], found: ArrayExpr, reads: tuple[Any, ...], constant: Any) -> ArrayExpr:
         return mapped(
-            func, self.source, found, reads=(reads, ()), constants=(constant,), chunks=self.chunks, meta=self.meta
+            func,
+            self.source,
+            found,
+            reads=(reads, ()),
+            constants=(self.chunks, constant),
+            chunks=self.chunks,
+            meta=self.meta,
+            wants_position=True,
         )
+
+
+def meta_of_found(source: ArrayExpr, ndim: int = 1) -> Any:
+    """The meta of the different elements of an array: only of masked arrays are they of another kind than NumPy's."""
+    like = source.meta if isinstance(source.meta, np.ma.MaskedArray) else None
+    return np.empty((0,) * ndim, source.dtype) if like is None else np.ravel(like)[:0]
 
 
 def _kept(kept: tuple[ArrayExpr, list[Any]]) -> ArrayExpr:
@@ -142,9 +160,9 @@ def unique(
     return_counts : bool, optional
         Whether to tell how often each occurs.
     axis : int, optional
-        The axis whose slices are compared instead of elements. Tasks have the other axes whole.
+        The axis whose slices are compared instead of elements. Tasks have the other axes whole. Masks are ignored, as in NumPy.
     equal_nan : bool, optional
-        Whether all NaN are taken for one.
+        Whether all NaN are taken for one. Slices with NaN are always different ones, as in NumPy.
     sorted : bool, optional
         Has no influence: the result is always in order.
 
@@ -158,6 +176,9 @@ def unique(
     The different elements of blocks are sorted and put together by a tree. How many there are is resolved while running; asking for the shape
     of a result finds them, and they stay where they were found. They have to fit into one task, together with those of a few blocks.
 
+    All masked elements are taken for one, which comes last. NumPy does that too, but not where the values under masks are in its way: there it finds
+    several, or puts them elsewhere, as with booleans, NaN and text.
+
     Examples
     --------
     >>> import kask.array as ka
@@ -166,23 +187,19 @@ def unique(
     (array([1, 2, 3]), array([1, 1, 2]))
     """
     source = as_array(ar).expr
-    if return_inverse and not equal_nan and source.dtype.kind in "fcmM":
-        raise NotImplementedError("return_inverse=True is not supported with equal_nan=False")
-    if isinstance(source.meta, np.ma.MaskedArray):
-        if return_index or return_inverse or return_counts or axis is not None:
-            raise NotImplementedError(
-                "unique() of a masked array gives its different elements only, without axis= and return_...="
-            )
-        return _unmasked(source, equal_nan)
     if axis is None:
         array, along = raveled(source), None
     else:
+        if isinstance(source.meta, np.ma.MaskedArray):
+            source = elementwise(np.ma.getdata, source)
         along = normalize_axis_index(operator.index(axis), source.ndim)
         array = cut_whole(source, tuple([one for one in range(source.ndim) if one != along]))
-    found = unique_found(array, along, return_index, return_counts, equal_nan)
+    # Places tell NaN apart.
+    by_place = return_inverse and source.dtype.kind in "fcmM" and not (equal_nan and along is None)
+    found = unique_found(array, along, return_index or by_place, return_counts, equal_nan)
     place = along or 0
     others = array.chunks.axes([one for one in range(array.ndim) if one != place])
-    results: list[Open] = [FoundPart(found, 0, place, others, np.empty((0,) * array.ndim, source.dtype))]
+    results: list[Open] = [FoundPart(found, 0, place, others, meta_of_found(source, array.ndim))]
     line, numbers = Chunks([]), np.empty(0, np.intp)
     if return_index:
         results.append(FoundPart(found, 1, 0, line, numbers))
@@ -194,133 +211,7 @@ def unique(
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _unmasked(source: ArrayExpr, equal_nan: bool) -> Any:
-    """The different elements that are not masked; and a masked one at the end, if there is any."""
-    flat = raveled(source)
-    mask = wrap(elementwise(np.ma.getmaskarray, flat))
-    values = unique(wrap(elementwise(np.ma.getdata, flat))[~mask], equal_nan=equal_nan)
-    is_any = bool(mask.any().compute())
-    masks = np.arange(values.size + is_any) >= values.size
-    if is_any:
-        values = concatenate([values, np.zeros(1, source.dtype)])
-    return wrap(elementwise(np.ma.masked_array, values.rechunk(-1).expr, as_array(masks).rechunk(-1).expr))
-
-
 def _inverse(source: ArrayExpr, array: ArrayExpr, found: ArrayExpr, along: int | None, equal_nan: bool) -> Inverse:
     if along is None:
         return Inverse(source, found, None, equal_nan, np.empty((0,) * source.ndim, np.intp), source.chunks)
     return Inverse(array, found, along, equal_nan, np.empty(0, np.intp), array.chunks.axis(along))
-
-
-def union1d(ar1: Any, ar2: Any) -> Any:
-    """The different elements of two arrays together, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-
-    Returns
-    -------
-    Array
-        In one block.
-
-    Notes
-    -----
-    See :func:`unique`; its size is resolved while running.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.union1d(ka.from_array([3, 1], chunks=1), [2, 3]).compute()
-    array([1, 2, 3])
-    """
-    return unique(concatenate([as_array(ar1), as_array(ar2)], axis=None))
-
-
-def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
-    """The different elements that are in both of two arrays, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        Accepted; different elements are found in any case.
-    return_indices : bool, optional
-        Whether to give, too, where each of them is first in the one and in the other array.
-
-    Returns
-    -------
-    Array, or three of them
-
-    Notes
-    -----
-    The different elements of each array are found first, at once: see :func:`unique`.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.intersect1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
-    array([3])
-    """
-    (first, at), (second, there) = [unique(one, return_index=True) for one in (ar1, ar2)]
-    values, counts = unique(concatenate([first, second]), return_counts=True, equal_nan=False)
-    values = values[counts > 1]
-    return (values, at[isin(first, values)], there[isin(second, values)]) if return_indices else values
-
-
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    """The different elements of an array that are not in another one, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        That no element of ``ar1`` comes twice; they stay in their order.
-
-    Returns
-    -------
-    Array
-
-    Notes
-    -----
-    The different elements of the first array are found first, at once: see :func:`unique`.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.setdiff1d(ka.from_array([3, 1, 3, 0], chunks=3), [2, 3]).compute()
-    array([0, 1])
-    """
-    first = wrap(raveled(as_array(ar1).expr)) if assume_unique else unique(ar1)
-    return first[isin(first, ar2, invert=True)]
-
-
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    """The different elements that are in one of two arrays only, in order.
-
-    Parameters
-    ----------
-    ar1, ar2 : array_like
-        The arrays; they are flattened.
-    assume_unique : bool, optional
-        Accepted; different elements are found in any case.
-
-    Returns
-    -------
-    Array
-
-    Notes
-    -----
-    The different elements of each array are found first, at once: see :func:`unique`.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.setxor1d(ka.from_array([3, 1, 3], chunks=1), [2, 3]).compute()
-    array([1, 2])
-    """
-    values, counts = unique(concatenate([unique(ar1), unique(ar2)]), return_counts=True, equal_nan=False)
-    return values[counts == 1]
