@@ -56,6 +56,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "lists": lambda ds: ds.isel(time=[3, 1], x=slice(None, None, -2)),
     "sorted": lambda ds: ds.sortby("time", ascending=False),
     "median": lambda ds: ds.median("time"),
+    "deviations of whole numbers": lambda ds: (ds * 10).astype(int).std("time", ddof=1) + (ds > 0.5).var("time"),
     "shift": lambda ds: ds.shift(time=2),
     "diff": lambda ds: ds.diff("time"),
     "ones": xr.ones_like,

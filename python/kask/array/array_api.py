@@ -233,14 +233,18 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 # -- statistics
 
 
-def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The standard deviation."""
-    return ka.std(x, axis=axis, ddof=correction, keepdims=keepdims)
+def std(
+    x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Any:
+    """The standard deviation. ``ddof`` is what NumPy's namespace calls ``correction`` as well, and xarray relies on."""
+    return ka.std(x, axis=axis, ddof=correction if ddof is None else ddof, keepdims=keepdims)
 
 
-def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The variance."""
-    return ka.var(x, axis=axis, ddof=correction, keepdims=keepdims)
+def var(
+    x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Any:
+    """The variance. ``ddof`` is what NumPy's namespace calls ``correction`` as well, and xarray relies on."""
+    return ka.var(x, axis=axis, ddof=correction if ddof is None else ddof, keepdims=keepdims)
 
 
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
