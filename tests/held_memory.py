@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 def held_bytes(pid: int) -> int:
     """Anonymous memory of a process and what its own arena holds; 0 when there is no such process.
 
-    Pages of files on disk are the kernel's to take back, and an arena counts for the process that made it alone: others map it, but have
-    no descriptor of it.
+    Pages of files on disk are the kernel's to take back, and an arena counts for the process that made it alone: others have
+    it open for reading only.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -26,7 +27,7 @@ def _arena_bytes(pid: int) -> int:
     largest = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            if os.readlink(entry).startswith("/memfd:kask-arena"):
+            if os.readlink(entry).startswith("/memfd:kask-arena") and entry.lstat().st_mode & stat.S_IWUSR:
                 largest = max(largest, 512 * entry.stat().st_blocks)
         except OSError:
             continue
