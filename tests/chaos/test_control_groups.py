@@ -66,9 +66,10 @@ def test_three_times_what_the_group_may_have(group, tmp_path, size, workers):
     assert files(tmp_path) == []
 
 
-# The first worker may fill what it likes while the other one is as full as its limit allows.
+# The first worker may fill what it likes while the other one is as full as its limit allows. It does so at a pace at which a supervisor that
+# hardly gets a processor has half a second before all of the group is filled.
 TOO_MUCH = """
-import json, sys
+import json, sys, time
 from kask import config
 from kask.distributed import Client, LocalCluster, wait
 from traces import block, block_sum
@@ -76,7 +77,8 @@ from traces import block, block_sum
 def fill():
     parts = []
     while True:
-        parts.append(bytearray(b"x") * (8 << 20))
+        parts.append(bytearray(b"x") * (4 << 20))
+        time.sleep(0.02)
 
 with config.set({"memory.spill_directory": sys.argv[1]}):
     with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="auto") as cluster, Client(cluster) as client:
