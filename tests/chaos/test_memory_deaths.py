@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from control_groups import ControlGroup
 from traces import block, block_sum, spilled, sums
 
 from kask import config
@@ -200,45 +201,6 @@ def memory_files(pid):
         # It has ended, or is not ours to look at.
         pass
     return inodes
-
-
-class ControlGroup:
-    """A control group with a memory limit, of whichever version this machine has, if it permits it."""
-
-    VERSIONS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
-
-    def __init__(self, limit):
-        mounted = [(Path(top), file) for top, file in self.VERSIONS if Path(top, "cgroup.procs").exists()]
-        if not mounted:
-            pytest.skip("no control groups are mounted")
-        top, file = mounted[0]
-        self.path = top / f"kask-test-{os.getpid()}"
-        try:
-            self.path.mkdir()
-        except OSError as error:
-            pytest.skip(f"a control group cannot be made: {error}")
-        try:
-            # Not there in version 2 if the controller is not on for children.
-            with open(self.path / file, "r+") as setting:
-                setting.write(str(limit))
-        except OSError as error:
-            self.path.rmdir()
-            pytest.skip(f"a control group cannot be limited: {error}")
-
-    def run(self, code, timeout=240):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-        return subprocess.run(
-            ["/bin/sh", "-c", enter, str(self.path), sys.executable, "-c", code],
-            capture_output=True, text=True, timeout=timeout, env=environment, check=False,
-        )  # fmt: skip
-
-    def close(self):
-        deadline = time.monotonic() + 20
-        while (self.path / "cgroup.procs").read_text():
-            assert time.monotonic() < deadline, "processes live on"
-            time.sleep(0.02)
-        self.path.rmdir()
 
 
 @pytest.fixture

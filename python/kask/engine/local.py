@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from kask import config
 from kask.engine import Cluster, auto_memory_limit
 from kask.engine import memory_limit_bytes as total_memory
 from kask.system import cpu_count
+from kask.units import format_bytes
+
+_log = logging.getLogger("kask.memory")
 
 
 def workers_and_threads(
@@ -74,6 +78,24 @@ def larger_cluster_limit(limit: str | int | float, n_workers: int, processes: bo
     return memory_limit_bytes(limit, max(1, n_workers), processes) if share else None
 
 
+def warn_of_limits(limit_bytes: int, n_workers: int, processes: bool = True) -> None:
+    """Warn when workers, or with ``n_workers=1`` the embedded engine, may together take more than this process may use: nothing is moved to
+    disk in time then, and the kernel ends them."""
+    share, total = auto_memory_limit(max(1, n_workers), processes), total_memory()
+    # A limit of resources, which each process has to itself, is in the share.
+    if limit_bytes <= share or limit_bytes * n_workers <= total:
+        return
+    who = f"{n_workers} workers with a memory limit of" if n_workers > 1 else "a memory limit of"
+    _log.warning(
+        "%s %s may take more than the %s that there is: results are then not moved to disk in time, and the system ends processes, "
+        "possibly again and again; say at most %s, or 'auto'",
+        who,
+        format_bytes(limit_bytes),
+        format_bytes(total),
+        format_bytes(share),
+    )
+
+
 def spill_options(local_directory: str | None = None) -> dict[str, Any]:
     """What the settings say of moving results to disk, for ``Cluster.start`` and ``Engine.embedded``."""
     reserve = config.get("memory.spill_reserve")
@@ -111,10 +133,12 @@ def start_cluster(
     """Start a scheduler in this process and its workers; what is ``None`` comes from the settings."""
     workers, threads = workers_and_threads(n_workers, threads_per_worker, processes)
     limit = config.get("cluster.memory_limit") if memory_limit is None else memory_limit
+    limit_bytes = memory_limit_bytes(limit, workers, processes)
+    warn_of_limits(limit_bytes, workers, processes)
     return Cluster.start(
         n_workers=workers,
         threads_per_worker=threads,
-        memory_limit=memory_limit_bytes(limit, workers, processes),
+        memory_limit=limit_bytes,
         spill=spill_options(local_directory),
         python=sys.executable,
         local_directory=local_directory or config.get("cluster.local_directory") or None,
