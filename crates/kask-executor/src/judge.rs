@@ -108,11 +108,20 @@ impl CrowdJudge {
         CrowdJudge { above: Above::No, rest_until: None }
     }
 
+    /// Whether it is too much, at this moment.
+    pub(crate) fn is_crowded(&self, crowd: Crowd) -> bool {
+        let share = crowd.used_bytes as f64 / crowd.limit_bytes.max(1) as f64;
+        share > CROWDED || (share > TIGHT && crowd.stalled > STALLED)
+    }
+
+    /// What was seen so far does not count.
+    pub(crate) fn wait_anew(&mut self) {
+        self.above = Above::No;
+    }
+
     /// Whether somebody has to go now. After "yes" it says "no" for a while.
     pub(crate) fn one_must_go(&mut self, now: Instant, crowd: Crowd) -> bool {
-        let share = crowd.used_bytes as f64 / crowd.limit_bytes.max(1) as f64;
-        let crowded = share > CROWDED || (share > TIGHT && crowd.stalled > STALLED);
-        let stayed = self.above.look(now, crowded);
+        let stayed = self.above.look(now, self.is_crowded(crowd));
         if !stayed || self.rest_until.is_some_and(|until| now < until) {
             return false;
         }

@@ -235,6 +235,11 @@ impl Process {
         self.look_at = now + self.judge.pause(self.used_bytes);
     }
 
+    /// Whether it has ended or was told to, and what it had is being given back.
+    fn is_ending(&self) -> bool {
+        self.handle.was_killed() || self.footprint.as_ref().and_then(Footprint::bytes).is_none()
+    }
+
     fn end(&mut self, overuse: Overuse) {
         // Whoever was ended already, for whatever reason, was not ended for this one.
         if !self.handle.was_killed() {
@@ -249,6 +254,11 @@ fn look_at_crowd(limits: &MemoryLimits, judge: &mut CrowdJudge, now: Instant, pr
     let Some((used_bytes, limit_bytes)) = limits.fullest() else { return Duration::from_secs(60) };
     let stalled = limits.pressure().map_or(0.0, |pressure| pressure.full);
     let crowd = Crowd { used_bytes, limit_bytes, stalled };
+    if judge.is_crowded(crowd) && processes.iter().any(Process::is_ending) {
+        // The kernel takes a while to free large memory. Nobody else has to go for what another one had.
+        judge.wait_anew();
+        return judge.pause(crowd);
+    }
     let largest =
         processes.iter_mut().filter(|process| process.limit_bytes > 0).max_by_key(|process| process.used_bytes);
     if let Some(largest) = largest
@@ -258,4 +268,30 @@ fn look_at_crowd(limits: &MemoryLimits, judge: &mut CrowdJudge, now: Instant, pr
         largest.end(Overuse::Crowd { used_bytes, limit_bytes });
     }
     judge.pause(crowd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_that_was_killed_is_ending_until_it_is_taken_off_the_list() {
+        let mut child = Command::new("sleep").arg("600").stdout(Stdio::null()).spawn().expect("a process");
+        let watch = Watch::new();
+        let handle = Arc::new(ProcessHandle::of_child(child.id()));
+        let watched = watch.add(handle, 1 << 30, None);
+        let is_ending = || watch.shared.lock().processes.iter().any(Process::is_ending);
+        assert!(!is_ending());
+        // By somebody else, as the kernel does for want of memory; nobody has waited for it yet.
+        child.kill().expect("it runs");
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !is_ending() {
+            assert!(Instant::now() < patience, "nobody sees that it has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.wait().expect("it has ended");
+        drop(watched);
+        assert!(!is_ending(), "nobody is left");
+    }
 }
