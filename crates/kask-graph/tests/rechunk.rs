@@ -57,6 +57,9 @@ fn rows_to_columns_are_shuffled_if_they_do_not_fit() {
     let terms = RechunkTerms { ways: RechunkWays::Direct, ..RechunkTerms::new(8, 128 * MIB) };
     let steps = plan(&rows, &columns, &terms);
     assert!(steps.len() > 1 && steps.iter().all(|step| step.way == RechunkWay::Direct), "{steps:?}");
+    // The disk of a small worker would have a file for each of many small blocks on the way.
+    let known = RechunkTerms { worker_bytes: 852 * MIB, ..RechunkTerms::new(8, 426 * MIB) };
+    assert!(is_shuffle(&plan(&rows, &columns, &known)));
     let (rows, columns) = (pair(400, 4_000, 4_000), pair(4_000, 400, 4_000));
     assert!(is_direct(&plan(&rows, &columns, &RechunkTerms::new(8, 1024 * MIB))));
 }

@@ -139,7 +139,7 @@ pub fn plan_rechunk(
         return once(RechunkWay::Direct, RechunkCost::default());
     }
     let limit = terms.limit(old, new);
-    let only = Step { meetings: meet::all(old, new), old, new, is_only: true };
+    let only = Step { meetings: meet::all(old, new), old, new, is_last: true, is_only: true };
     let costs = step_costs(&only, terms, limit);
     if terms.ways == RechunkWays::Shuffle {
         let (way, cost) = costs.shuffle.unwrap_or((RechunkWay::Direct, costs.direct));
@@ -169,7 +169,7 @@ pub fn plan_rechunk(
 /// # Panics
 /// When they are not chunks of the same array.
 pub fn direct_cost(old: &[ChunkSizes], new: &[ChunkSizes], terms: &RechunkTerms) -> RechunkCost {
-    let step = Step { meetings: meet::all(old, new), old, new, is_only: true };
+    let step = Step { meetings: meet::all(old, new), old, new, is_last: true, is_only: true };
     step_costs(&step, terms, terms.limit(old, new)).direct
 }
 

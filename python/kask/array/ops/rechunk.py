@@ -156,11 +156,11 @@ class Rechunk(_Step):
             config.get("array.chunk_size_bytes"),
             current_room(),
         )
-        # Plans are kept and handed out again, so each is told by its address.
-        kept = self.__dict__.setdefault("_found", {})
-        if id(planned) not in kept:
-            kept[id(planned)] = planned, self._stepped(planned)
-        return kept[id(planned)][1]
+        # By the plan: the memory that there is may be another one the next time.
+        found = self.__dict__.setdefault("_found", {})
+        if planned not in found:
+            found[planned] = self._stepped(planned)
+        return found[planned]
 
     def _stepped(self, planned: tuple[tuple[Chunks, int], ...]) -> tuple[Any, int]:
         before = self.array

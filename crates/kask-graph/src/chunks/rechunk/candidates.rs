@@ -169,7 +169,13 @@ impl Candidates {
         }
         let meetings = self.axes.iter_mut().zip(before.iter().zip(after)).map(|(axis, (&a, &b))| axis.meeting(a, b));
         let meetings = meetings.collect();
-        let step = Step { meetings, old: &self.chunks[from], new: &self.chunks[to], is_only: from == OLD && to == NEW };
+        let step = Step {
+            meetings,
+            old: &self.chunks[from],
+            new: &self.chunks[to],
+            is_last: to == NEW,
+            is_only: from == OLD && to == NEW,
+        };
         let costs = step_costs(&step, terms, limit);
         let ways = [Some((RechunkWay::Direct, costs.direct)), costs.shuffle];
         ways.into_iter()
