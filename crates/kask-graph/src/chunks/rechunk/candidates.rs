@@ -229,8 +229,8 @@ fn merged_to(sizes: &ChunkSizes, most: u64) -> ChunkSizes {
     let mut open = 0;
     for SizeRun { size, mut count } in sizes.runs() {
         while count > 0 {
-            let fit =
-                if size == 0 { count } else { u32::try_from((most.saturating_sub(open)) / size).unwrap_or(u32::MAX) };
+            let room = most.saturating_sub(open).checked_div(size);
+            let fit = room.map_or(count, |room| u32::try_from(room).unwrap_or(u32::MAX));
             if fit == 0 && open > 0 {
                 runs.push(SizeRun { size: open, count: 1 });
                 open = 0;
