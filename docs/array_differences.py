@@ -26,7 +26,6 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
     "kask.array.full_like": ("order",),
     "kask.array.ones": ("order",),
     "kask.array.ones_like": ("order",),
-    "kask.array.rechunk": ("method",),
     "kask.array.zeros": ("order",),
     "kask.array.zeros_like": ("order",),
 }

@@ -115,8 +115,19 @@ class Chunks:
     def block_shapes(self, first: int, count: int) -> list[tuple[int, ...]]:
         """The shapes of so many blocks from one on, in C order."""
 
-    def plan_rechunk(self, new: Chunks, item_bytes: int, limit_bytes: int) -> str:
-        """ "nothing", "direct" or "shuffle"."""
+    def plan_rechunk(
+        self,
+        new: Chunks,
+        item_bytes: int,
+        task_bytes: int,
+        worker_bytes: int,
+        workers: int,
+        block_bytes: int,
+        ways: str,
+        threshold: float | None,
+    ) -> list[tuple[Chunks, int]]:
+        """The cheapest steps: chunks, and the groups of a shuffle or 0; ``ways`` are "all", "direct" or "shuffle". See
+        ``kask_graph::chunks::plan_rechunk``."""
 
     def plan_reshape(self, shape: Sequence[int], most_elements: int) -> tuple[Chunks, Chunks, Chunks, Chunks]:
         """Chunks before, merged, split and after; see ``kask_graph::chunks::plan_reshape``."""
@@ -149,6 +160,15 @@ class BlockLists:
         """The blocks, list after list, and where each list ends."""
 
     def __hash__(self) -> int: ...
+
+def merge_groups(outputs: int) -> int:
+    """How many merges of a shuffle make so many outputs."""
+
+def fitting_outputs(total_bytes: int, limit_bytes: int) -> int:
+    """How many outputs a shuffle of so many bytes needs so that no merge takes more than the limit."""
+
+def usable_bytes(limit_bytes: int) -> int:
+    """What one task may take of the memory of a worker with this limit."""
 
 def block_names(name: str, grid: Sequence[int]) -> list[str]:
     """The printed keys of all blocks of a layer, in C order."""

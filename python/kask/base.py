@@ -36,6 +36,7 @@ from kask.engine.current import current_client
 from kask.exceptions import SerializationError
 from kask.graphs import lowered_already
 from kask.keywords import refuse_unknown
+from kask.rooms import planning_for
 from kask.settings import SCHEDULERS
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Work:
         self.builder = engine.GraphBuilder()
         self.outputs: list[list[str | Future]] = []
         self._lowered: frozenset[str] = frozenset()
-        with overriding(options):
+        with overriding(options), planning_for(target) if target is not None else nullcontext():
             if target is not None:
                 self._prepare(target)
             self._add(optimize_graph)

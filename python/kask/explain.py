@@ -11,8 +11,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kask.base import Work, engine_for
-from kask.engine import GraphBuilder
+from kask.engine import GraphBuilder, fitting_outputs
 from kask.engine.local import memory_limit_bytes
+from kask.rooms import planning_for, room_of
 from kask.tables import lined_up
 from kask.units import format_bytes, parse_bytes
 
@@ -230,8 +231,6 @@ def _rounded(count: int, *, up: bool) -> str:
 def _advice(need: Need, usable_bytes: int) -> str:
     enough = f"workers with a memory_limit of at least {_rounded(need.fitting_limit, up=True)}"
     if need.shuffled and need.own_bytes <= need.inputs_bytes:
-        from kask.merges import fitting_outputs
-
         total, outputs = need.shuffled
         number = fitting_outputs(total, usable_bytes)
         return (
@@ -316,14 +315,16 @@ def explain(
     >>> kask.explain(load(1), memory_limit="120MiB").verdict
     'cannot fit'
     """
-    work = Work(args, traverse, None, is_renamed=True)
-    if not work.collections:
-        raise TypeError(f"there is no lazy collection in what explain() was given: {args!r:.200}")
     there = engine_for(scheduler).scheduler_info()["workers"]
     runners, workers, limit_bytes = _capacity(there)
     if memory_limit is not None:
         processes = not all(worker["in_process"] for worker in there.values())
         limit_bytes = memory_limit_bytes(memory_limit, workers, processes)
+    room = room_of(there, None if memory_limit is None else limit_bytes)
+    with planning_for(lambda: room):
+        work = Work(args, traverse, None, is_renamed=True)
+    if not work.collections:
+        raise TypeError(f"there is no lazy collection in what explain() was given: {args!r:.200}")
     learned = {family: parse_bytes(size) for family, size in (sizes or {}).items()}
     keys = [output for outputs in work.outputs for output in outputs if isinstance(output, str)]
 
@@ -332,10 +333,11 @@ def explain(
             return builder.explain(keys, runners, workers, limit_bytes, learned)
 
     def outline(is_optimized: bool) -> Outline | None:
-        roots = work.expressions(is_optimized)
-        if not roots:
-            return None
-        title = "after optimisation" if is_optimized else "before optimisation"
-        return roots[0].outline_together(roots, title, is_optimized, found)
+        with planning_for(lambda: room):
+            roots = work.expressions(is_optimized)
+            if not roots:
+                return None
+            title = "after optimisation" if is_optimized else "before optimisation"
+            return roots[0].outline_together(roots, title, is_optimized, found)
 
     return Explanation(found(work.builder, keys), runners, workers, limit_bytes, outline)

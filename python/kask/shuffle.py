@@ -19,8 +19,7 @@ from typing import Any
 from kask import engine
 from kask.annotations import current_options, unsized_options
 from kask.delayed import Delayed, delayed
-from kask.engine import Chunks, Hole, Layers, Node
-from kask.merges import merge_groups
+from kask.engine import Chunks, Hole, Layers, Node, merge_groups
 from kask.tokens import normalize
 
 __all__ = ["rechunk", "shuffle", "sort_range"]

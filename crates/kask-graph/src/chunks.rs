@@ -7,7 +7,7 @@
 //! * [`unify`] finds the cuts that several arrays agree on; `slice` (a method) what is left of cuts after slicing.
 //! * [`flat`] makes one axis of several; `scaled`, `coarsened`, `plus` and others (methods) change sizes block by block.
 //! * [`Interval`] says which blocks of an input an output block needs, along one axis.
-//! * [`plan_rechunk`] goes from one chunking to another in steps that bound the number of pieces.
+//! * [`plan_rechunk`] goes from one chunking to another in the steps that take least, none of which takes too much memory.
 //! * [`plan_reshape`] says how an array must be cut so that each block can be reshaped by itself.
 
 mod combine;
@@ -21,7 +21,7 @@ mod unify;
 pub use combine::flat;
 pub use interval::{Interval, Piece};
 pub use normalize::{AxisSpec, normalize};
-pub use rechunk::{RechunkStep, plan_rechunk};
+pub use rechunk::{RechunkCost, RechunkStep, RechunkTerms, RechunkWay, RechunkWays, direct_cost, plan_rechunk};
 pub use reshape::{ReshapePlan, plan_reshape};
 pub use sizes::{ChunkSizes, ChunksError, SizeRun};
 pub use unify::unify;

@@ -11,6 +11,7 @@ pub mod chunks;
 mod error;
 mod expand;
 mod grid;
+mod groups;
 mod held;
 mod index;
 mod joined;
@@ -30,6 +31,7 @@ pub use bits::BitSet;
 pub use call::Call;
 pub use error::{GraphError, Limits, MAX_AXES};
 pub use expand::{Expansion, InputOf, Known, Output, expand, expand_within};
+pub use groups::{fitting_outputs, merge_groups};
 pub use held::peak_held;
 pub use layer::{
     BlockInput, BlockLists, BlockSource, BlockwiseLayer, ExplicitLayer, Graph, Grid, InputAxis, JoinedGrids, KeyLists,

@@ -1,8 +1,6 @@
 //! Chunk arithmetic against what it means, element by element.
 
-use kask_graph::chunks::{
-    AxisSpec, ChunkSizes, ChunksError, Interval, RechunkStep, flat, normalize, plan_rechunk, plan_reshape, unify,
-};
+use kask_graph::chunks::{AxisSpec, ChunkSizes, ChunksError, Interval, flat, normalize, plan_reshape, unify};
 use proptest::prelude::*;
 
 fn sizes(list: &[u64]) -> ChunkSizes {
@@ -65,17 +63,6 @@ fn automatic_sizes_keep_to_the_limit_and_to_what_was_before() {
     assert_eq!((chunks[0].largest(), chunks[1].largest()), (90, 100));
     let chunks = normalize(&[0, 5], &[Auto, Size(2)], 8, 1, None).unwrap();
     assert_eq!((listed(&chunks[0]), listed(&chunks[1])), (vec![0], vec![2, 2, 1]));
-}
-
-#[test]
-fn rechunking_is_direct_where_outputs_lie_along_the_inputs() {
-    let (fine, coarse, whole) = (ChunkSizes::uniform(4096, 16).unwrap(), sizes(&[1024; 4]), sizes(&[4096]));
-    let plan = |old: &[ChunkSizes], new: &[ChunkSizes]| plan_rechunk(old, new, 8, 0).unwrap();
-    assert_eq!(plan(&[fine.clone(), whole.clone()], &[coarse.clone(), whole.clone()]), RechunkStep::Direct);
-    assert_eq!(plan(std::slice::from_ref(&coarse), std::slice::from_ref(&coarse)), RechunkStep::Nothing);
-    assert_eq!(plan(&[coarse.clone(), whole.clone()], &[whole.clone(), coarse.clone()]), RechunkStep::Direct);
-    assert_eq!(plan(&[fine.clone(), whole.clone()], &[whole.clone(), fine.clone()]), RechunkStep::Shuffle);
-    assert_eq!(plan_rechunk(&[fine.clone(), whole.clone()], &[whole, fine], 8, 1 << 30), Ok(RechunkStep::Direct));
 }
 
 proptest! {

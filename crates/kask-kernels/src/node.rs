@@ -199,6 +199,14 @@ impl<'a> Words<'a> {
         to_size(self.next()?)
     }
 
+    /// Passes so many words.
+    pub(crate) fn skip(&mut self, count: usize) -> Result<(), KernelError> {
+        let bytes = count.checked_mul(8);
+        let rest = bytes.and_then(|bytes| self.rest.get(bytes..));
+        self.rest = rest.ok_or_else(|| damaged("it ends within its description"))?;
+        Ok(())
+    }
+
     /// How many words are left.
     pub(crate) fn left(&self) -> usize {
         self.rest.len() / 8

@@ -317,11 +317,16 @@ pub fn assemble_block<'a>(
         let BlockPart { part, itemsize, axes, pieces, mut words, .. } = BlockPart::open(part)?;
         for _ in 0..pieces {
             let (of, offset) = (words.next()?, words.size()?);
-            let in_output = (0..axes).map(|_| words.size()).collect::<Result<Vec<_>, _>>()?;
-            let shape = (0..axes).map(|_| words.size()).collect::<Result<Vec<_>, _>>()?;
             if of != u64::from(output) {
+                // Pieces are in the order of their outputs.
+                if of > u64::from(output) {
+                    break;
+                }
+                words.skip(axes.saturating_mul(2))?;
                 continue;
             }
+            let in_output = (0..axes).map(|_| words.size()).collect::<Result<Vec<_>, _>>()?;
+            let shape = (0..axes).map(|_| words.size()).collect::<Result<Vec<_>, _>>()?;
             let elements = shape.iter().try_fold(1_usize, |product, &len| product.checked_mul(len));
             let len = elements.and_then(|elements| elements.checked_mul(itemsize));
             let len = len.ok_or_else(|| damaged("a piece in it is larger than memory"))?;

@@ -2,7 +2,7 @@
 //! `kask_graph::chunks`; nothing here but what a user asks to see costs as much as there are chunks.
 
 use kask_graph::BlockLists;
-use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkStep, SizeRun};
+use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkTerms, RechunkWay, RechunkWays, SizeRun};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -408,14 +408,34 @@ impl Chunks {
         (first..first + count).map(shape).collect()
     }
 
-    /// How to get to other chunks of the same array: "nothing", "direct" or "shuffle".
-    fn plan_rechunk(&self, new: &Bound<'_, Chunks>, item_bytes: u64, limit_bytes: u64) -> PyResult<&'static str> {
-        let step = chunks::plan_rechunk(&self.0, &new.get().0, item_bytes, limit_bytes).map_err(refuse)?;
-        Ok(match step {
-            RechunkStep::Nothing => "nothing",
-            RechunkStep::Direct => "direct",
-            RechunkStep::Shuffle => "shuffle",
-        })
+    /// The steps to other chunks of the same array: the chunks, and the groups of a shuffle or 0. `ways` are "all", "direct" or "shuffle".
+    #[expect(clippy::too_many_arguments, reason = "the fields of one struct, from its only caller")]
+    fn plan_rechunk(
+        &self,
+        new: &Bound<'_, Chunks>,
+        item_bytes: u64,
+        task_bytes: u64,
+        worker_bytes: u64,
+        workers: u32,
+        block_bytes: u64,
+        ways: &str,
+        threshold: Option<f64>,
+    ) -> PyResult<Vec<(Chunks, u32)>> {
+        let ways = match ways {
+            "all" => RechunkWays::All,
+            "direct" => RechunkWays::Direct,
+            "shuffle" => RechunkWays::Shuffle,
+            other => {
+                return Err(PyValueError::new_err(format!("ways are 'all', 'direct' or 'shuffle', not {other:?}")));
+            }
+        };
+        let terms = RechunkTerms { item_bytes, task_bytes, worker_bytes, workers, block_bytes, ways, threshold };
+        let steps = chunks::plan_rechunk(&self.0, &new.get().0, &terms).map_err(refuse)?;
+        let told = steps.into_iter().map(|step| match step.way {
+            RechunkWay::Direct => (Chunks(step.chunks), 0),
+            RechunkWay::Shuffle { groups } => (Chunks(step.chunks), groups),
+        });
+        Ok(told.collect())
     }
 
     /// How to get to another shape, in blocks of at most so many elements if possible: chunks before, merged, split, after.
@@ -516,6 +536,24 @@ impl Interval {
         let it = &self.0;
         (chunks(&it.input), chunks(&it.output), it.start, it.step, it.before, it.after)
     }
+}
+
+/// How many merges of a shuffle make so many outputs.
+#[pyfunction]
+pub fn merge_groups(outputs: u64) -> u32 {
+    kask_graph::merge_groups(u32::try_from(outputs).unwrap_or(u32::MAX))
+}
+
+/// How many outputs a shuffle of so many bytes needs so that no merge takes more than the limit.
+#[pyfunction]
+pub fn fitting_outputs(total_bytes: u64, limit_bytes: u64) -> u64 {
+    kask_graph::fitting_outputs(total_bytes, limit_bytes)
+}
+
+/// What one task may take of the memory of a worker with this limit.
+#[pyfunction]
+pub fn usable_bytes(limit_bytes: u64) -> u64 {
+    kask_graph::usable_bytes(limit_bytes)
 }
 
 /// The printed keys of all blocks of a layer, in C order.

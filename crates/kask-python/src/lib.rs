@@ -62,7 +62,9 @@ mod _kask {
     #[pymodule_export]
     use crate::builder::GraphBuilder;
     #[pymodule_export]
-    use crate::chunks::{Chunks, Interval, Lists, block_names, restore_chunks};
+    use crate::chunks::{
+        Chunks, Interval, Lists, block_names, fitting_outputs, merge_groups, restore_chunks, usable_bytes,
+    };
     #[pymodule_export]
     use crate::cluster::{Cluster, cli_main, worker_process_main};
     #[pymodule_export]

@@ -29,7 +29,9 @@ from kask._kask import (
     block_note,
     cli_main,
     current_task,
+    fitting_outputs,
     memory_limit_bytes,
+    merge_groups,
     merge_tables,
     rejoin,
     sample_places,
@@ -42,6 +44,7 @@ from kask._kask import (
     split_table,
     task_engine,
     tokenize,
+    usable_bytes,
     worker_process_main,
 )
 
@@ -70,7 +73,9 @@ __all__ = [
     "block_note",
     "cli_main",
     "current_task",
+    "fitting_outputs",
     "memory_limit_bytes",
+    "merge_groups",
     "merge_tables",
     "rejoin",
     "sample_places",
@@ -83,5 +88,6 @@ __all__ = [
     "split_table",
     "task_engine",
     "tokenize",
+    "usable_bytes",
     "worker_process_main",
 ]

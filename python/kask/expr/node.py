@@ -87,6 +87,11 @@ class Expr:
         return dataclasses.replace(self, **changed) if changed else self
 
     @property
+    def remark(self) -> str:
+        """What people are told of how it is made, where that was chosen."""
+        return ""
+
+    @property
     def reads_joined(self) -> bool:
         """Whether the layers that it makes itself read operands that are ``joined`` where their blocks are."""
         return False

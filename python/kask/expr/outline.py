@@ -220,7 +220,7 @@ def _label(expr: Any) -> str:
             told.append(f"[{', '.join([_slice(one, there) for one, there in zip(value, expr.operands[0].shape)])}]")
         elif field.name in ("axis", "axes"):
             told.append(f"{field.name}={value}")
-    text = " ".join([expr.label, *told])
+    text = " ".join([expr.label, *told, *filter(None, [expr.remark])])
     return text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 3]}..."
 
 

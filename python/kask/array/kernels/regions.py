@@ -9,7 +9,7 @@ import numpy as np
 
 from kask.array.kernels.blockwise import joined
 
-__all__ = ["gather_region", "slice_of"]
+__all__ = ["gather_copied", "gather_region", "slice_of"]
 
 
 def slice_of(start: int, step: int, length: int) -> slice:
@@ -43,3 +43,10 @@ def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple
             out = np.empty_like(part, shape=shape)
         out[tuple([slice(at, at + length) for _, _, length, at in pieces])] = part
     return out
+
+
+def gather_copied(blocks: list[Any], position: tuple[int, ...], intervals: tuple[Any, ...], meta: Any) -> Any:
+    """The same, but no view of a larger block, which would be kept for the sake of a part of it."""
+    found = gather_region(blocks, position, intervals, meta)
+    is_part = len(blocks) == 1 and isinstance(found, np.ndarray) and found.size < blocks[0].size
+    return found.copy() if is_part else found

@@ -17,11 +17,12 @@ from kask.array.ops.axes import transpose
 from kask.array.ops.chunk_runs import ends_of
 from kask.array.ops.chunks import normalized
 from kask.array.ops.joining import Concatenated, concatenated
-from kask.array.ops.rechunk import rechunked
+from kask.array.ops.rechunk import Wish, rechunked
 from kask.array.ops.reshaping import ravel
 from kask.array.ops.slicing import expanded, sliced
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
+from kask.units import parse_bytes
 
 __all__ = [
     "array_split",
@@ -261,29 +262,53 @@ def rechunk(
         What is cut.
     chunks : int, str, tuple or dict
         The new chunks; see :func:`normalize_chunks`. Axes that a dict does not name, and those with None in a tuple, stay as they are.
-    threshold : optional
-        Accepted; there is no graph whose growth would have to be bounded.
+    threshold : float, optional
+        How many pieces there may be for each old and each new block so that all are moved in one step, without looking for anything cheaper;
+        by default steps are chosen by what they cost alone.
     block_size_limit : int or str, optional
-        Bytes of a block where its size is left open; by default the setting ``array.chunk_size_bytes``.
+        Bytes of a block where its size is left open, and of the blocks on the way; by default the setting ``array.chunk_size_bytes``.
     balance : bool
         Whether chunks shall be about equally large, as many as there would be otherwise.
     method : {None, "tasks", "p2p"}
-        Accepted; how blocks are moved is found by what that costs.
+        "tasks" make blocks of whole blocks, in one or more steps; "p2p" takes all blocks apart once and puts the parts together (a shuffle). By
+        default each step is what costs less. Python objects, and blocks that are no NumPy arrays, are always moved by tasks.
+
+    Raises
+    ------
+    ValueError
+        Chunks that are not of this array, another ``method``, or a ``threshold`` below 0.
+
+    Notes
+    -----
+    Where each new block needs a little of many old ones, the blocks are merged first along the axes that get longer chunks, as far as memory allows,
+    and what comes out is split at last. Every chain of steps has an estimated cost in tasks, inputs, bytes read and bytes copied, and the
+    most that one task holds; the cheapest whose tasks fit is taken. A task may hold the memory of a worker divided by its threads, or without a memory
+    limit ``block_size_limit``, and a few of the blocks that there are before or after in any case. :func:`kask.explain` shows the steps.
+
+    The idea of merging before splitting is that of Dask's ``plan_rechunk``, that of chunks for reading, between and for writing that of
+    Abernathey and others, "Rechunker" (https://rechunker.readthedocs.io); the path is found by Dijkstra's algorithm.
 
     Examples
     --------
     >>> import kask.array as ka
     >>> ka.rechunk(ka.ones((4, 4), chunks=2), {0: -1}).chunks
     ((4,), (2, 2))
+    >>> columns = ka.ones((1000, 1000), chunks=(1000, 1)) + ka.arange(1000)
+    >>> [row.chunks for row in columns.rechunk((1, 1000)).explain().after.rows[:2]]
+    [(1, 1000), (1000, 1000)]
     """
     if method not in (None, "tasks", "p2p"):
         raise ValueError(f"method={method!r}, but it must be 'tasks', 'p2p' or None")
+    if threshold is not None and not threshold >= 0:
+        raise ValueError(f"threshold={threshold!r}, but it must be a number of pieces (0 or more), or None")
     x = as_array(x)
     wanted = normalized(chunks, x.shape, x.dtype, previous=x.expr.chunks, limit=block_size_limit)
     if balance:
         equal = [max(1, -(-length // max(1, count))) for length, count in zip(wanted.shape, wanted.grid)]
         wanted = Chunks.normalize(list(wanted.shape), equal, 1, 1)
-    return wrap(rechunked(x.expr, wanted))
+    limit_bytes = None if block_size_limit is None else parse_bytes(block_size_limit)
+    wish = Wish(method, None if threshold is None else float(threshold), limit_bytes)
+    return wrap(rechunked(x.expr, wanted, wish))
 
 
 def tile(A: Any, reps: Any) -> Any:

@@ -76,7 +76,7 @@ class Slice(ArrayExpr):
             inner = [taken[array.axes.index(axis)] for axis in range(self.ndim)]
             return Transpose(sliced(array.array, tuple(inner)), array.axes)
         if isinstance(array, Rechunk):
-            return Rechunk(sliced(array.array, taken), self.chunks)
+            return dataclasses.replace(array, array=sliced(array.array, taken), chunks=self.chunks)
         push = getattr(array, "taking", None)
         return push(taken, self.chunks) if push is not None else None
 
