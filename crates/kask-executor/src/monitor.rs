@@ -11,6 +11,7 @@ use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
 use kask_net::share::kept_bytes;
+use kask_net::thread_cache::ThreadCache;
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -61,11 +62,13 @@ fn share(process_bytes: u64, mine: u64, all: &[u64]) -> u64 {
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let watched = Arc::downgrade(host);
     let body = move || {
+        let mut cache = ThreadCache::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
             let process_bytes = host.managed.share_of(own_memory_bytes() + mapped_bytes());
             host.post(Event::Lent { kept_bytes: kept_bytes() });
             host.post(Event::Memory { process_bytes });
             drive(host);
+            cache.give_back_after_burst();
             std::thread::sleep(PERIOD);
         }
     };

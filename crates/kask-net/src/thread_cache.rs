@@ -75,6 +75,13 @@ impl ThreadCache {
         }
         *self = ThreadCache { uses: 0, wishes };
     }
+
+    /// The same if tables shrank since the last time; for a thread that wakes by the clock and does what there is to do.
+    pub fn give_back_after_burst(&mut self) {
+        if self.wishes != trim::wishes() {
+            self.give_back();
+        }
+    }
 }
 
 /// Gives back what is kept for the calling thread, when the thread that is returned has ended.
