@@ -1,8 +1,9 @@
 """Millions of small tasks, for hours' worth of work in minutes: ``make soak``, or ``python bench/soak.py [--tasks N]``.
 
 Batches of 100,000 calls are submitted and gathered, on the embedded engine and on two worker processes, and the memory of
-every process is noted: at the first tenth of the run and at its end, the most of five batches each, every time after a moment's rest
-in which the engine lets go of the batch. Fails when a process grew by more than 1 % between the two.
+every process is noted: at the first tenth of the run and at its end, the most of ten batches each (they vary by 3 MiB),
+every time after a rest in which the engine lets go of the batch: it ends when no process has returned memory for half a
+second. Fails when a process grew by more than 1 % between the two.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from work import inc
 
 BATCH = 100_000
 ALLOWED_GROWTH = 0.01
-SAMPLES = 5
-REST_S = 0.25
+SAMPLES = 10
+REST_S = 0.5
+LONGEST_REST_S = 5.0
 
 
 def main() -> int:
@@ -72,10 +74,23 @@ def run(client, batches: int, pids: list[int]) -> tuple[dict[int, list[int]], fl
         gc.collect()
         seconds += time.perf_counter() - start
         if first(batches) <= batch < first(batches) + SAMPLES or batch > batches - SAMPLES:
-            time.sleep(REST_S)
+            rest(pids)
             for pid, samples in held.items():
                 samples.append(resident(pid))
     return held, seconds
+
+
+def rest(pids: list[int]) -> None:
+    """Wait until no process has returned memory for a moment: how long that takes depends on what else the machine does."""
+    end = time.monotonic() + LONGEST_REST_S
+    least = {pid: resident(pid) for pid in pids}
+    quiet_since = time.monotonic()
+    while quiet_since + REST_S > time.monotonic() < end:
+        time.sleep(0.02)
+        for pid in pids:
+            if (now := resident(pid)) < least[pid]:
+                least[pid] = now
+                quiet_since = time.monotonic()
 
 
 def resident(pid: int) -> int:

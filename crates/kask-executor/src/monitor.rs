@@ -11,6 +11,7 @@ use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
 use kask_net::share::{kept_bytes, set_room_for_copies};
+use kask_net::thread_cache::ThreadCache;
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -68,6 +69,7 @@ fn room_for_copies(limit_bytes: u64, own_bytes: u64) -> u64 {
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let watched = Arc::downgrade(host);
     let body = move || {
+        let mut cache = ThreadCache::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
             let own_bytes = own_memory_bytes();
             set_room_for_copies(room_for_copies(host.memory_limit_bytes(), own_bytes));
@@ -75,6 +77,7 @@ pub(crate) fn start(host: &Arc<WorkerHost>) {
             host.post(Event::Lent { kept_bytes: kept_bytes() });
             host.post(Event::Memory { process_bytes });
             drive(host);
+            cache.give_back_after_burst();
             std::thread::sleep(PERIOD);
         }
     };

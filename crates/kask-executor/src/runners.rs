@@ -15,6 +15,7 @@ use crate::host::WorkerHost;
 use crate::runtime::{Completion, CurrentJob, Deferred, Job, JobHost, Jobs, set_current_job};
 use crate::store::Stored;
 use kask_net::reactor::drive;
+use kask_net::thread_cache::ThreadCache;
 use kask_types::{Attempt, Failure, TaskId};
 use kask_worker::{Event, Outcome, TaskDone};
 use std::collections::VecDeque;
@@ -104,7 +105,7 @@ impl RunQueue {
     }
 
     /// Waits until there may be a job; false when the thread shall end.
-    fn wait(&self) -> bool {
+    fn wait(&self, cache: &mut ThreadCache) -> bool {
         let mut state = self.locked();
         loop {
             if state.stopping {
@@ -137,8 +138,20 @@ impl RunQueue {
                 }
             }
             state.idle += 1;
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let is_quiet;
+            (state, is_quiet) = match cache.quiet() {
+                None => (self.ready.wait(state).unwrap_or_else(PoisonError::into_inner), false),
+                Some(quiet) => {
+                    let (state, waited) = self.ready.wait_timeout(state, quiet).unwrap_or_else(PoisonError::into_inner);
+                    (state, waited.timed_out())
+                }
+            };
             state.idle -= 1;
+            if is_quiet {
+                drop(state);
+                cache.give_back();
+                state = self.locked();
+            }
         }
     }
 
@@ -202,8 +215,9 @@ fn spawn(host: &Arc<WorkerHost>) {
     let runner = host.clone();
     host.running.fetch_add(1, Ordering::AcqRel);
     let body = Box::new(move || {
-        while runner.queue.wait() {
-            run_here(&runner, index);
+        let mut cache = ThreadCache::default();
+        while runner.queue.wait(&mut cache) {
+            cache.used(run_here(&runner, index));
         }
         runner.running.fetch_sub(1, Ordering::AcqRel);
         runner.runner_ended.notify_waiters();
@@ -220,16 +234,19 @@ pub(crate) fn takes_next(queue: &Arc<RunQueue>) -> bool {
     TAKES_NEXT.get() == Arc::as_ptr(queue)
 }
 
-/// Runs what is queued on the calling thread until there is nothing.
-pub(crate) fn run_here(host: &Arc<WorkerHost>, index: u32) {
-    let mut jobs = RunnerJobs { host: host.clone(), index, current: None, undriven: 0, driven: Instant::now() };
+/// Runs what is queued on the calling thread until there is nothing. Gives back how many jobs those were.
+pub(crate) fn run_here(host: &Arc<WorkerHost>, index: u32) -> usize {
+    let mut jobs =
+        RunnerJobs { host: host.clone(), index, current: None, started: 0, undriven: 0, driven: Instant::now() };
     host.runtime.clone().run_jobs(&mut jobs);
+    jobs.started
 }
 
 struct RunnerJobs {
     host: Arc<WorkerHost>,
     index: u32,
     current: Option<Current>,
+    started: usize,
     undriven: u32,
     driven: Instant,
 }
@@ -279,6 +296,7 @@ impl Jobs for RunnerJobs {
             let current = CurrentJob { task: job.task, attempt: job.attempt, name: job.name.clone(), worker };
             let outer = set_current_job(Some(current));
             self.host.last_task.note(self.index, &job.name);
+            self.started += 1;
             self.current = Some(Current { task: job.task, attempt: job.attempt, started: Instant::now(), outer });
             return Some(job);
         }

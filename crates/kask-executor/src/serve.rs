@@ -8,12 +8,13 @@ use crate::disk::For;
 use crate::host::WorkerHost;
 use crate::runtime::Value;
 use crate::store::{Found, Stored};
+use kask_net::thread_cache::ThreadCache;
 use kask_net::{Accepted, Connection, Listener, Sender};
 use kask_types::{Payload, ValueId, WorkerId};
 use kask_wire::data::Value as WireValue;
 use kask_wire::{DataReply, DataRequest, Role};
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use tracing::debug;
 
@@ -75,12 +76,26 @@ fn start_encoder(host: &Arc<WorkerHost>) -> mpsc::Sender<Encoding> {
     let (sender, encodings) = mpsc::channel::<Encoding>();
     let encoder = host.clone();
     let body = Box::new(move || {
-        while let Ok(encoding) = encodings.recv() {
+        let mut cache = ThreadCache::default();
+        while let Some(encoding) = next(&encodings, &mut cache) {
+            cache.used(encoding.values.len());
             encode(&encoder, encoding);
         }
     });
     host.runtime.spawn(format!("kask-{}-encoder", host.name()), body);
     sender
+}
+
+/// Waits for what is to be encoded; nothing when nobody will ask any more.
+fn next(encodings: &mpsc::Receiver<Encoding>, cache: &mut ThreadCache) -> Option<Encoding> {
+    if let Some(quiet) = cache.quiet() {
+        match encodings.recv_timeout(quiet) {
+            Ok(encoding) => return Some(encoding),
+            Err(RecvTimeoutError::Timeout) => cache.give_back(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    encodings.recv().ok()
 }
 
 fn encode(host: &WorkerHost, encoding: Encoding) {

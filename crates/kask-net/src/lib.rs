@@ -38,6 +38,7 @@ pub mod security;
 mod sender;
 pub mod share;
 mod socket;
+pub mod thread_cache;
 pub mod timer;
 pub mod tls;
 pub mod token;

@@ -2,8 +2,9 @@
 //!
 //! What a burst leaves behind among blocks that live on is chance, and grows over hours if nobody returns it.
 
-use crate::runtime;
+use crate::{runtime, thread_cache};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long after the end of a burst: another one may follow at once, and want the memory.
@@ -13,13 +14,23 @@ const DELAY: Duration = Duration::from_millis(100);
 const MOST_DELAYS: u32 = 10;
 
 static PLANNED: AtomicBool = AtomicBool::new(false);
-/// How often it was asked for.
+/// How often tables have asked for it.
 static WISHES: AtomicU32 = AtomicU32::new(0);
 
 /// Has the process return unused memory when nothing has asked for that for a moment. To be called when a table shrank from
 /// what a burst made of it.
 pub fn trim_soon() {
     WISHES.fetch_add(1, Ordering::AcqRel);
+    plan();
+}
+
+/// How often tables have asked for it.
+pub(crate) fn wishes() -> u32 {
+    WISHES.load(Ordering::Acquire)
+}
+
+/// Has memory returned in a moment.
+pub(crate) fn plan() {
     if PLANNED.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -28,14 +39,19 @@ pub fn trim_soon() {
     };
     network.spawn(async {
         for _ in 0..MOST_DELAYS {
-            let wishes = WISHES.load(Ordering::Acquire);
+            let wishes = wishes();
             tokio::time::sleep(DELAY).await;
-            if WISHES.load(Ordering::Acquire) == wishes {
+            if self::wishes() == wishes {
                 break;
             }
         }
         PLANNED.store(false, Ordering::Release);
-        tokio::task::spawn_blocking(trim);
+        let given_back = thread_cache::give_back();
+        tokio::task::spawn_blocking(move || {
+            // What it freed is kept for the thread that frees until it ends. It does not panic.
+            given_back.map(JoinHandle::join);
+            trim();
+        });
     });
 }
 

@@ -7,6 +7,7 @@
 //! The queue waits on the standard library's locks, as the runners' does, because children may be forked while the thread
 //! sleeps.
 
+use kask_net::thread_cache::ThreadCache;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,16 +76,21 @@ pub fn bury(objects: Box<dyn Send>) {
 }
 
 /// Gives up what was thrown away, all of it; for threads that hold the GIL anyway, and none of the engine's locks.
-pub fn clean(py: Python<'_>) {
+///
+/// Gives back how much that was.
+pub fn clean(py: Python<'_>) -> usize {
+    let mut count = 0;
     // What is given up may throw away more. Looking comes first: nearly always there is nothing, and setting takes longer.
     while GARBAGE.load(Ordering::Relaxed) && GARBAGE.swap(false, Ordering::Relaxed) {
         let objects = std::mem::take(&mut *graveyard());
+        count += objects.len();
         drop(objects);
         let buffers = queue().as_mut().map(|queue| std::mem::take(&mut queue.buffers));
         for buffer in buffers.unwrap_or_default() {
             buffer.release(py);
         }
     }
+    count
 }
 
 /// What was thrown away is to be given up at once, as soon as the GIL can be had: its memory is wanted.
@@ -131,14 +137,15 @@ fn serve(queue: &mut Queue) {
 }
 
 fn run() {
-    while let Some(callbacks) = next() {
+    let mut cache = ThreadCache::default();
+    while let Some(callbacks) = next(&mut cache) {
         if callbacks.is_empty() && !GARBAGE.load(Ordering::Relaxed) {
             // Somebody else has cleaned up.
             continue;
         }
         let mut callbacks = Some(callbacks);
         let attached = Python::try_attach(|py| {
-            clean(py);
+            cache.used(clean(py));
             for callback in callbacks.take().expect("the closure runs once") {
                 callback(py);
             }
@@ -156,7 +163,7 @@ fn run() {
 }
 
 /// Waits for work, and gives out the callbacks: none when there is only garbage. `None` when the thread shall end.
-fn next() -> Option<Vec<Callback>> {
+fn next(cache: &mut ThreadCache) -> Option<Vec<Callback>> {
     let mut queue = queue();
     let mut garbage_is_due = None;
     loop {
@@ -176,7 +183,18 @@ fn next() -> Option<Vec<Callback>> {
             (queue, _) = WORK.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
         } else {
             garbage_is_due = None;
-            queue = WORK.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            match cache.quiet() {
+                None => queue = WORK.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(quiet) => {
+                    let (waiting, waited) = WORK.wait_timeout(queue, quiet).unwrap_or_else(PoisonError::into_inner);
+                    queue = waiting;
+                    if waited.timed_out() {
+                        drop(queue);
+                        cache.give_back();
+                        queue = self::queue();
+                    }
+                }
+            }
         }
     }
 }
