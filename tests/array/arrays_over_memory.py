@@ -1,25 +1,19 @@
 """Computations with arrays of ten times the memory limit, whose results are known, for any engine: as functions, and as a script that runs
 one embedded.
 
-``python arrays_over_memory.py WHAT SPILL_FOLDER`` says when it is ready, waits for a line, runs the computation, prints its outcome as
-JSON, waits for another line, and ends.
-
 The data is a square in which the element in row ``i`` and column ``j`` is ``i * SIDE + j``. Its blocks are made by a function that
 the engine knows nothing of, once for each, however often they are read.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+import beyond_memory
 import kask.array as ka
-from kask import config
 from kask.distributed import Client
 
 MIB = 2**20
@@ -100,24 +94,10 @@ def expected(what: str) -> np.ndarray:
 
 
 def outcome(client: Client, what: str) -> dict[str, Any]:
-    """The result, and what had to be done for it. Written and read are told with a worker's heartbeats."""
-    result = np.asarray(client.gather(client.compute(COMPUTATIONS[what]()))).tolist()
-    time.sleep(1.5)
-    metrics = [worker["metrics"] for worker in client.scheduler_info()["workers"].values()]
-    moved = {name: sum(of[f"spill_{name}_bytes"] for of in metrics) / DATA for name in ("written", "read")}
-    counters = client.counters()
-    return {"result": result, **moved, **{name: counters[name] for name in ("recomputed", "memory_deaths")}}
-
-
-def main(what: str, folder: str) -> None:
-    with config.set({"memory.spill_directory": folder, "embedded.memory_limit": LIMIT}):
-        with Client("embedded", threads_per_worker=2) as client:
-            print("ready", flush=True)
-            sys.stdin.readline()
-            print(json.dumps(outcome(client, what)), flush=True)
-            sys.stdin.readline()
-        print("closed", flush=True)
+    return beyond_memory.outcome(
+        client, lambda client: np.asarray(client.gather(client.compute(COMPUTATIONS[what]()))).tolist()
+    )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    beyond_memory.serve(outcome, LIMIT)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import arrays_over_memory
 import numpy as np
 import pytest
 from arrays_over_memory import DATA, LIMIT
 
-from held_memory import PeakMemory
-from kask.distributed import Client, LocalCluster
+import beyond_memory
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -32,7 +26,7 @@ READ = {"deviation": 0.5, "total": 0.1, "overlap": 1.5, "transpose": 0.25, "rech
 
 def check(what: str, outcome: dict, peak_bytes: int) -> None:
     assert DATA >= 10 * LIMIT
-    written, read = outcome["written"], outcome["read"]
+    written, read = outcome["written"] / DATA, outcome["read"] / DATA
     print(f"{what}: written {written:.2f} of the data, read {read:.2f}, peak {peak_bytes / LIMIT:.2f} of the limit")
     np.testing.assert_allclose(np.array(outcome["result"]), arrays_over_memory.expected(what), rtol=1e-9)
     if what != "deviation":
@@ -45,39 +39,9 @@ def check(what: str, outcome: dict, peak_bytes: int) -> None:
 
 @pytest.mark.parametrize("what", list(arrays_over_memory.COMPUTATIONS))
 def test_ten_times_the_limit_in_processes(what, tmp_path):
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=LIMIT, local_directory=str(tmp_path)) as cluster,
-        Client(cluster) as client,
-    ):
-        with PeakMemory(worker["pid"] for worker in cluster.workers.values()) as peak:
-            outcome = arrays_over_memory.outcome(client, what)
-        deaths = [worker["deaths"] for worker in cluster.workers.values()]
-    assert deaths == [0, 0]
-    check(what, outcome, peak.bytes)
+    check(what, *beyond_memory.in_processes(lambda client: arrays_over_memory.outcome(client, what), LIMIT, tmp_path))
 
 
 @pytest.mark.parametrize("what", list(arrays_over_memory.COMPUTATIONS))
 def test_ten_times_the_limit_embedded(what, tmp_path):
-    """In a process of its own, whose memory is only what the engine and the computation take."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KASK_")}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    script = subprocess.Popen(
-        [sys.executable, arrays_over_memory.__file__, what, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    try:
-        assert script.stdout.readline() == "ready\n"
-        with PeakMemory([script.pid]) as peak:
-            script.stdin.write("run\n")
-            script.stdin.flush()
-            outcome = json.loads(script.stdout.readline())
-        output, _ = script.communicate("close\n", timeout=60)
-        assert (output, script.returncode) == ("closed\n", 0)
-    finally:
-        script.kill()
-        script.communicate()
-    check(what, outcome, peak.bytes)
-    assert list(tmp_path.iterdir()) == []
+    check(what, *beyond_memory.embedded(arrays_over_memory.__file__, what, tmp_path))

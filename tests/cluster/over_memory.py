@@ -1,27 +1,18 @@
-"""Computations over more than memory holds, for any engine: as functions, and as a script that runs one embedded.
-
-``python over_memory.py WHAT SPILL_FOLDER`` says when it is ready, waits for a line, runs the computation, prints its outcome as JSON,
-waits for another line, and ends.
-"""
+"""Computations over more than memory holds, for any engine: as functions, and as a script that runs one embedded."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import kask
-from kask import config, shuffle
-from kask.distributed import Client
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
-
+import beyond_memory  # which finds what bench/ has
 import grids
+import kask
+from kask import shuffle
+from kask.distributed import Client
 
 MIB = 2**20
 LIMIT = 256 * MIB
@@ -132,23 +123,8 @@ def data_bytes(what: str) -> int:
 
 
 def outcome(client: Client, what: str) -> dict[str, Any]:
-    """The result, and what had to be done for it. Written and read are told with a worker's heartbeats."""
-    result = COMPUTATIONS[what](client)
-    time.sleep(1.5)
-    metrics = [worker["metrics"] for worker in client.scheduler_info()["workers"].values()]
-    moved = {name: sum(of[f"spill_{name}_bytes"] for of in metrics) for name in ("written", "read")}
-    return {"result": result, "recomputed": client.counters()["recomputed"], **moved}
-
-
-def main(what: str, folder: str) -> None:
-    with config.set({"memory.spill_directory": folder, "embedded.memory_limit": LIMIT}):
-        with Client("embedded", threads_per_worker=2) as client:
-            print("ready", flush=True)
-            sys.stdin.readline()
-            print(json.dumps(outcome(client, what)), flush=True)
-            sys.stdin.readline()
-        print("closed", flush=True)
+    return beyond_memory.outcome(client, COMPUTATIONS[what])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    beyond_memory.serve(outcome, LIMIT)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import over_memory
 import pytest
 from over_memory import LIMIT
 
-from kask.distributed import Client, LocalCluster
-from memory_watch import MemoryWatch
+import beyond_memory
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -56,39 +50,11 @@ def check(what, outcome, expected, peak_bytes):
 
 @pytest.mark.parametrize("what", list(over_memory.COMPUTATIONS))
 def test_ten_times_the_limit_in_processes(what, expected, tmp_path):
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=LIMIT, local_directory=str(tmp_path)) as cluster,
-        Client(cluster) as client,
-    ):
-        pids = [worker["pid"] for worker in client.scheduler_info()["workers"].values()]
-        with MemoryWatch(lambda: pids) as watch:
-            outcome = over_memory.outcome(client, what)
-        deaths = [worker["deaths"] for worker in cluster.workers.values()]
-    assert deaths == [0, 0]
-    check(what, outcome, expected, watch.peak_bytes())
+    outcome, peak_bytes = beyond_memory.in_processes(lambda client: over_memory.outcome(client, what), LIMIT, tmp_path)
+    check(what, outcome, expected, peak_bytes)
 
 
 @pytest.mark.parametrize("what", list(over_memory.COMPUTATIONS))
 def test_ten_times_the_limit_embedded(what, expected, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KASK_")}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    script = subprocess.Popen(
-        [sys.executable, over_memory.__file__, what, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    try:
-        assert script.stdout.readline() == "ready\n"
-        with MemoryWatch(lambda: [script.pid]) as watch:
-            script.stdin.write("run\n")
-            script.stdin.flush()
-            outcome = json.loads(script.stdout.readline())
-        output, _ = script.communicate("close\n", timeout=60)
-        assert (output, script.returncode) == ("closed\n", 0)
-    finally:
-        script.kill()
-        script.communicate()
-    check(what, outcome, expected, watch.peak_bytes())
-    assert list(Path(tmp_path).iterdir()) == []
+    outcome, peak_bytes = beyond_memory.embedded(over_memory.__file__, what, tmp_path)
+    check(what, outcome, expected, peak_bytes)
