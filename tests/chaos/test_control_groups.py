@@ -45,7 +45,8 @@ with config.set({"memory.spill_directory": sys.argv[2]}):
         with Client("embedded", threads_per_worker=2) as client:
             found = outcome(client)
     else:
-        with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="auto") as cluster, Client(cluster) as client:
+        with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=sys.argv[4]) as cluster, Client(cluster) as client:
+            held = b"x" * int(sys.argv[5])
             found = outcome(client)
 print(json.dumps(found))
 """
@@ -53,11 +54,23 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize("size, workers", [("processes", 2), ("embedded", 1)])
 def test_three_times_what_the_group_may_have(group, tmp_path, size, workers):
-    done = group.run(TWICE, size, tmp_path, BLOCKS)
+    done = group.run(TWICE, size, tmp_path, BLOCKS, "auto", 0)
+    check(done, group, tmp_path, limits=[(LIMIT - RESERVE) // workers] * workers)
+
+
+@pytest.mark.parametrize(
+    "limit, held", [(LIMIT, 0), ((LIMIT - RESERVE) // 2, LIMIT // 3)], ids=["each has all", "the client takes a third"]
+)
+def test_workers_give_way_to_each_other_and_to_the_client(group, tmp_path, limit, held):
+    done = group.run(TWICE, "processes", tmp_path, BLOCKS, limit, held)
+    check(done, group, tmp_path, limits=[limit] * 2)
+
+
+def check(done, group, tmp_path, limits):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.pop("sums") == sums(BLOCKS)
-    assert found.pop("limits") == [(LIMIT - RESERVE) // workers] * workers
+    assert found.pop("limits") == limits
     # What was not in memory at the end of the first pass was on disk.
     assert found.pop("written") >= BLOCKS * 4 * MIB - LIMIT
     assert found == {"memory_deaths": 0, "recomputed": 0, "workers_lost": 0}

@@ -14,7 +14,6 @@ from kask import config
 from kask.distributed import Client, LocalCluster
 from kask.engine import auto_memory_limit, local, memory_limit_bytes
 from kask.exceptions import ClusterError, ConfigError
-from kask.units import format_bytes
 
 
 @pytest.mark.parametrize(
@@ -216,37 +215,6 @@ def test_a_limit_that_was_given_stays_when_a_cluster_grows():
         cluster.scale(2)
         client.wait_for_workers(2, timeout=60)
         assert list(limits(client).values()) == [2**30] * 2
-
-
-class TestLimitsThatAreMoreThanThereIs:
-    def said(self, caplog):
-        return [record.getMessage() for record in caplog.records if record.name == "kask.memory"]
-
-    @pytest.mark.parametrize("processes", [True, False])
-    def test_workers_that_may_take_too_much_together(self, caplog, processes):
-        total = memory_limit_bytes()
-        local.warn_of_limits(total // 2 + 1, 2, processes)
-        (text,) = self.said(caplog)
-        assert text.startswith("2 workers with a memory limit of ")
-        assert f"say at most {format_bytes(auto_memory_limit(2, processes))}, or 'auto'" in text
-
-    @pytest.mark.parametrize("processes", [True, False])
-    def test_those_that_fit_are_no_matter(self, caplog, processes):
-        for workers in (1, 2, 7):
-            for limit in ("auto", 0, "1MiB", 1 / workers):
-                local.warn_of_limits(local.memory_limit_bytes(limit, workers, processes), workers, processes)
-        assert self.said(caplog) == []
-
-    def test_clusters_and_embedded_engines_say_so_when_they_start_or_grow(self, caplog):
-        whole = memory_limit_bytes()
-        with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, memory_limit=whole) as cluster:
-            assert self.said(caplog) == []
-            cluster.scale(2)
-            assert len(self.said(caplog)) == 1
-        with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, memory_limit="80%"):
-            assert len(self.said(caplog)) == 2
-        with Client("embedded", memory_limit=2 * whole):
-            assert self.said(caplog)[2].startswith(f"a memory limit of {format_bytes(2 * whole)} may take more than")
 
 
 class TestWarningsOfTheEngine:

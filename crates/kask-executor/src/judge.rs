@@ -3,7 +3,7 @@
 //! A worker keeps below its limit by itself: it spills, waits, and gives work back. It is ended only when that has
 //! failed: above its limit at once, and above [`NEARLY`] of it when it stays there for [`PATIENCE`]. What all processes
 //! use together is judged likewise, because a worker that keeps its limit may still be the one to go before the kernel
-//! picks a process of its own choice.
+//! picks a process of its own choice. Before that, workers give way to each other and to everybody else ([`Crowd::leaves`]).
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub const CROWDED: f64 = 0.97;
 /// Above this share somebody has to go if everybody stands still for want of memory in this share of the time, in percent.
 pub const TIGHT: f64 = 0.90;
 const STALLED: f64 = 40.0;
+/// Below this share nobody gives way to others.
+pub const AMPLE: f64 = 0.88;
 /// After one has gone, how long memory has to show whether that was enough.
 const REST: Duration = Duration::from_secs(2);
 
@@ -94,6 +96,22 @@ pub(crate) struct Crowd {
     pub(crate) limit_bytes: u64,
     /// Percent of the last ten seconds in which everybody stood still for want of memory.
     pub(crate) stalled: f64,
+}
+
+impl Crowd {
+    /// The most that a process which now uses `used_bytes` may use for the moment. While there is ample memory, half of what is left is
+    /// there for each, since others may want the other half before anybody looks again; then each gives up its share
+    /// of what is too much.
+    pub(crate) fn leaves(&self, used_bytes: u64) -> u64 {
+        let ample = (self.limit_bytes as f64 * AMPLE) as u64;
+        match ample.checked_sub(self.used_bytes) {
+            Some(left) => used_bytes.saturating_add(left / 2),
+            None => {
+                let kept = ample as f64 / self.used_bytes as f64;
+                (used_bytes as f64 * kept) as u64
+            }
+        }
+    }
 }
 
 /// Judges the crowd.
@@ -196,6 +214,13 @@ mod tests {
         assert_eq!(judge.pause(GIB), OFTEN);
         assert_eq!(judge.pause(2 * GIB), OFTEN);
         assert_eq!(Judge::new(64 * GIB).pause(GIB), SELDOM);
+    }
+
+    #[test]
+    fn all_give_way_when_memory_is_no_longer_ample() {
+        let leaves = |all, own| Crowd { used_bytes: all, limit_bytes: 100_000, stalled: 0.0 }.leaves(own);
+        assert_eq!([leaves(8_000, 5_000), leaves(78_000, 5_000), leaves(88_000, 5_000)], [45_000, 10_000, 5_000]);
+        assert_eq!([leaves(96_800, 11_000), leaves(96_800, 85_800), leaves(u64::MAX, 7)], [10_000, 78_000, 0]);
     }
 
     #[test]

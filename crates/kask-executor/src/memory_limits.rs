@@ -89,7 +89,11 @@ impl MemoryLimits {
     pub fn fullest(&self) -> Option<(u64, u64)> {
         let machine = self.meminfo("MemTotal").zip(self.meminfo("MemAvailable"));
         let machine = machine.map(|(total, available)| (total.saturating_sub(available), total));
-        let groups = self.groups.iter().filter_map(|group| Some((group.used_bytes()?, group.limit_bytes()?)));
+        let groups = self.groups.iter().filter_map(|group| {
+            // In this order: what is used takes long to find out for a group that holds many others.
+            let limit = group.limit_bytes()?;
+            Some((group.used_bytes()?, limit))
+        });
         let share = |(used, limit): &(u64, u64)| *used as f64 / (*limit).max(1) as f64;
         groups.chain(machine).max_by(|a, b| share(a).total_cmp(&share(b)))
     }

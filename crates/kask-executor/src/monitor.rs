@@ -3,10 +3,14 @@
 //! What counts is what its supervisor counts, its own memory and its arena, and besides the values that its workers
 //! have mapped from disk or from other processes: those take none of its own memory, but are among the values that the
 //! worker sets against what it is told here.
+//! A worker is also told the most that its process may take, which is less when others take much of the memory that all share
+//! (see `judge`): limits that are too large together, or a client that holds much, cost speed and not processes.
 //! Several workers may live in one process: each is told what its own values take, and an equal share of what no worker's
 //! values take.
 
 use crate::host::WorkerHost;
+use crate::judge::Crowd;
+use crate::memory_limits::MemoryLimits;
 use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
@@ -61,21 +65,25 @@ fn share(process_bytes: u64, mine: u64, all: &[u64]) -> u64 {
     }
 }
 
-fn room_for_copies(limit_bytes: u64, own_bytes: u64) -> u64 {
-    (limit_bytes / 1000 * COPYING_MILLI).saturating_sub(own_bytes)
+fn room_for_copies(limit_bytes: u64, most_bytes: u64, own_bytes: u64) -> u64 {
+    (limit_bytes / 1000 * COPYING_MILLI).min(most_bytes).saturating_sub(own_bytes)
 }
 
 /// Watches until the worker has ended.
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let watched = Arc::downgrade(host);
     let body = move || {
+        let limits = MemoryLimits::of_this_process();
         let mut cache = ThreadCache::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
             let own_bytes = own_memory_bytes();
-            set_room_for_copies(room_for_copies(host.memory_limit_bytes(), own_bytes));
+            let crowd =
+                limits.fullest().map(|(used_bytes, limit_bytes)| Crowd { used_bytes, limit_bytes, stalled: 0.0 });
+            let most_bytes = |used_bytes| crowd.map_or(u64::MAX, |crowd| crowd.leaves(used_bytes));
+            set_room_for_copies(room_for_copies(host.memory_limit_bytes(), most_bytes(own_bytes), own_bytes));
             let process_bytes = host.managed.share_of(own_bytes + mapped_bytes());
             host.post(Event::Lent { kept_bytes: kept_bytes() });
-            host.post(Event::Memory { process_bytes });
+            host.post(Event::Memory { process_bytes, most_bytes: most_bytes(process_bytes) });
             drive(host);
             cache.give_back_after_burst();
             std::thread::sleep(PERIOD);

@@ -188,10 +188,12 @@ impl World {
         let (values, spikes) = (node.memory_bytes(), if self.faults_on { self.plan.rates.spikes } else { 0 });
         let other = if self.rng.chance(spikes) { self.rng.below(limit) } else { limit / 100 };
         let process_bytes = values + other;
+        // Now and then others take of what all share.
+        let most_bytes = if self.rng.chance(spikes) { self.rng.below(limit) } else { u64::MAX };
         self.network.after_us(400_000, Happening::AtNode { node: ix, what: NodeHappening::Measured });
         if self.faults_on && process_bytes > limit && self.rng.chance(500) {
             return self.node_ends(ix, DeathCause::OutOfMemory);
         }
-        self.node_event(ix, Event::Memory { process_bytes })
+        self.node_event(ix, Event::Memory { process_bytes, most_bytes })
     }
 }

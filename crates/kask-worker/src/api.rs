@@ -125,6 +125,9 @@ pub enum Event {
     Memory {
         /// Bytes.
         process_bytes: u64,
+        /// The most that it may take, whatever its limit: what others take of the memory that they share with it is not there
+        /// for it. `u64::MAX` where that is not known.
+        most_bytes: u64,
     },
     /// How much memory of values that were given up is not free, since other processes view it. Comes before each
     /// measurement, and at once when values were given up ([`Action::Evict`], [`Action::Drop`]).

@@ -2,7 +2,7 @@
 //!
 //! What counts as *taken* is what values in memory weigh, what is on its way into memory (from peers or from disk), and what was
 //! promised to admitted attempts for their results. The budget is a share of the limit, less where the process takes
-//! memory that is no value. Nothing is brought to memory or started for which there is no room (`admission`); room is made by
+//! memory that is no value, or others have taken of what all processes share. Nothing is brought to memory or started for which there is no room (`admission`); room is made by
 //! giving values up (`victims`); what is answered when they are written and read is in `spill`, what the scheduler is told
 //! in `pressure`.
 
@@ -28,6 +28,8 @@ pub(crate) struct Memory {
     pub(crate) promised: u64,
     /// What the process takes, as far as is known.
     process_bytes: u64,
+    /// What it may take, because of others.
+    most_bytes: u64,
     /// What is kept for other processes of values that are not here any more.
     lent: u64,
     /// The smoothed rest: neither value nor lent.
@@ -55,15 +57,21 @@ enum Disk {
 impl Memory {
     pub(crate) fn new(config: MemoryConfig) -> Memory {
         let disk = if config.can_spill { Disk::Usable } else { Disk::Absent };
-        Memory { config, promised: 0, process_bytes: 0, lent: 0, other: 0, disk, disk_freed: false, disk_reason: None }
+        Memory {
+            config,
+            promised: 0,
+            process_bytes: 0,
+            most_bytes: u64::MAX,
+            lent: 0,
+            other: 0,
+            disk,
+            disk_freed: false,
+            disk_reason: None,
+        }
     }
 
     pub(crate) fn is_limited(&self) -> bool {
         self.config.limit_bytes > 0
-    }
-
-    pub(crate) fn limit(&self) -> u64 {
-        self.config.limit_bytes
     }
 
     /// Whether values may be written before that makes room.
@@ -85,13 +93,26 @@ impl Memory {
     /// What may be taken.
     pub(crate) fn budget(&self) -> u64 {
         let target = self.share(self.config.target_milli.into());
-        let left = self.share(PROCESS_MILLI).saturating_sub(self.unmanaged());
-        target.min(left).max(self.config.limit_bytes / 10)
+        target.min(self.left()).max(self.bound().bytes / 10)
     }
 
     /// What may be taken when nothing else helps.
     pub(crate) fn ceiling(&self) -> u64 {
-        self.share(PROCESS_MILLI).saturating_sub(self.unmanaged()).max(self.budget())
+        self.left().max(self.budget())
+    }
+
+    /// What the process may take less what it takes for other things than values.
+    fn left(&self) -> u64 {
+        self.share(PROCESS_MILLI).min(self.most_bytes).saturating_sub(self.unmanaged())
+    }
+
+    /// What bounds the process at present.
+    pub(crate) fn bound(&self) -> Bound {
+        if self.most_bytes < self.share(PROCESS_MILLI) {
+            let name = "what others leave it of the memory that all processes share";
+            return Bound { name, bytes: self.most_bytes };
+        }
+        Bound { name: "the worker's limit", bytes: self.config.limit_bytes }
     }
 
     /// Values are chosen to go in lots of this size at least, and so much room is kept ready.
@@ -100,8 +121,9 @@ impl Memory {
     }
 
     /// A measurement came.
-    pub(crate) fn measured(&mut self, process_bytes: u64, resident: u64) {
+    pub(crate) fn measured(&mut self, process_bytes: u64, most_bytes: u64, resident: u64) {
         self.process_bytes = process_bytes;
+        self.most_bytes = most_bytes;
         let other = process_bytes.saturating_sub(resident).saturating_sub(self.lent);
         self.other = self.other - self.other / 4 + other / 4;
     }
@@ -119,7 +141,7 @@ impl Memory {
 
     /// By how much the process takes more than is good.
     pub(crate) fn overweight(&self) -> u64 {
-        self.process_bytes.saturating_sub(self.share(self.config.pause_milli.into()))
+        self.process_bytes.saturating_sub(self.share(self.config.pause_milli.into()).min(self.most_bytes))
     }
 
     pub(crate) fn disk_is_usable(&self) -> bool {
@@ -186,6 +208,13 @@ impl Memory {
     }
 }
 
+/// The most that a process may take, and who says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u64,
+}
+
 /// How much may be given to the disk at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskTakes {
@@ -229,11 +258,11 @@ mod tests {
         let mut memory = memory(1000);
         assert_eq!(memory.budget(), 600);
         for _ in 0..50 {
-            memory.measured(500, 100);
+            memory.measured(500, u64::MAX, 100);
         }
         assert!((500..=515).contains(&memory.budget()), "{}", memory.budget());
         for _ in 0..50 {
-            memory.measured(5000, 100);
+            memory.measured(5000, u64::MAX, 100);
         }
         assert_eq!((memory.budget(), memory.overweight()), (100, 4150));
     }
@@ -241,15 +270,31 @@ mod tests {
     #[test]
     fn lent_memory_comes_off_the_budget_at_once_and_until_it_is_given_back() {
         let mut memory = memory(1000);
-        (0..50).for_each(|_| memory.measured(700, 600));
+        (0..50).for_each(|_| memory.measured(700, u64::MAX, 600));
         assert_eq!(memory.budget(), 600);
         for _ in 0..50 {
             memory.lent(300);
             assert!((375..=385).contains(&memory.budget()), "{}", memory.budget());
-            memory.measured(900, 500);
+            memory.measured(900, u64::MAX, 500);
         }
         memory.lent(0);
         assert_eq!(memory.budget(), 600);
+    }
+
+    #[test]
+    fn what_others_take_of_what_all_share_is_not_there() {
+        let mut memory = memory(1000);
+        (0..50).for_each(|_| memory.measured(500, 600, 400));
+        // Of the 600 that it may take, 100 are no values.
+        assert!((500..=515).contains(&memory.budget()), "{}", memory.budget());
+        assert_eq!(memory.overweight(), 0);
+        memory.measured(500, 450, 400);
+        assert!((350..=365).contains(&memory.budget()), "{}", memory.budget());
+        assert_eq!(memory.overweight(), 50);
+        memory.measured(500, 20, 400);
+        assert_eq!((memory.budget(), memory.bound().bytes), (2, 20));
+        memory.measured(500, u64::MAX, 400);
+        assert_eq!((memory.budget(), memory.bound().bytes), (600, 1000));
     }
 
     #[test]

@@ -167,11 +167,12 @@ impl Worker {
         self.standing.stuck_until = None;
         let entry = self.remove_attempt(slot);
         let name = &entry.queued().expect("what is stuck was never admitted").name;
-        let mut reason = format!("it needs {} of memory, and the worker's limit is ", mebibytes(need));
+        let bound = self.memory.bound();
+        let mut reason = format!("it needs {} of memory, and {} is ", mebibytes(need), bound.name);
         let wrote = write!(
             reason,
             "{}, of which {} are taken by values that cannot be spilled because {}; {}, or use smaller chunks",
-            mebibytes(self.memory.limit()),
+            mebibytes(bound.bytes),
             mebibytes(in_the_way),
             self.memory.disk_trouble(),
             self.memory.disk_help()

@@ -169,7 +169,9 @@ impl Worker {
             Event::DiskTrouble(reason) => self.memory.disk_says(reason),
             Event::Unspilled(answers) => self.unspilled(answers),
             Event::Adopted(found) => self.adopted(found),
-            Event::Memory { process_bytes } => self.memory.measured(process_bytes, self.values.weights().resident),
+            Event::Memory { process_bytes, most_bytes } => {
+                self.memory.measured(process_bytes, most_bytes, self.values.weights().resident);
+            }
             Event::Lent { kept_bytes } => self.memory.lent(kept_bytes),
             Event::Tick => {}
         }

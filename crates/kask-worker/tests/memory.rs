@@ -670,13 +670,28 @@ fn no_more_is_asked_for_than_may_be_in_flight() {
 fn a_process_that_takes_too_much_runs_one_at_a_time_and_gives_up_what_it_can() {
     let mut rig = runners(2, 1000 * K);
     rig.stores(task(9), 300 * K);
-    rig.event(Event::Memory { process_bytes: 1_900 * K });
+    rig.measures(1_900 * K, u64::MAX);
     assert_eq!(being_written(&rig), [task(9)], "85 of 100 of the limit of 2000 is enough");
     rig.hears(Say::Compute(vec![takes(1, 10 * K, vec![]), takes(2, 10 * K, vec![])]));
     assert_eq!(rig.started(), [task(1)]);
     rig.writes_all();
     assert!(rig.store.is_empty());
-    rig.event(Event::Memory { process_bytes: 1_600 * K });
+    rig.measures(1_600 * K, u64::MAX);
+    assert_eq!(rig.started(), [task(2)]);
+}
+
+#[test]
+fn what_others_take_of_what_all_share_is_made_room_for_and_waited_for() {
+    let mut rig = runners(2, 1000 * K);
+    rig.stores(task(9), 300 * K);
+    rig.measures(400 * K, 350 * K);
+    assert_eq!(being_written(&rig), [task(9)]);
+    rig.hears(Say::Compute(vec![takes(1, 200 * K, vec![]), takes(2, 200 * K, vec![])]));
+    assert_eq!(rig.started(), [], "there is room for one when the value has left");
+    rig.writes_all();
+    assert!(rig.store.is_empty());
+    assert_eq!(rig.started(), [task(1)]);
+    rig.measures(200 * K, u64::MAX);
     assert_eq!(rig.started(), [task(2)]);
 }
 
@@ -684,7 +699,7 @@ fn a_process_that_takes_too_much_runs_one_at_a_time_and_gives_up_what_it_can() {
 fn memory_that_is_no_value_comes_off_the_budget_and_is_reported() {
     let mut rig = Rig::with_budget(1000 * K);
     rig.stores(task(9), 300 * K);
-    (0..60).for_each(|_| rig.event(Event::Memory { process_bytes: 1_600 * K }));
+    (0..60).for_each(|_| rig.measures(1_600 * K, u64::MAX));
     assert!((500 * K..510 * K).contains(&rig.worker.budget_bytes()), "{}", rig.worker.budget_bytes());
     rig.hears(Say::Compute(vec![takes(1, 100 * K, vec![])]));
     rig.waits(1_000);
@@ -700,7 +715,7 @@ fn memory_that_is_no_value_comes_off_the_budget_and_is_reported() {
 fn without_a_limit_nothing_waits_and_nothing_is_written() {
     let mut rig = Rig::with_peers(0);
     rig.stores(task(9), 1 << 50);
-    rig.event(Event::Memory { process_bytes: 1 << 50 });
+    rig.measures(1 << 50, u64::MAX);
     rig.hears(Say::Compute(vec![takes(1, 1 << 60, vec![here(9, 1 << 50)])]));
     assert_eq!((rig.started(), rig.writes.len()), (vec![task(1)], 0));
     assert_eq!(rig.worker.pressure(), Pressure::Comfortable);

@@ -32,7 +32,7 @@ enum Op {
     Wait(u64),
     Written { which: usize, how: u8 },
     Read { which: usize, how: u8 },
-    Measured(u64),
+    Measured { process_bytes: u64, most_bytes: u64 },
     Lent(u64),
 }
 
@@ -65,7 +65,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u64..1_500).prop_map(Op::Wait),
         4 => (any::<usize>(), 0u8..12).prop_map(|(which, how)| Op::Written { which, how }),
         3 => (any::<usize>(), 0u8..8).prop_map(|(which, how)| Op::Read { which, how }),
-        1 => (0u64..6_500).prop_map(Op::Measured),
+        1 => (0u64..6_500, prop_oneof![Just(u64::MAX), 0u64..6_500])
+            .prop_map(|(process_bytes, most_bytes)| Op::Measured { process_bytes, most_bytes }),
         1 => (0u64..3_000).prop_map(Op::Lent),
     ]
 }
@@ -178,7 +179,7 @@ impl World {
                 let problems = [SpillProblem::Damaged, SpillProblem::Io];
                 self.rig.reads_some(which, problems.get(usize::from(how)).map_or(Ok(()), |&problem| Err(problem)));
             }
-            Op::Measured(process_bytes) => self.rig.event(Event::Memory { process_bytes }),
+            Op::Measured { process_bytes, most_bytes } => self.rig.measures(process_bytes, most_bytes),
             Op::Lent(kept_bytes) => self.rig.event(Event::Lent { kept_bytes }),
         }
         self.seen.parts += self.rig.parts.len();
@@ -296,7 +297,7 @@ impl World {
             } else {
                 // A disk that is tried again, a peer that is busy, room that is waited for.
                 self.rig.event(Event::Lent { kept_bytes: 0 });
-                self.rig.event(Event::Memory { process_bytes: 0 });
+                self.rig.measures(0, u64::MAX);
                 self.rig.waits(300);
             }
             self.listen();

@@ -11,7 +11,7 @@ from kask.distributed.aio import in_thread
 from kask.distributed.security import Security, write_scheduler_file
 from kask.engine import Cluster, Engine
 from kask.engine.exits import close_at_exit
-from kask.engine.local import larger_cluster_limit, memory_limit_bytes, start_cluster, warn_of_limits
+from kask.engine.local import larger_cluster_limit, start_cluster
 from kask.exceptions import ClientClosedError, ClusterError
 from kask.keywords import refuse_unknown
 from kask.units import format_bytes, parse_seconds
@@ -180,7 +180,6 @@ class LocalCluster:
         cluster = self._running
         larger = max(n, len(cluster.workers))
         processes = self._options["processes"]
-        warn_of_limits(memory_limit_bytes(self._limit, larger, processes), larger, processes)
         cluster.scale(n, larger_cluster_limit(self._limit, larger, processes))
 
     def get_client(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from kask import config
 from kask.engine import Engine
 from kask.engine.exits import abandon, close_at_exit, on_fork
-from kask.engine.local import memory_limit_bytes, spill_options, warn_of_limits
+from kask.engine.local import memory_limit_bytes, spill_options
 from kask.system import cpu_count
 
 _lock = threading.Lock()
@@ -27,7 +27,6 @@ def start_embedded(
     """A new embedded engine; what is ``None`` comes from the settings."""
     limit = config.get("embedded.memory_limit") if memory_limit is None else memory_limit
     limit_bytes = memory_limit_bytes(limit, processes=False)
-    warn_of_limits(limit_bytes, 1, processes=False)
     return Engine.embedded(
         nthreads or default_nthreads(),
         memory_limit=limit_bytes,

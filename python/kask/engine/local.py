@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,6 @@ from kask import config
 from kask.engine import Cluster, auto_memory_limit
 from kask.engine import memory_limit_bytes as total_memory
 from kask.system import cpu_count
-from kask.units import format_bytes
-
-_log = logging.getLogger("kask.memory")
 
 
 def workers_and_threads(
@@ -78,24 +74,6 @@ def larger_cluster_limit(limit: str | int | float, n_workers: int, processes: bo
     return memory_limit_bytes(limit, max(1, n_workers), processes) if share else None
 
 
-def warn_of_limits(limit_bytes: int, n_workers: int, processes: bool = True) -> None:
-    """Warn when workers, or with ``n_workers=1`` the embedded engine, may together take more than this process may use: nothing is moved to
-    disk in time then, and the kernel ends them."""
-    share, total = auto_memory_limit(max(1, n_workers), processes), total_memory()
-    # A limit of resources, which each process has to itself, is in the share.
-    if limit_bytes <= share or limit_bytes * n_workers <= total:
-        return
-    who = f"{n_workers} workers with a memory limit of" if n_workers > 1 else "a memory limit of"
-    _log.warning(
-        "%s %s may take more than the %s that there is: results are then not moved to disk in time, and the system ends processes, "
-        "possibly again and again; say at most %s, or 'auto'",
-        who,
-        format_bytes(limit_bytes),
-        format_bytes(total),
-        format_bytes(share),
-    )
-
-
 def spill_options(local_directory: str | None = None) -> dict[str, Any]:
     """What the settings say of moving results to disk, for ``Cluster.start`` and ``Engine.embedded``."""
     reserve = config.get("memory.spill_reserve")
@@ -134,7 +112,6 @@ def start_cluster(
     workers, threads = workers_and_threads(n_workers, threads_per_worker, processes)
     limit = config.get("cluster.memory_limit") if memory_limit is None else memory_limit
     limit_bytes = memory_limit_bytes(limit, workers, processes)
-    warn_of_limits(limit_bytes, workers, processes)
     return Cluster.start(
         n_workers=workers,
         threads_per_worker=threads,

@@ -163,6 +163,11 @@ impl Rig {
         self.event(Event::FromScheduler(decoded));
     }
 
+    /// The process takes so much, and may take so much for the sake of others.
+    pub fn measures(&mut self, process_bytes: u64, most_bytes: u64) {
+        self.event(Event::Memory { process_bytes, most_bytes });
+    }
+
     pub fn event(&mut self, event: Event) {
         self.worker.handle(self.now, event);
         while let Some(action) = self.worker.poll_action() {
