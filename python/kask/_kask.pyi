@@ -74,8 +74,8 @@ class Chunks:
 
     def block_shape(self, position: Sequence[int]) -> tuple[int, ...]: ...
     def block_start(self, position: Sequence[int]) -> tuple[int, ...]: ...
-    def assemble(self, out: Any, blocks: list) -> None:
-        """Puts all blocks, in C order, into their places in ``out``."""
+    def assemble(self, out: Any, blocks: list, first: int) -> None:
+        """Puts blocks, those from number ``first`` on in C order, into their places in ``out``."""
 
     def slice(self, taken: Sequence[tuple[int, int, int]]) -> Chunks:
         """What is left when of each axis ``len`` elements are taken, from ``start`` on every ``step``-th."""
@@ -446,6 +446,8 @@ class Engine:
         """``outputs``: printed keys: of Nodes, or ``"('name', i, j)"`` of a grid layer's blocks."""
     def submit_nodes(self, nodes: Sequence[Node]) -> list[Future]: ...
     def gather(self, futures: Sequence[Future], errors: str = "raise", timeout: float | None = None) -> list: ...
+    def gather_in_steps(self, futures: list, step: int, place: Callable[[int, list], object]) -> None:
+        """``place(first, results)`` for ``step`` results at a time, in order; each future's place in the list becomes ``None``."""
     def resolve(self, template: Any, futures_only: bool = True) -> Any:
         """``template`` with every Future inside lists, tuples, sets, dicts and dataclasses replaced by its result."""
     def wait(self, futures: Sequence[Future], timeout: float | None, first: bool) -> tuple[list[Future], list[Future]]:

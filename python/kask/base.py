@@ -8,6 +8,10 @@ A collection has these methods:
     Adds its layers to a ``kask.engine.GraphBuilder`` and returns its outputs: printed keys, or futures of what is there already.
 ``__kask_postcompute__() -> (function, extra)``
     ``function(results, *extra)`` makes the value out of the outputs' results.
+``__kask_collector__() -> object or None``
+    Optional: what takes the outputs' results as they come, so that they are not all held beside the value that is made of them.
+    ``collector.step`` is how many it takes at a time, ``collector.place(first, results)`` takes them, in order, and
+    ``collector.value`` is the value in the end.
 ``__kask_postpersist__() -> (function, extra)``
     ``function(futures, *extra)`` makes the collection whose outputs are these futures.
 ``__kask_tokenize__()``
@@ -319,32 +323,44 @@ def run(work: Work, target: Engine) -> list[Any]:
     """Submit, wait for everything at once, and make each collection's value."""
     with _place_for_others():
         futures = work.submit(target)
-        flat = [future for some in futures for future in some]
-        with _watched(target, flat):
-            results = iter(target.gather(flat))
+        with _watched(target):
+            collectors = [_collector(collection) for collection in work.collections]
+            for collector, some in zip(collectors, futures, strict=True):
+                if collector is not None:
+                    target.gather_in_steps(some, collector.step, collector.place)
+            whole = zip(collectors, futures, strict=True)
+            results = iter(target.gather([future for collector, some in whole if collector is None for future in some]))
     values = []
-    for collection, some in zip(work.collections, futures, strict=True):
-        finish, extra = collection.__kask_postcompute__()
-        values.append(finish([next(results) for _ in some], *extra))
+    for collection, collector, some in zip(work.collections, collectors, futures, strict=True):
+        if collector is not None:
+            values.append(collector.value)
+        else:
+            finish, extra = collection.__kask_postcompute__()
+            values.append(finish([next(results) for _ in some], *extra))
     return values
+
+
+def _collector(collection: Any) -> Any:
+    make = getattr(type(collection), "__kask_collector__", None)
+    return make(collection) if make is not None else None
 
 
 def gathered(target: Engine, futures: list[Future]) -> list[Any]:
     """The results of futures, waited for as those of any computation."""
-    with _place_for_others(), _watched(target, futures):
+    with _place_for_others(), _watched(target):
         return target.gather(futures)
 
 
-# Context managers made of (engine, futures) that surround every computation: progress bars.
-watchers: list[Callable[[Engine, list[Future]], Any]] = []
+# Context managers made of an engine that surround every computation: progress bars.
+watchers: list[Callable[[Engine], Any]] = []
 
 
 @contextmanager
-def _watched(target: Engine, futures: list[Future]) -> Iterator[None]:
+def _watched(target: Engine) -> Iterator[None]:
     if not watchers:
         yield
         return
-    with watchers[-1](target, futures):
+    with watchers[-1](target):
         yield
 
 

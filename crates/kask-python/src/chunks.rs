@@ -6,7 +6,8 @@ use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkTerms, 
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyList, PySlice, PyString, PyTuple, PyType};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZero;
 use std::sync::Arc;
@@ -265,15 +266,20 @@ impl Chunks {
         PyTuple::new(py, self.along(&position, ChunkSizes::start)?)
     }
 
-    /// Puts blocks (all of them, in C order) into their places in `out`, which has this shape.
-    fn assemble(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>) -> PyResult<()> {
+    /// Puts blocks into their places in `out`, which has this shape. In C order they are those from number `first` on.
+    fn assemble(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>, first: u64) -> PyResult<()> {
         let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
         let wanted = grid.iter().fold(1u64, |product, &blocks| product.saturating_mul(blocks.into()));
-        if wanted != blocks.len() as u64 {
-            return Err(PyValueError::new_err(format!("{} blocks were given, {wanted} are wanted", blocks.len())));
+        let end = first.saturating_add(blocks.len() as u64);
+        if wanted < end {
+            return Err(PyValueError::new_err(format!("blocks {first} to {end} were given, there are {wanted}")));
         }
         let py = out.py();
-        let mut position = vec![0u32; grid.len()];
+        let (mut position, mut rest) = (vec![0u32; grid.len()], first);
+        for (at, &blocks) in position.iter_mut().zip(&grid).rev() {
+            *at = (rest % u64::from(blocks.max(1))) as u32;
+            rest /= u64::from(blocks.max(1));
+        }
         let mut places = Vec::with_capacity(blocks.len());
         for block in blocks.iter() {
             let place = self.0.iter().zip(&position).map(|(sizes, &at)| {
@@ -584,14 +590,16 @@ pub fn block_names(name: &str, grid: Vec<u32>) -> PyResult<Vec<String>> {
 /// From this size on all cores copy.
 const LARGE_BYTES: usize = 16 << 20;
 
-/// Sets the items of `out`. Who copies large ones lets go of the GIL meanwhile.
+/// Sets the items of `out`. Who copies large ones lets go of the GIL meanwhile. Only NumPy's own arrays take items from several threads: a
+/// masked array makes its mask when it first needs one.
 fn place_all(out: &Bound<'_, PyAny>, places: &[(Py<PyTuple>, Py<PyAny>)]) -> PyResult<()> {
     let place = |out: &Bound<'_, PyAny>, places: &[(Py<PyTuple>, Py<PyAny>)]| -> PyResult<()> {
         places.iter().try_for_each(|(place, block)| out.set_item(place, block))
     };
     let nbytes: usize = out.getattr(intern!(out.py(), "nbytes")).and_then(|nbytes| nbytes.extract()).unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(places.len());
-    if nbytes < LARGE_BYTES || cores < 2 {
+    static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if nbytes < LARGE_BYTES || cores < 2 || !out.get_type().is(NDARRAY.import(out.py(), "numpy", "ndarray")?) {
         return place(out, places);
     }
     let share = places.len().div_ceil(cores);

@@ -222,6 +222,22 @@ impl Engine {
         Ok(list)
     }
 
+    /// Calls `place(first, results)` for so many results at a time, in order and as soon as they are there, and lets go of their
+    /// futures, whose places in the list are `None` then.
+    fn gather_in_steps(&self, futures: &Bound<'_, PyList>, step: usize, place: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = futures.py();
+        for first in (0..futures.len()).step_by(step.max(1)) {
+            let taken = futures.get_slice(first, first.saturating_add(step.max(1)));
+            let results = self.gather(taken.as_any(), "raise", None)?;
+            for at in first..first + taken.len() {
+                futures.set_item(at, py.None())?;
+            }
+            drop(taken);
+            place.call1((first, results))?;
+        }
+        Ok(())
+    }
+
     #[pyo3(signature = (template, futures_only = true))]
     fn resolve<'py>(&self, template: Bound<'py, PyAny>, futures_only: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = template.py();

@@ -4,6 +4,7 @@
 //! lambdas, closures and whatever belongs to `__main__`, which is another module in every process. When nothing helps, the
 //! error names what cannot be pickled and where it sits (see [`crate::blame`]).
 
+use crate::tokenize::content_hash;
 use crate::{blame, buffers, fast, parts, values};
 use bytes::Bytes;
 use kask_types::payload::SEGMENT_MIN_BYTES;
@@ -179,7 +180,7 @@ pub fn blob_id(payload: &Payload) -> BlobId {
             let mut hasher = blake3::Hasher::new();
             for part in std::iter::once(head).chain(buffers) {
                 hasher.update(&(part.0.len() as u64).to_le_bytes());
-                hasher.update(&part.0);
+                hasher.update(&content_hash(&part.0).to_le_bytes());
             }
             BlobId::of(hasher.finalize().as_bytes())
         }

@@ -21,6 +21,7 @@ use pyo3::types::{
     PyNotImplemented, PySet, PySlice, PyString, PyTuple,
 };
 use std::num::NonZero;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Containers nested deeper than this have no deterministic token.
 const MAX_DEPTH: usize = 400;
@@ -367,8 +368,9 @@ pub fn blob_hash(data: &Bound<'_, PyAny>) -> PyResult<String> {
 /// Larger contents are hashed in pieces of this size, by all cores.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A hash of the content: BLAKE3, or where it is large BLAKE3 of the hashes of its pieces.
-fn content_hash(content: &[u8]) -> u128 {
+/// A hash of the content: BLAKE3, or where it is large BLAKE3 of the XXH3 hashes of its pieces, which take a tenth of the time and are as
+/// unlikely to be equal by chance.
+pub(crate) fn content_hash(content: &[u8]) -> u128 {
     if content.len() < 4 * PIECE_BYTES {
         return hash128(content);
     }
@@ -378,7 +380,7 @@ fn content_hash(content: &[u8]) -> u128 {
     let share = pieces.len().div_ceil(cores);
     std::thread::scope(|scope| {
         for (pieces, hashes) in pieces.chunks(share).zip(hashes.chunks_mut(share)) {
-            scope.spawn(move || pieces.iter().zip(hashes).for_each(|(piece, hash)| *hash = hash128(piece)));
+            scope.spawn(move || pieces.iter().zip(hashes).for_each(|(piece, hash)| *hash = xxh3_128(piece)));
         }
     });
     let mut all: Vec<u8> = hashes.into_iter().flat_map(u128::to_le_bytes).collect();

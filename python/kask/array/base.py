@@ -150,6 +150,12 @@ class ArrayBase(Methods):
 
         return _assembled, (closed_so_far(self.expr),)
 
+    def __kask_collector__(self) -> _Collector | None:
+        from kask.array.ops.staged import closed_so_far
+
+        expr = closed_so_far(self.expr)
+        return _Collector.of(expr.chunks, expr.meta)
+
     def __kask_delayed__(self) -> Any:
         from kask.array.ops.delaying import as_delayed
 
@@ -271,6 +277,41 @@ def _assembled(blocks: list[Any], expr: Any) -> Any:
     return put_together(blocks, expr.chunks)
 
 
+# A result of more bytes is filled as its blocks come, about so many bytes at a time.
+_COLLECTED_BYTES = 32 << 20
+
+
+class _Collector:
+    """Fills an array with its blocks as they come."""
+
+    def __init__(self, chunks: Chunks, step: int) -> None:
+        self._chunks = chunks
+        self.step = step
+        self._out: Any = None
+        self._others: list[Any] = []
+
+    @classmethod
+    def of(cls, chunks: Chunks, meta: Any) -> _Collector | None:
+        """For an array of these chunks, if it is large and NumPy's."""
+        if not isinstance(meta, np.ndarray) or meta.dtype.hasobject or chunks.nblocks < 2:
+            return None
+        nbytes = math.prod(chunks.shape) * meta.dtype.itemsize
+        return cls(chunks, max(1, chunks.nblocks * _COLLECTED_BYTES // nbytes)) if nbytes > _COLLECTED_BYTES else None
+
+    def place(self, first: int, blocks: list[Any]) -> None:
+        if first == 0 and isinstance(blocks[0], np.ndarray):
+            self._out = np.empty_like(blocks[0], shape=self._chunks.shape, order="C")
+        if self._out is None:
+            # They are something else than was thought.
+            self._others.extend(blocks)
+        else:
+            self._chunks.assemble(self._out, blocks, first)
+
+    @property
+    def value(self) -> Any:
+        return put_together(self._others, self._chunks) if self._out is None else self._out
+
+
 def put_together(blocks: list[Any], chunks: Chunks) -> Any:
     """The array whose blocks these are. What others see or may not be written to is copied."""
     if chunks.ndim == 0:
@@ -283,7 +324,7 @@ def put_together(blocks: list[Any], chunks: Chunks) -> Any:
     if not hasattr(type(blocks[0]), "__setitem__"):
         return joined(blocks, list(chunks.grid), list(range(chunks.ndim)))
     out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
-    chunks.assemble(out, blocks)
+    chunks.assemble(out, blocks, 0)
     return out
 
 

@@ -196,19 +196,20 @@ class ProgressBar:
         self.unregister()
 
     @contextmanager
-    def _watch(self, engine: Engine, futures: list[Future]) -> Iterator[None]:
-        finished = threading.Event()
+    def _watch(self, engine: Engine) -> Iterator[None]:
+        finished, succeeded = threading.Event(), threading.Event()
         thread = threading.Thread(
-            target=self._paint, args=(engine, futures, finished), name="kask-progress", daemon=True
+            target=self._paint, args=(engine, finished, succeeded), name="kask-progress", daemon=True
         )
         thread.start()
         try:
             yield
+            succeeded.set()
         finally:
             finished.set()
             thread.join()
 
-    def _paint(self, engine: Engine, futures: list[Future], finished: threading.Event) -> None:
+    def _paint(self, engine: Engine, finished: threading.Event, succeeded: threading.Event) -> None:
         meter = _FamilyMeter(engine)
         painter = TerminalPainter(self._file or sys.stderr)
         started = time.monotonic()
@@ -216,7 +217,7 @@ class ProgressBar:
             if time.monotonic() - started >= self._minimum:
                 painter.draw(meter.read(), last=False)
         state = meter.read()
-        if state.seconds >= self._minimum and all(future.done() for future in futures):
+        if state.seconds >= self._minimum and succeeded.is_set():
             painter.draw(state.completed(), last=True)
         else:
             painter.end()
