@@ -24,7 +24,7 @@ export PYO3_PYTHON := $(abspath $(BIN)/python)
 export VIRTUAL_ENV := $(abspath $(VENV))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates \( -name '*.rs' -o -name Cargo.toml \))
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates \( -name '*.rs' -o -name '*.py' -o -name Cargo.toml \))
 
 .PHONY: help build demo test test-rust test-python test-pythons lint lint-rust lint-python lint-docs docs format bench clean soak memory-plots
 

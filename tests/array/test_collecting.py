@@ -12,7 +12,7 @@ import pytest
 
 import kask
 import kask.array as ka
-from kask.array.base import _COLLECTED_BYTES
+from kask.array.base import _COLLECTED_BYTES, _STEP_BYTES
 from kask.diagnostics import ProgressBar
 from kask.distributed import Client, wait
 
@@ -148,5 +148,5 @@ def test_blocks_are_let_go_of_as_they_are_placed():
         np.testing.assert_array_equal(np.asarray(found), x)
         del found
     gc.collect()
-    step = blocks * _COLLECTED_BYTES // x.nbytes
+    step = blocks * _STEP_BYTES // x.nbytes
     assert step <= alive.most <= 2 * step + 6 < blocks, alive.most

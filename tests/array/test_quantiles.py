@@ -10,6 +10,7 @@ from tests.array.against_numpy import assert_same, check_function, chunkings
 
 import kask.array as ka
 from kask import compute, config
+from kask.array.ops.lines import has_long_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -102,6 +103,34 @@ def test_large_medians(small_blocks: Any) -> None:
         check_function("median", array, rtol=0 if array.dtype.kind == "m" else 1e-7)
         check_function("nanmedian", array, options={"keepdims": True}, rtol=0 if array.dtype.kind == "m" else 1e-7)
     check_function("nanmedian", np.full(20, np.nan))
+
+
+STACK = rng.normal(size=(3, 6, 2, 5))
+
+
+@pytest.mark.parametrize("axes", [(1, 3), (3, 1), (0, 1), (1, 2, 3), (-1, 0, 1), (0, 3)])
+def test_selection_along_several_axes(small_blocks: Any, axes: tuple[int, ...]) -> None:
+    assert has_long_lines(ka.from_array(STACK, chunks=(1, 2, 1, 2)).expr, tuple(axis % 4 for axis in axes))
+    for keepdims in (False, True):
+        for q in (0.4, [[0.0, 0.5], [0.9, 1.0]]):
+            check_function(
+                "quantile", STACK, args=(q,), options={"axis": axes, "keepdims": keepdims}, most=2, rtol=1e-14
+            )
+        check_function("median", STACK, options={"axis": axes, "keepdims": keepdims}, most=2, rtol=1e-14)
+        holed = np.where(STACK > 1, np.nan, STACK)
+        options = {"axis": axes, "keepdims": keepdims}
+        check_function("nanpercentile", holed, args=([10, 60],), options=options, most=2, rtol=1e-14)
+        check_function("percentile", holed, args=([10, 60],), options=options, most=2, rtol=1e-14)
+
+
+def test_quantiles_of_images_that_are_larger_than_a_block() -> None:
+    with config.set({"array.chunk_size_bytes": 100_000}):
+        images = rng.normal(size=(2, 300, 400))
+        x = ka.from_array(images, chunks=(1, 100, 100))
+        found = ka.quantile(x, [0.1, 0.5], axis=(1, 2))
+        need = found.explain().largest
+        assert need.inputs_bytes + need.own_bytes <= 200_000
+        assert_same(found, np.quantile(images, [0.1, 0.5], axis=(1, 2)), rtol=1e-14)
 
 
 def test_little_is_gathered_of_a_large_array() -> None:

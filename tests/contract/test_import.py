@@ -35,7 +35,9 @@ print(seconds)
 
 
 def test_using_delayed_loads_no_arrays(script):
-    run = script("import sys, kask; kask.delayed(abs)(-1).compute(); assert not {'numpy', 'pandas'} & set(sys.modules)")
+    run = script(
+        "import sys, kask; kask.delayed(abs)(-1).compute(); assert not {'numpy', 'pandas', 'asyncio'} & set(sys.modules)"
+    )
     assert (run.returncode, run.stderr) == (0, "")
 
 

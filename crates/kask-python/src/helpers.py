@@ -1,9 +1,8 @@
 """What is simplest to say in Python: exceptions as plain data and back, stub tracebacks, coroutines, awaiting.
 
-Compiled into the extension module; nothing imports it by name.
+Compiled into the extension module; nothing imports it by name. asyncio takes most of 0.1 s to import, so only those do it who use it.
 """
 
-import asyncio
 import contextvars
 import linecache
 import sys
@@ -168,6 +167,8 @@ _loop_lock = threading.Lock()
 
 def coroutine_loop():
     """The event loop on which this process's coroutine tasks run, in a thread of its own."""
+    import asyncio
+
     global _loop
     with _loop_lock:
         if _loop is None or not _loop.is_running():
@@ -197,6 +198,7 @@ def start_coroutine(awaitable, job, done):
 
 def run_coroutine(awaitable):
     """The result of ``awaitable``, for calls outside of tasks."""
+    import asyncio
 
     async def run():
         return await awaitable
@@ -211,6 +213,8 @@ async def until_done(future, timeout):
     """Return when ``future`` has ended, without blocking the event loop."""
     if future.done():
         return
+    import asyncio
+
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
 

@@ -278,7 +278,7 @@ def _assembled(blocks: list[Any], expr: Any) -> Any:
 
 
 # A result of more bytes is filled as its blocks come, about so many bytes at a time.
-_COLLECTED_BYTES = 32 << 20
+_COLLECTED_BYTES, _STEP_BYTES = 32 << 20, 8 << 20
 
 
 class _Collector:
@@ -296,7 +296,7 @@ class _Collector:
         if not isinstance(meta, np.ndarray) or meta.dtype.hasobject or chunks.nblocks < 2:
             return None
         nbytes = math.prod(chunks.shape) * meta.dtype.itemsize
-        return cls(chunks, max(1, chunks.nblocks * _COLLECTED_BYTES // nbytes)) if nbytes > _COLLECTED_BYTES else None
+        return cls(chunks, max(1, chunks.nblocks * _STEP_BYTES // nbytes)) if nbytes > _COLLECTED_BYTES else None
 
     def place(self, first: int, blocks: list[Any]) -> None:
         if first == 0 and isinstance(blocks[0], np.ndarray):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,9 @@ __all__ = ["call_blas", "shared_blas"]
 
 #: Blocks of fewer elements together than this are not worth several threads.
 LARGE = 1 << 16
+
+#: With so many, the first of several tasks waits for a moment for those that start at the same time: they would take its threads.
+VERY_LARGE, MOMENT_S = 1 << 20, 0.001
 
 #: What the names of functions of OpenBLAS begin and end with.
 PREFIXES, SUFFIXES = ("", "scipy_"), ("", "64_", "_64")
@@ -36,13 +40,15 @@ class SharedBlas:
         self.libraries: list[tuple[OpenBlas, int]] = []
         self.modules = -1
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
+        """How many are running now."""
         with self.lock:
             if not self.running:
                 self._look()
             self.running += 1
             self.most = max(self.most, self.running)
             self._divide()
+            return self.running
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         with self.lock:
@@ -108,7 +114,10 @@ on_fork(shared_blas.forget)
 
 def call_blas(func: Callable[..., Any], *blocks: Any, **options: Any) -> Any:
     """``func`` of blocks, with a part of the threads if others call the BLAS as well."""
-    if sum([getattr(block, "size", 0) for block in blocks]) < LARGE:
+    size = sum([getattr(block, "size", 0) for block in blocks])
+    if size < LARGE:
         return func(*blocks, **options)
-    with shared_blas:
+    with shared_blas as running:
+        if running == 1 and size >= VERY_LARGE:
+            time.sleep(MOMENT_S)
         return func(*blocks, **options)

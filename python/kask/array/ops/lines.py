@@ -1,4 +1,4 @@
-"""Functions of whole lines along an axis that are too long for one task: each line by itself, in blocks."""
+"""Functions of whole lines along an axis, or several, that are too long for one task: each line by itself, in blocks."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ __all__ = ["by_lines", "has_long_lines"]
 _MOST_LINES = 64
 
 
-def has_long_lines(array: ArrayExpr, axis: int) -> bool:
-    """Whether a line along an axis has more than the bytes of a block, and there are not many of them."""
-    length = array.shape[axis]
-    if array.grid[axis] == 1 or length * array.dtype.itemsize <= int(config.get("array.chunk_size_bytes")):
+def has_long_lines(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
+    """Whether what lies along some axes has more than the bytes of a block for each place along the others, of which there are not many."""
+    length = math.prod([array.shape[axis] for axis in axes])
+    if all(array.grid[axis] == 1 for axis in axes) or length * array.dtype.itemsize <= _block_bytes():
         return False
     return 0 < math.prod(array.shape) // length <= _MOST_LINES
 
 
-def by_lines(array: ArrayExpr, axis: int, func: Callable[[ArrayExpr], ArrayExpr]) -> ArrayExpr:
-    """``func`` of each line along an axis, as an array with the other axes first, and then those of what it makes."""
-    others = tuple([at for at in range(array.ndim) if at != axis])
-    return _stacked(wrap(transposed(array, (*others, axis))), func).expr
+def _block_bytes() -> int:
+    return int(config.get("array.chunk_size_bytes"))
 
 
-def _stacked(lines: Any, func: Callable[[ArrayExpr], ArrayExpr]) -> Any:
-    if lines.ndim == 1:
+def by_lines(array: ArrayExpr, axes: tuple[int, ...], func: Callable[[ArrayExpr], ArrayExpr]) -> ArrayExpr:
+    """``func`` of what lies along some axes, for each place along the others, as an array with these first and then those of what it
+    makes."""
+    others = tuple([at for at in range(array.ndim) if at not in axes])
+    return _stacked(wrap(transposed(array, (*others, *axes))), len(axes), func).expr
+
+
+def _stacked(lines: Any, ndim: int, func: Callable[[ArrayExpr], ArrayExpr]) -> Any:
+    if lines.ndim == ndim:
         return wrap(func(lines.expr))
-    return stack([_stacked(lines[at], func) for at in range(len(lines))])
+    return stack([_stacked(lines[at], ndim, func) for at in range(len(lines))])

@@ -26,8 +26,8 @@ _NOTES = """
 Notes
 -----
 Exact. Along some axes, each task has these axes whole, and the others are cut finer for that where necessary. Over all elements of an
-array that is larger than a block is allowed to be, and along one axis of which a line is, if there are no more than 64 lines, two passes
-are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between these
+array that is larger than a block is allowed to be, and along axes whose elements for one place along the others are, if there are no more than
+64 such places, two passes are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between these
 are gathered (after Munro, Paterson, "Selection and sorting with limited storage", 1980). How a quantile between two elements is
 found: Hyndman, Fan, "Sample quantiles in statistical packages", 1996."""
 
@@ -122,10 +122,10 @@ def _selected(
     """Quantiles of all elements of a large array, or of those of each of its long lines; the axes of q come first."""
     if len(axes) == array.ndim:
         return _selected_of_all(array, qs, method, passes_nan, keepdims, label)
-    lines = by_lines(array, axes[0], lambda line: _selected_of_all(line, qs, method, passes_nan, False, label))
-    others = array.ndim - 1
+    lines = by_lines(array, axes, lambda line: _selected_of_all(line, qs, method, passes_nan, False, label))
+    others = array.ndim - len(axes)
     found = transposed(lines, (*range(others, lines.ndim), *range(others)))
-    return expanded(found, (qs.ndim + axes[0],)) if keepdims else found
+    return expanded(found, tuple([qs.ndim + axis for axis in sorted(axes)])) if keepdims else found
 
 
 def _selected_of_all(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
@@ -208,9 +208,9 @@ def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) 
 
 def _is_large(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
     """Whether all elements are asked for, and are too many for one block, or those of single lines that are too long."""
-    if len(axes) == 1 < array.ndim:
-        return has_long_lines(array, axes[0])
-    if len(axes) < array.ndim or array.chunks.nblocks == 1:
+    if len(axes) < array.ndim:
+        return bool(axes) and has_long_lines(array, axes)
+    if array.chunks.nblocks == 1:
         return False
     return math.prod(array.shape) * array.dtype.itemsize > int(config.get("array.chunk_size_bytes"))
 

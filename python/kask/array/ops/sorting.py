@@ -34,11 +34,11 @@ def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> Any:
     """The array sorted along an axis by sampling, or where its elements were; None if its lines are not longer than a block may be."""
     if array.dtype.names is not None or array.dtype.hasobject:
         return None
-    if not array.ndim or not has_long_lines(array, axis):
+    if not array.ndim or not has_long_lines(array, (axis,)):
         return None
     if array.ndim == 1:
         return wrap(sample_sorted(array, wants_places))
-    lines = by_lines(array, axis, lambda line: sample_sorted(line, wants_places))
+    lines = by_lines(array, (axis,), lambda line: sample_sorted(line, wants_places))
     order = list(range(array.ndim - 1))
     order.insert(axis, array.ndim - 1)
     return wrap(transposed(lines, tuple(order)))
