@@ -154,7 +154,7 @@ class ArrayBase(Methods):
         from kask.array.ops.staged import closed_so_far
 
         expr = closed_so_far(self.expr)
-        return _Collector.of(expr.chunks, expr.meta)
+        return _Collector.of(expr.chunks, expr.meta) if expr is not None else None
 
     def __kask_delayed__(self) -> Any:
         from kask.array.ops.delaying import as_delayed
