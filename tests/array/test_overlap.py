@@ -9,10 +9,19 @@ import pytest
 from against_numpy import assert_same, chunkings, nothing_runs
 
 import kask.array as ka
+from kask.array.ops import overlap as ops
 
 LINE = np.arange(17.0) ** 2
 MATRIX = (np.arange(42.0) ** 1.5).reshape(6, 7)
 MODES = {"periodic": "wrap", "reflect": "symmetric", "nearest": "edge"}
+
+
+@pytest.fixture(autouse=True, params=["neighbours", "edges"])
+def what_is_read(request: Any, monkeypatch: Any) -> str:
+    """Small blocks are read themselves by their neighbours; the edges of them give the same."""
+    if request.param == "edges":
+        monkeypatch.setattr(ops, "_edges_worth_while", ops.Edges)
+    return request.param
 
 
 def smooth(block: np.ndarray, before: int, after: int, axis: int) -> np.ndarray:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.overlap import EqualMargins, Margins, gather_margins, trim
+from kask.array.kernels.overlap import BlockEdges, EqualMargins, Margins, gather_margins, put_between, trim
 from kask.array.node import ArrayExpr
+from kask.array.ops.mapped import one_by_one
 from kask.array.ops.padding import pad
 from kask.engine import Chunks, Interval
 from kask.expr.lower import AT, BlockCall, Read
@@ -21,13 +22,42 @@ __all__ = ["trim_overlap"]
 #: What a boundary is called here, and which mode of ``pad`` it is.
 _MODES = {"periodic": "wrap", "reflect": "symmetric", "nearest": "edge"}
 
+#: Of blocks of fewer bytes, neighbours are read themselves: one more task for each block takes longer.
+_LARGE_BYTES = 1 << 18
+
 Depth = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Edges(ArrayExpr):
+    """What the neighbours of each block read of it: its ends along each axis. One element for each block."""
+
+    family = "edges"
+
+    array: Any
+    depth: tuple[Depth, ...]
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        return Chunks.join([one_by_one(blocks) for blocks in self.array.grid])
+
+    @functools.cached_property
+    def meta(self) -> Any:
+        return self.array.meta
+
+    @property
+    def block_bytes(self) -> int:
+        thickness = [sum(depth) / max(1, size) for depth, size in zip(self.depth, self.array.chunks.largest)]
+        return int(self.array.block_bytes * sum(thickness))
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(BlockEdges, (Read(self.array, tuple(range(self.ndim))), self.depth))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Overlapped(ArrayExpr):
     """The blocks of an array with ``depth`` elements of their neighbours. ``array`` may be larger by what lies beyond the boundary:
-    ``own`` are the blocks, the first of which begins ``starts`` elements after it."""
+    ``own`` are the blocks, the first of which begins ``starts`` elements after it. Neighbours are read themselves, or their ``edges``."""
 
     family = "overlap"
 
@@ -35,15 +65,18 @@ class Overlapped(ArrayExpr):
     own: Chunks
     starts: tuple[int, ...]
     depth: tuple[Depth, ...]
+    edges: Any = None
 
     @functools.cached_property
     def intervals(self) -> tuple[Interval, ...]:
         """What the blocks read along each axis."""
-        places = zip(self.starts, self.depth)
+        return self._intervals(self.depth)
+
+    def _intervals(self, depths: tuple[Depth, ...]) -> tuple[Interval, ...]:
         return tuple(
             [
                 Interval(self.array.chunks.axis(axis), self.own.axis(axis), start, 1, *depth)
-                for axis, (start, depth) in enumerate(places)
+                for axis, (start, depth) in enumerate(zip(self.starts, depths))
             ]
         )
 
@@ -68,8 +101,16 @@ class Overlapped(ArrayExpr):
         return self.array.meta
 
     def block_call(self) -> BlockCall:
-        axes = tuple([("interval", axis, interval) for axis, interval in enumerate(self.intervals)])
-        return BlockCall(gather_margins, (Read(self.array, axes), AT, self.intervals, self.chunks, self.meta))
+        if self.edges is None:
+            read = Read(self.array, _along(self.intervals))
+            return BlockCall(gather_margins, (read, AT, self.intervals, self.chunks, self.meta))
+        inner = self._intervals(((0, 0),) * self.ndim)
+        own, edges = Read(self.array, _along(inner)), Read(self.edges, _along(self.intervals))
+        return BlockCall(put_between, (own, edges, AT, inner, self.intervals, self.chunks, self.meta))
+
+
+def _along(intervals: tuple[Interval, ...]) -> tuple[Any, ...]:
+    return tuple([("interval", axis, interval) for axis, interval in enumerate(intervals)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +200,16 @@ def overlapped(array: ArrayExpr, depth: tuple[Depth, ...], boundary: tuple[Any, 
         else:
             array = pad(wrap(array), sides, constant_values=kind).expr
         starts[axis] = width[0]
-    return Overlapped(array, own, tuple(starts), depth)
+    return Overlapped(array, own, tuple(starts), depth, _edges_worth_while(array, depth))
+
+
+def _edges_worth_while(array: ArrayExpr, depth: tuple[Depth, ...]) -> Edges | None:
+    """The edges of the blocks, where reading them costs much less than reading the blocks."""
+    edges = Edges(array, depth)
+    has_neighbours = any(any(width) and blocks > 1 for width, blocks in zip(depth, array.grid))
+    if not has_neighbours or array.block_bytes < _LARGE_BYTES or edges.block_bytes > array.block_bytes // 4:
+        return None
+    return edges if type(array.meta) is np.ndarray and not array.is_unknown else None
 
 
 def overlap(x: Any, depth: Any, boundary: Any = None, *, allow_rechunk: bool = True) -> Any:
