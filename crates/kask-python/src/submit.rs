@@ -64,7 +64,7 @@ pub fn submit(core: &Arc<EngineCore>, call: &Submission<'_, '_>) -> PyResult<Fut
         Items::Each(vec![crate::calls::encode(py, &template, &name.to_string())?])
     };
     let (prefix, names) = match &name {
-        TaskName::Custom(custom) => (Arc::from(crate::names::family_of(custom)), vec![custom.clone()]),
+        TaskName::Custom(custom) => (info.prefix.clone(), vec![custom.clone()]),
         TaskName::Hashed { prefix, .. } | TaskName::Block { prefix, .. } => (prefix.clone(), Vec::new()),
     };
     let (function, blob) = info.blob(call.func, core.local)?;

@@ -25,7 +25,7 @@ impl Worker {
         {
             return Err(ProtocolError::UnknownFunction { task, function });
         }
-        let family = self.families.of(&compute.name);
+        let family = self.families.of(&compute.name, compute.function);
         if self.memory.is_limited() {
             self.attempts.insert(compute, family, None);
             return Ok(());

@@ -4,7 +4,7 @@
 //! time, never correctness.
 
 use hashbrown::HashMap;
-use kask_types::TaskName;
+use kask_types::{BlobId, TaskName};
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
@@ -42,15 +42,20 @@ impl Family {
 }
 
 impl Families {
-    pub(crate) fn of(&mut self, name: &TaskName) -> FamilyId {
-        let prefix: &str = match name {
-            TaskName::Hashed { prefix, .. } | TaskName::Block { prefix, .. } => prefix,
-            TaskName::Custom(name) => name.split_once('-').map_or(&**name, |(head, _)| head),
-        };
-        if let Some(&id) = self.by_name.get(prefix) {
-            return id;
+    /// The family of a task. A name that the user chose may be any, and then calls of one function are a family.
+    pub(crate) fn of(&mut self, name: &TaskName, function: Option<BlobId>) -> FamilyId {
+        match (name, function) {
+            (TaskName::Hashed { prefix, .. } | TaskName::Block { prefix, .. }, _) => self.named(prefix),
+            (TaskName::Custom(_), Some(function)) => self.named(&function.to_string()),
+            (TaskName::Custom(name), None) => self.named(name.split_once('-').map_or(&**name, |(head, _)| head)),
         }
-        self.add(Arc::from(prefix))
+    }
+
+    fn named(&mut self, name: &str) -> FamilyId {
+        match self.by_name.get(name) {
+            Some(&id) => id,
+            None => self.add(Arc::from(name)),
+        }
     }
 
     fn add(&mut self, name: Arc<str>) -> FamilyId {
@@ -136,15 +141,22 @@ impl Families {
 mod tests {
     use super::*;
 
-    fn custom(name: &str) -> TaskName {
-        TaskName::Custom(Arc::from(name))
+    #[test]
+    fn names_that_users_choose_say_nothing_where_the_function_is_known() {
+        let mut families = Families::default();
+        let mut of = |name: &str, function: Option<u128>| {
+            families.of(&TaskName::Custom(Arc::from(name)), function.map(BlobId))
+        };
+        assert_eq!(of("u0", Some(1)), of("('v', 1)", Some(1)));
+        assert_ne!(of("u0", Some(1)), of("u0", Some(2)));
+        assert_eq!(of("u-0", None), of("u-1", None));
+        assert_ne!(of("u-0", None), of("v-0", None));
     }
 
     #[test]
     fn short_tasks_go_out_by_the_hundred_and_long_ones_alone() {
         let mut families = Families::default();
-        let inc = families.of(&custom("inc-1"));
-        assert_eq!(inc, families.of(&custom("inc-2")));
+        let inc = families.named("inc");
         assert_eq!(families.share_ns(inc, 1_000_000), 500_000);
         families.learn(inc, 10);
         assert_eq!(families.share_ns(inc, 1_000_000), 1_000_000 / 512);
@@ -157,7 +169,7 @@ mod tests {
     #[test]
     fn the_size_of_results_is_estimated_from_above() {
         let mut families = Families::default();
-        let inc = families.of(&custom("inc-1"));
+        let inc = families.named("inc");
         assert_eq!(families.result_bytes(inc), None);
         for (nbytes, expected) in [(80, 80), (0, 70), (100, 100), (20, 90)] {
             families.learn_size(inc, nbytes);
@@ -168,23 +180,23 @@ mod tests {
     #[test]
     fn families_at_work_are_not_forgotten() {
         let mut families = Families::default();
-        let ids: Vec<FamilyId> = (0..REMEMBERED).map(|i| families.of(&custom(&format!("f{i}")))).collect();
+        let ids: Vec<FamilyId> = (0..REMEMBERED).map(|i| families.named(&format!("f{i}"))).collect();
         ids.iter().for_each(|&id| families.began(id));
-        let new = families.of(&custom("new"));
+        let new = families.named("new");
         assert_eq!(families.active(new), 0);
         families.began(new);
         families.left(ids[7]);
-        assert_eq!(families.of(&custom("newer")), ids[7], "the idle one makes way");
+        assert_eq!(families.named("newer"), ids[7], "the idle one makes way");
     }
 
     #[test]
     fn the_number_of_families_is_bounded() {
         let mut families = Families::default();
         for i in 0..2 * REMEMBERED + 1 {
-            families.of(&custom(&format!("f{i}")));
+            families.named(&format!("f{i}"));
         }
         assert_eq!((families.families.len(), families.by_name.len()), (REMEMBERED, REMEMBERED));
-        let id = families.of(&custom(&format!("f{}", 2 * REMEMBERED)));
+        let id = families.named(&format!("f{}", 2 * REMEMBERED));
         assert_eq!(families.families[id.0 as usize].name.as_ref(), format!("f{}", 2 * REMEMBERED));
     }
 }

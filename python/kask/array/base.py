@@ -197,6 +197,19 @@ class ArrayBase(Methods):
             raise ValueError("a kask array cannot become a NumPy array without making one: copy=False is not possible")
         return np.asarray(self.compute(), dtype=dtype)
 
+    @property
+    def _mask(self) -> np.ndarray:
+        """Where the functions of numpy.ma look for the mask of an array that is not their own."""
+        if not isinstance(self.meta, np.ma.MaskedArray):
+            raise AttributeError("an array without a mask has no _mask")
+        return np.ma.getmaskarray(self.compute())
+
+    def filled(self, fill_value: Any = None) -> Any:
+        """As :func:`kask.array.ma.filled`."""
+        from kask.array.ma import filled
+
+        return filled(self, fill_value)
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an array without axes")
@@ -206,6 +219,9 @@ class ArrayBase(Methods):
         if self.size != 1:
             raise ValueError(f"the truth of an array of {self.size} elements is ambiguous; use any() or all() of it")
         return bool(self.compute())
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).any().compute())
 
     def __format__(self, spec: str) -> str:
         # A number can be printed as one is; what is formatted without a specification is described, as by ``str``.

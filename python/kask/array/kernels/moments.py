@@ -253,7 +253,8 @@ class MomentsCombine:
 
 
 class MomentFinish:
-    """A moment by its count less ``ddof``; its root for a standard deviation. Of masked arrays it is masked where too few count."""
+    """A moment by its count less ``ddof``; its root for a standard deviation. Of masked arrays it is masked where too few count. With
+    ``is_real_mean`` deviations are from the real part of the mean."""
 
     def __init__(
         self,
@@ -264,9 +265,10 @@ class MomentFinish:
         is_root: bool = False,
         passes_nan: bool = False,
         is_masked: bool = False,
+        is_real_mean: bool = False,
     ) -> None:
         self.order, self.ddof, self.dtype, self.is_root, self.passes_nan = order, ddof, dtype, is_root, passes_nan
-        self.is_masked = is_masked
+        self.is_masked, self.is_real_mean = is_masked, is_real_mean
         self.__name__ = label
 
     def __call__(self, partial: tuple[Any, ...]) -> Any:
@@ -278,7 +280,10 @@ class MomentFinish:
         if is_short.any() and not self.is_masked:
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=1)
         with np.errstate(all="ignore"):
-            moment = _array(partial[self.order] / np.maximum(free, 0))
+            total = partial[self.order]
+            if self.is_real_mean:
+                total = total + count * partial[1].imag ** 2
+            moment = _array(total / np.maximum(free, 0))
             if self.is_root:
                 moment = roots(moment)
         moment = moment.astype(self.dtype, copy=False)
@@ -289,7 +294,7 @@ class MomentFinish:
         return moment
 
     def __kask_tokenize__(self) -> Any:
-        how = self.is_root, self.passes_nan, self.is_masked
+        how = self.is_root, self.passes_nan, self.is_masked, self.is_real_mean
         return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, how
 
 

@@ -72,7 +72,8 @@ def with_masked(values: Any, has_masked: bool, like: Any) -> Any:
 
 def count_of_there(values: Any) -> int:
     """How many of the different elements are not masked."""
-    return values.size - int(np.ma.getmaskarray(values).sum())
+    mask = np.ma.getmask(values)
+    return values.size if mask is np.ma.nomask else values.size - int(mask.sum())
 
 
 class UniquePart:

@@ -260,6 +260,11 @@ class UfuncsMethods(ArrayBase):
         """Numbers rounded to so many decimals. See :func:`kask.array.round`."""
         return numbers.round(self, decimals, out)
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if self.ndim:
+            raise TypeError(f"round() is for one number, not for an array of the shape {self.shape}; use its method round")
+        return round(self.compute()[()], ndigits) if ndigits is None else self.round(ndigits)
+
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
     ) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -128,7 +129,7 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]
     shape = (operator.index(shape),) if not isinstance(shape, tuple | list) else tuple(map(operator.index, shape))
     _check_order(order)
     array = as_array(indices).expr
-    if array.dtype.kind not in "iu" and array.size:
+    if array.dtype.kind not in "biu" and math.prod(array.shape):
         raise TypeError(f"indices= must be integers, not {array.dtype}")
     return tuple(
         [wrap(elementwise(kernels.unraveled, array, shape, order, axis, dtype=np.intp)) for axis in range(len(shape))]

@@ -20,8 +20,11 @@ from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
 __all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
 
 
-def _ready(a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
+def _ready(name: str, a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
     array = as_array(a).expr
+    if axis is not None and not name.startswith("nan"):
+        # An array without axes has none here, though it has for sums.
+        np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
     axes = normal_axes(axis, array.ndim)
     if not _is_set(where) or where is True:
         return array, (), axes
@@ -38,14 +41,14 @@ def _type_in_numpy(name: str, array: ArrayExpr, dtype: Any) -> np.dtype:
     sample: Any = np.ones((2,), array.dtype)
     if _is_masked(array):
         sample = np.ma.masked_array(sample, mask=[True, False])
-    options = {} if dtype is None else {"dtype": np.dtype(dtype)}
+    options = {} if dtype is None else {"dtype": np.dtype(dtype).newbyteorder("=")}
     return np.asarray(getattr(np, name.removeprefix("nan"))(sample, keepdims=True, **options)).dtype
 
 
 def _mean(
     name: str, a: Any, axis: Any, dtype: Any, keepdims: Any, split_every: Any, out: Any, where: Any, passes_nan: bool
 ) -> Any:
-    array, others, axes = _ready(a, axis, where)
+    array, others, axes = _ready(name, a, axis, where)
     result = _type_in_numpy(name, array, dtype)
     if dtype is not None:
         inner = np.dtype(dtype)
@@ -53,6 +56,7 @@ def _mean(
         inner = np.dtype(np.float32)
     else:
         inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
+    inner = inner.newbyteorder("=")
     if inner.kind in "iu" and dtype is not None and not _is_masked(array):
         result = inner
     tree = reduced(
@@ -87,7 +91,7 @@ def moments_of(
     """What ``finish`` makes of ``(count, mean, M2, ..., M<order>)`` along some axes."""
     if inner is None:
         inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
-        inner = np.dtype(np.float32) if inner == np.float16 else inner
+        inner = np.dtype(np.float32) if inner == np.float16 else inner.newbyteorder("=")
     return reduced(
         array,
         MomentsPart(inner, order, passes_nan, is_absolute),
@@ -114,7 +118,7 @@ def _moment(
     out: Any,
     where: Any,
 ) -> Any:
-    array, others, axes = _ready(a, axis, where)
+    array, others, axes = _ready(name, a, axis, where)
     if name == "moment":
         kind = np.dtype(dtype) if dtype is not None else array.dtype
         result = inner = np.dtype(np.float64) if kind.kind in "biu" else kind
@@ -127,12 +131,17 @@ def _moment(
         if _is_masked(array):
             # NumPy takes the mean, which is of this type, from the elements as they are.
             inner = np.result_type(array.dtype, _type_in_numpy("mean", array, dtype))
-    inner = np.dtype(np.float32) if inner == np.float16 else inner
+    # NumPy takes the real part of the mean only, when it is told to compute complex numbers in a real type.
+    is_real_mean = name != "moment" and array.dtype.kind == "c" and inner.kind == "f"
+    inner = array.dtype if is_real_mean else inner
+    inner = np.dtype(np.float32) if inner == np.float16 else inner.newbyteorder("=")
     tree = moments_of(
         array,
         axes,
         order,
-        MomentFinish(order, ddof, result, name, name.endswith("std"), name.startswith("nan"), _is_masked(array)),
+        MomentFinish(
+            order, ddof, result, name, name.endswith("std"), name.startswith("nan"), _is_masked(array), is_real_mean
+        ),
         result,
         inner=inner,
         passes_nan=name.startswith("nan"),

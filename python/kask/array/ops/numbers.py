@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import ufuncs as kernels
+from kask.array.ops.elementwise import elementwise
 from kask.array.ops.ufunc_calls import elementwise_of, replace, ufunc_reduce
 
 __all__ = [
@@ -207,6 +209,10 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     a1, a2 = as_array(a1), as_array(a2)
     if a1.shape != a2.shape:
         return as_array(np.False_)
+    if a1.dtype.names is not None and a2.dtype.names is not None:
+        # NumPy compares records by its operator, not by a ufunc.
+        same = wrap(elementwise(operator.eq, a1.expr, a2.expr, dtype=bool))
+        return ufunc_reduce(np.logical_and, same, axis=None)
     same = wrap(elementwise_of(np.equal, a1, a2))
     if equal_nan:
         both = wrap(

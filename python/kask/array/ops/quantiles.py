@@ -185,7 +185,7 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     scale = 100.0 if name.endswith("percentile") else 1.0
     # NumPy's own checks of q and method.
     getattr(np, name)(np.ones(1, array.dtype), q, method=method, **({} if weights is None else {"weights": [1.0]}))
-    axes = normal_axes(axis, array.ndim)
+    axes = _axes(axis, array.ndim)
     keeps = _flag(keepdims)
     q = q if isinstance(q, int | float) else np.asanyarray(q)
     if _is_large(array, axes) and weights is None and array.dtype.kind in "biufmM":
@@ -198,12 +198,17 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     return into(out, _whole(array, axes, name, options, q, keeps, weights))
 
 
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    # An array without axes has none here, though it has for sums.
+    return normal_axes(None if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, ndim), ndim)
+
+
 def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) -> ArrayExpr:
-    shape = np.shape(q)
+    shape = np.shape(q) if name.endswith("ile") else ()
     kind = np.asarray(getattr(np, name)(np.ones((), array.dtype), **options)).dtype
-    return mapped(
-        _Along(name, (), options), array, reads=((),), chunks=Chunks.whole(list(shape)), dtype=kind, label=name
-    )
+    chunks = Chunks.join([Chunks.whole(list(shape)), array.chunks])
+    reads = tuple(range(len(shape), len(shape) + array.ndim))
+    return mapped(_Along(name, (), options), array, reads=(reads,), chunks=chunks, dtype=kind, label=name)
 
 
 def _is_large(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
@@ -221,7 +226,7 @@ def _method(method: str, interpolation: Any) -> str:
 
 def _median(name: str, a: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     array = as_array(a).expr
-    axes = normal_axes(axis, array.ndim)
+    axes = _axes(axis, array.ndim)
     keeps = _flag(keepdims)
     kind = np.asarray(getattr(np, name)(np.ones(2, array.dtype))).dtype
     if _is_large(array, axes) and array.dtype.kind in "biufm":

@@ -316,6 +316,9 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     if not isinstance(axis, Iterable):
         axis = operator.index(axis)
+        if ndim == 0 and axis in (0, -1):
+            # As in NumPy, which takes an array without axes for one with a single element here.
+            return ()
     return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 
 

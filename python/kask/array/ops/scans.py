@@ -90,7 +90,7 @@ def before_each(
 
 def _scan(name: str, x: Any, axis: Any, dtype: Any, out: Any, method: str) -> Any:
     array = as_array(x).expr
-    if axis is None:
+    if axis is None or (array.ndim == 0 and axis in (0, -1)):
         array, axis = raveled(array), 0
     axis = normalize_axis_index(axis, array.ndim)
     return into(out, scanned(array, name, axis, dtype, method))

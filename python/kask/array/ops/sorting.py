@@ -129,14 +129,25 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     >>> ka.argsort(ka.from_array([3, 1, 2], chunks=2)).compute()
     array([1, 2, 0])
     """
-    array, axis = _ready(a, axis)
+    a = as_array(a)
+    # An array without axes is taken for one with a single element, as in NumPy.
+    array, axis = _ready(a, None if a.ndim == 0 and axis in (0, -1) else axis)
     options = _options(kind, order, stable)
     sampled = _sampled(array, axis, True)
     return _along(array, np.argsort, axis, (), options, np.intp) if sampled is None else sampled
 
 
 def _places(kth: Any, length: int) -> Any:
-    np.partition(np.zeros(max(1, length)) if length < 1 << 16 else np.empty(length, np.bool_), kth)
+    if length < 1 << 16:
+        np.partition(np.zeros(max(1, length)), kth)
+        return kth
+    # NumPy's check takes as long as it would take to arrange so many elements.
+    places = np.asarray(kth)
+    outside = places[(places >= length) | (places < -length)]
+    if places.dtype.kind not in "iu":
+        np.partition(np.zeros(1), kth)
+    if outside.size:
+        raise ValueError(f"kth(={outside.ravel()[0]}) out of bounds ({length})")
     return kth
 
 
