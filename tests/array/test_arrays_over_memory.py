@@ -17,11 +17,11 @@ pytestmark = pytest.mark.timeout(240)
 WRITTEN = {
     "deviation": (0.0, 0.5),
     "total": (0.0, 0.1),
-    "overlap": (0.1, 1.5),
+    "overlap": (0.0, 0.1),
     "transpose": (0.0, 0.25),
     "rechunk": (0.7, 2.1),
 }
-READ = {"deviation": 0.5, "total": 0.1, "overlap": 1.5, "transpose": 0.25, "rechunk": 1.1}
+READ = {"deviation": 0.5, "total": 0.1, "overlap": 0.1, "transpose": 0.25, "rechunk": 1.1}
 
 
 def check(what: str, outcome: dict, peak_bytes: int) -> None:

@@ -127,3 +127,17 @@ class TestNumpyMa:
     def test_no_mask_is_found_where_there_is_none(self) -> None:
         assert not hasattr(ka.ones(3), "_mask")
         assert np.ma.count(ka.ones(3)) == 3
+
+
+@pytest.mark.parametrize("kind", [float, "M8[D]", "m8[s]"])
+def test_gradients_at_uneven_places_are_the_same_in_blocks_where_these_are_even(kind: Any) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(60):
+        length = int(rng.integers(4, 16))
+        array = rng.integers(0, 50, (2, length)).astype(kind)
+        places = np.cumsum(rng.integers(1, 3, length)).astype([int, float][rng.integers(0, 2)])
+        cuts = sorted(rng.integers(0, length + 1, rng.integers(0, 5)).tolist())
+        x = ka.from_array(array, chunks=(1, tuple(np.diff([0, *cuts, length]).tolist())))
+        order = int(rng.integers(1, 3))
+        expected = np.gradient(array, places, axis=1, edge_order=order)
+        np.testing.assert_array_equal(ka.gradient(x, places, axis=1, edge_order=order).compute(), expected)

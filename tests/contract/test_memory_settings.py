@@ -101,8 +101,14 @@ def test_a_limit_that_makes_no_sense_names_the_argument(limit):
         local.memory_limit_bytes(limit)
 
 
-def test_a_tiny_share_is_not_no_limit():
-    assert local.memory_limit_bytes(1e-300) == 1
+@pytest.mark.parametrize("limit", [1, "1", "1KiB", 1e-300, 2**20 - 1])
+def test_less_than_a_worker_needs_is_refused(limit):
+    with pytest.raises(ValueError, match=r"memory_limit=.* a worker needs 1 MiB at least: say a size with a unit"):
+        local.memory_limit_bytes(limit)
+    assert local.memory_limit_bytes("1MiB") == 2**20
+
+
+def test_a_share_is_one_of_what_there_is():
     assert local.memory_limit_bytes(np.float64(0.5)) == local.memory_limit_bytes("50%") == memory_limit_bytes() // 2
 
 

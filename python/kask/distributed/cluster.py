@@ -82,6 +82,8 @@ class LocalCluster:
         _check_count("threads_per_worker", threads_per_worker, 1)
         if scheduler_port and host is None:
             host = "127.0.0.1"
+        if local_directory is not None and not isinstance(local_directory, str | os.PathLike):
+            raise TypeError(f"local_directory= must be a path, got {type(local_directory).__name__}")
         self.name = name or f"local-{os.getpid()}"
         self.asynchronous = asynchronous
         self._pid = os.getpid()

@@ -11,6 +11,10 @@ from kask import config
 from kask.engine import Cluster, auto_memory_limit
 from kask.engine import memory_limit_bytes as total_memory
 from kask.system import cpu_count
+from kask.units import format_bytes
+
+#: Less is not meant as a limit of memory.
+_LEAST_BYTES = 1 << 20
 
 
 def workers_and_threads(
@@ -59,13 +63,18 @@ def memory_limit_bytes(limit: str | int | float | None, n_workers: int = 1, proc
     if limit is None:
         return 0
     try:
-        limit = TABLE["cluster.memory_limit"].parse(limit)
+        parsed = TABLE["cluster.memory_limit"].parse(limit)
     except ValueError as error:
         raise ValueError(f"memory_limit={limit!r}: {error}") from None
-    if limit == "auto":
+    if parsed == "auto":
         return auto_memory_limit(n_workers, processes)
-    # A share of almost nothing is not the 0 that means no limit.
-    return max(1, int(total_memory() * limit)) if isinstance(limit, float) else int(limit)
+    nbytes = max(1, int(total_memory() * parsed)) if isinstance(parsed, float) else int(parsed)
+    if 0 < nbytes < _LEAST_BYTES:
+        raise ValueError(
+            f"memory_limit={limit!r} is {format_bytes(nbytes)}, and a worker needs 1 MiB at least: say a size with a unit, such as '4GiB', "
+            "or 0 for no limit"
+        )
+    return nbytes
 
 
 def larger_cluster_limit(limit: str | int | float, n_workers: int, processes: bool) -> int | None:

@@ -70,12 +70,19 @@ def _typed(dtype: Any) -> dict[str, Any]:
 
 
 class Gradient:
-    """The gradient of a block and some elements beside it, without these."""
+    """The gradient of a block and some elements beside it, without these. ``is_uneven`` where the distances are known to differ somewhere."""
 
     def __init__(
-        self, intervals: tuple[Any, ...], chunks: Any, axis: int, spacing: Any, edge_order: int, dtype: Any
+        self,
+        intervals: tuple[Any, ...],
+        chunks: Any,
+        axis: int,
+        spacing: Any,
+        edge_order: int,
+        dtype: Any,
+        is_uneven: bool,
     ) -> None:
-        self.intervals, self.chunks, self.axis = intervals, chunks, axis
+        self.intervals, self.chunks, self.axis, self.is_uneven = intervals, chunks, axis, is_uneven
         self.spacing, self.edge_order, self.dtype = spacing, edge_order, dtype
         self.__name__ = "gradient"
 
@@ -87,10 +94,23 @@ class Gradient:
         interval, at = self.intervals[self.axis], position[self.axis]
         spacing = self.spacing if places is None else gather_region(places, (at,), (interval,), places[0])
         options: dict[str, Any] = {"axis": self.axis, "edge_order": self.edge_order}
-        gradient = np.gradient(block, spacing, **options)
         margin = interval.margin(at)
+        if self.is_uneven and len(spacing) > 1 and (np.diff(spacing) == spacing[1] - spacing[0]).all():
+            block, spacing = self._made_uneven(block, spacing, margin > 0)
+            margin += margin > 0
+        gradient = np.gradient(block, spacing, **options)
         own = slice_of(margin, 1, shape[self.axis])
         return gradient[tuple([own if axis == self.axis else slice(None) for axis in range(block.ndim)])]
 
+    def _made_uneven(self, block: Any, places: Any, in_front: bool) -> tuple[Any, Any]:
+        """With one more element at another distance, so that NumPy takes the formula that it takes for the whole; not at an end of the array."""
+        places = places.astype(float) if places.dtype.kind in "iu" else places
+        far = 2 * (places[1] - places[0])
+        end = block[(*[slice(None)] * self.axis, slice(1) if in_front else slice(-1, None))]
+        if in_front:
+            return np.concatenate([end, block], self.axis), np.concatenate([places[:1] - far, places])
+        return np.concatenate([block, end], self.axis), np.concatenate([places, places[-1:] + far])
+
     def __kask_tokenize__(self) -> Any:
-        return "gradient", self.intervals, self.chunks, self.axis, self.spacing, self.edge_order
+        how = self.spacing, self.edge_order, self.is_uneven
+        return "gradient", self.intervals, self.chunks, self.axis, how

@@ -262,7 +262,9 @@ class UfuncsMethods(ArrayBase):
 
     def __round__(self, ndigits: int | None = None) -> Any:
         if self.ndim:
-            raise TypeError(f"round() is for one number, not for an array of the shape {self.shape}; use its method round")
+            raise TypeError(
+                f"round() is for one number, not for an array of the shape {self.shape}; use its method round"
+            )
         return round(self.compute()[()], ndigits) if ndigits is None else self.round(ndigits)
 
     def astype(

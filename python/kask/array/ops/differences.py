@@ -202,13 +202,17 @@ def _gradient(array: ArrayExpr, spacing: Any, axis: int, edge_order: int) -> Any
         ]
     )
     reads = [tuple([("interval", one, interval) for one, interval in enumerate(intervals)])]
-    arrays = [array]
+    arrays, is_uneven = [array], False
     if isinstance(spacing, ArrayBase) or np.ndim(spacing) > 0:
         places = as_array(spacing).expr
         if places.ndim != 1:
             raise ValueError("distances must be either scalars or 1d")
         if places.shape[0] != length:
             raise ValueError("when 1d, distances must match the length of the corresponding dimension")
+        if not isinstance(spacing, ArrayBase):
+            # NumPy has another formula, with other last digits, where all distances are equal, not only those of a block.
+            distances = np.diff(np.asarray(spacing))
+            is_uneven = bool((distances != distances[0]).any())
         arrays.append(rechunked(places, along))
         reads.append((("interval", axis, intervals[axis]),))
         sample, spacing = np.arange(4.0).astype(places.dtype), None
@@ -220,7 +224,7 @@ def _gradient(array: ArrayExpr, spacing: Any, axis: int, edge_order: int) -> Any
         kind = np.gradient(one, np.arange(4).astype(places_kind) if places_kind is not None else sample).dtype
     return wrap(
         mapped(
-            Gradient(intervals, array.chunks, axis, spacing, edge_order, kind),
+            Gradient(intervals, array.chunks, axis, spacing, edge_order, kind, is_uneven),
             *arrays,
             reads=tuple(reads),
             chunks=array.chunks,
