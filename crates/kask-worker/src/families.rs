@@ -144,9 +144,8 @@ mod tests {
     #[test]
     fn names_that_users_choose_say_nothing_where_the_function_is_known() {
         let mut families = Families::default();
-        let mut of = |name: &str, function: Option<u128>| {
-            families.of(&TaskName::Custom(Arc::from(name)), function.map(BlobId))
-        };
+        let mut of =
+            |name: &str, function: Option<u128>| families.of(&TaskName::Custom(Arc::from(name)), function.map(BlobId));
         assert_eq!(of("u0", Some(1)), of("('v', 1)", Some(1)));
         assert_ne!(of("u0", Some(1)), of("u0", Some(2)));
         assert_eq!(of("u-0", None), of("u-1", None));
