@@ -22,8 +22,8 @@ __all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
 
 def _ready(name: str, a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
     array = as_array(a).expr
-    if axis is not None and not name.startswith("nan"):
-        # An array without axes has none here, though it has for sums.
+    if array.ndim == 0 and axis is not None and not name.startswith("nan"):
+        # It has no axes here, though it has one for sums.
         np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
     axes = normal_axes(axis, array.ndim)
     if not _is_set(where) or where is True:

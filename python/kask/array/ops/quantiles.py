@@ -199,8 +199,10 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    # An array without axes has none here, though it has for sums.
-    return normal_axes(None if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, ndim), ndim)
+    if ndim == 0 and axis is not None:
+        # It has no axes here, though it has one for sums.
+        np.lib.array_utils.normalize_axis_tuple(axis, ndim)
+    return normal_axes(axis, ndim)
 
 
 def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) -> ArrayExpr:
