@@ -74,8 +74,11 @@ class Chunks:
 
     def block_shape(self, position: Sequence[int]) -> tuple[int, ...]: ...
     def block_start(self, position: Sequence[int]) -> tuple[int, ...]: ...
-    def assemble(self, out: Any, blocks: list, first: int) -> None:
-        """Puts blocks, those from number ``first`` on in C order, into their places in ``out``."""
+    def assemble(self, out: Any, blocks: list) -> None:
+        """Puts all blocks, in C order, into their places in ``out``."""
+
+    def place(self, out: Any, blocks: list, first: int) -> None:
+        """The same for some blocks, in C order those from number ``first`` on."""
 
     def slice(self, taken: Sequence[tuple[int, int, int]]) -> Chunks:
         """What is left when of each axis ``len`` elements are taken, from ``start`` on every ``step``-th."""

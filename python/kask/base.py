@@ -325,11 +325,13 @@ def run(work: Work, target: Engine) -> list[Any]:
         futures = work.submit(target)
         with _watched(target):
             collectors = [_collector(collection) for collection in work.collections]
+            others: list[Future] = []
             for collector, some in zip(collectors, futures, strict=True):
-                if collector is not None:
+                if collector is None:
+                    others.extend(some)
+                else:
                     target.gather_in_steps(some, collector.step, collector.place)
-            whole = zip(collectors, futures, strict=True)
-            results = iter(target.gather([future for collector, some in whole if collector is None for future in some]))
+            results = iter(target.gather(others))
     values = []
     for collection, collector, some in zip(work.collections, collectors, futures, strict=True):
         if collector is not None:

@@ -3,7 +3,7 @@
 //! A worker keeps below its limit by itself: it spills, waits, and gives work back. It is ended only when that has
 //! failed: above its limit at once, and above [`NEARLY`] of it when it stays there for [`PATIENCE`]. What all processes
 //! use together is judged likewise, because a worker that keeps its limit may still be the one to go before the kernel
-//! picks a process of its own choice. Before that, workers give way to each other and to everybody else ([`Crowd::leaves`]).
+//! picks a process of its own choice. Before that, workers give way to each other and to everybody else ([`most_bytes`]).
 
 use std::time::{Duration, Instant};
 
@@ -98,19 +98,14 @@ pub(crate) struct Crowd {
     pub(crate) stalled: f64,
 }
 
-impl Crowd {
-    /// The most that a process which now uses `used_bytes` may use for the moment. While there is ample memory, half of what is left is
-    /// there for each, since others may want the other half before anybody looks again; then each gives up its share
-    /// of what is too much.
-    pub(crate) fn leaves(&self, used_bytes: u64) -> u64 {
-        let ample = (self.limit_bytes as f64 * AMPLE) as u64;
-        match ample.checked_sub(self.used_bytes) {
-            Some(left) => used_bytes.saturating_add(left / 2),
-            None => {
-                let kept = ample as f64 / self.used_bytes as f64;
-                (used_bytes as f64 * kept) as u64
-            }
-        }
+/// The most that a process which now uses `own_bytes` may use for the moment, when all use so much of what they share. While there is
+/// ample memory, half of what is left is there for each, since others may want the other half before anybody looks again;
+/// then each gives up its share of what is too much.
+pub(crate) fn most_bytes(own_bytes: u64, used_bytes: u64, limit_bytes: u64) -> u64 {
+    let ample = (limit_bytes as f64 * AMPLE) as u64;
+    match ample.checked_sub(used_bytes) {
+        Some(left) => own_bytes.saturating_add(left / 2),
+        None => (own_bytes as f64 * (ample as f64 / used_bytes as f64)) as u64,
     }
 }
 
@@ -218,7 +213,7 @@ mod tests {
 
     #[test]
     fn all_give_way_when_memory_is_no_longer_ample() {
-        let leaves = |all, own| Crowd { used_bytes: all, limit_bytes: 100_000, stalled: 0.0 }.leaves(own);
+        let leaves = |all, own| most_bytes(own, all, 100_000);
         assert_eq!([leaves(8_000, 5_000), leaves(78_000, 5_000), leaves(88_000, 5_000)], [45_000, 10_000, 5_000]);
         assert_eq!([leaves(96_800, 11_000), leaves(96_800, 85_800), leaves(u64::MAX, 7)], [10_000, 78_000, 0]);
     }

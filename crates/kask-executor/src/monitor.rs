@@ -9,7 +9,7 @@
 //! values take.
 
 use crate::host::WorkerHost;
-use crate::judge::Crowd;
+use crate::judge;
 use crate::memory_limits::MemoryLimits;
 use crate::procfs::own_memory_bytes;
 use crate::store::mapped_bytes;
@@ -77,9 +77,9 @@ pub(crate) fn start(host: &Arc<WorkerHost>) {
         let mut cache = ThreadCache::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
             let own_bytes = own_memory_bytes();
-            let crowd =
-                limits.fullest().map(|(used_bytes, limit_bytes)| Crowd { used_bytes, limit_bytes, stalled: 0.0 });
-            let most_bytes = |used_bytes| crowd.map_or(u64::MAX, |crowd| crowd.leaves(used_bytes));
+            let all = limits.fullest();
+            let most_bytes =
+                |own_bytes| all.map_or(u64::MAX, |(used, limit)| judge::most_bytes(own_bytes, used, limit));
             set_room_for_copies(room_for_copies(host.memory_limit_bytes(), most_bytes(own_bytes), own_bytes));
             let process_bytes = host.managed.share_of(own_bytes + mapped_bytes());
             host.post(Event::Lent { kept_bytes: kept_bytes() });

@@ -65,7 +65,7 @@ pub(crate) fn check(layer: &Layer, grid: &[u32], limit: u32) -> Result<u32, Grap
 }
 
 /// The position of block `index`. The grid has no axis without blocks, or there would be no such block.
-pub(crate) fn position(grid: &[u32], index: u32) -> Grid {
+pub fn position(grid: &[u32], index: u32) -> Grid {
     let mut rest = index;
     let mut position = Grid::from_elem(0, grid.len());
     for (axis, &blocks) in grid.iter().enumerate().rev() {

@@ -31,6 +31,7 @@ pub use bits::BitSet;
 pub use call::Call;
 pub use error::{GraphError, Limits, MAX_AXES};
 pub use expand::{Expansion, InputOf, Known, Output, expand, expand_within};
+pub use grid::position as block_position;
 pub use groups::{fitting_outputs, merge_groups};
 pub use held::peak_held;
 pub use layer::{

@@ -2,6 +2,7 @@
 //! `kask_graph::chunks`; nothing here but what a user asks to see costs as much as there are chunks.
 
 use kask_graph::BlockLists;
+use kask_graph::block_position;
 use kask_graph::chunks::{self, AxisSpec, ChunkSizes, ChunksError, RechunkTerms, RechunkWay, RechunkWays, SizeRun};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -266,34 +267,31 @@ impl Chunks {
         PyTuple::new(py, self.along(&position, ChunkSizes::start)?)
     }
 
-    /// Puts blocks into their places in `out`, which has this shape. In C order they are those from number `first` on.
-    fn assemble(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>, first: u64) -> PyResult<()> {
-        let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
-        let wanted = grid.iter().fold(1u64, |product, &blocks| product.saturating_mul(blocks.into()));
-        let end = first.saturating_add(blocks.len() as u64);
-        if wanted < end {
-            return Err(PyValueError::new_err(format!("blocks {first} to {end} were given, there are {wanted}")));
+    /// Puts blocks (all of them, in C order) into their places in `out`, which has this shape.
+    fn assemble(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>) -> PyResult<()> {
+        let wanted = self.nblocks();
+        if wanted != blocks.len() as u64 {
+            return Err(PyValueError::new_err(format!("{} blocks were given, {wanted} are wanted", blocks.len())));
+        }
+        self.place(out, blocks, 0)
+    }
+
+    /// The same for some blocks, in C order those from number `first` on.
+    fn place(&self, out: &Bound<'_, PyAny>, blocks: &Bound<'_, PyList>, first: u32) -> PyResult<()> {
+        let (end, there) = (u64::from(first) + blocks.len() as u64, self.nblocks());
+        if there < end {
+            return Err(PyValueError::new_err(format!("blocks {first} to {end} were given, there are {there}")));
         }
         let py = out.py();
-        let (mut position, mut rest) = (vec![0u32; grid.len()], first);
-        for (at, &blocks) in position.iter_mut().zip(&grid).rev() {
-            *at = (rest % u64::from(blocks.max(1))) as u32;
-            rest /= u64::from(blocks.max(1));
-        }
+        let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
         let mut places = Vec::with_capacity(blocks.len());
-        for block in blocks.iter() {
+        for (index, block) in (first..).zip(blocks.iter()) {
+            let position = block_position(&grid, index);
             let place = self.0.iter().zip(&position).map(|(sizes, &at)| {
                 let start = sizes.start(at) as isize;
                 PySlice::new(py, start, start + sizes.size(at) as isize, 1)
             });
             places.push((PyTuple::new(py, place.collect::<Vec<_>>())?.unbind(), block.unbind()));
-            for (at, blocks) in position.iter_mut().zip(&grid).rev() {
-                *at += 1;
-                if *at < *blocks {
-                    break;
-                }
-                *at = 0;
-            }
         }
         place_all(out, &places)
     }
@@ -402,15 +400,8 @@ impl Chunks {
         if u64::from(first) + u64::from(count) > all {
             return Err(PyIndexError::new_err(format!("{count} blocks from {first} on, of {all}")));
         }
-        let shape = |block: u32| {
-            let mut rest = block;
-            let mut shape = vec![0; self.0.len()];
-            for (length, sizes) in shape.iter_mut().zip(&self.0).rev() {
-                *length = sizes.size(rest % sizes.blocks());
-                rest /= sizes.blocks();
-            }
-            PyTuple::new(py, shape)
-        };
+        let grid: Vec<u32> = self.0.iter().map(ChunkSizes::blocks).collect();
+        let shape = |block| PyTuple::new(py, self.along(&block_position(&grid, block), ChunkSizes::size)?);
         (first..first + count).map(shape).collect()
     }
 

@@ -2,9 +2,9 @@
 //!
 //! What counts as *taken* is what values in memory weigh, what is on its way into memory (from peers or from disk), and what was
 //! promised to admitted attempts for their results. The budget is a share of the limit, less where the process takes
-//! memory that is no value, or others have taken of what all processes share. Nothing is brought to memory or started for which there is no room (`admission`); room is made by
-//! giving values up (`victims`); what is answered when they are written and read is in `spill`, what the scheduler is told
-//! in `pressure`.
+//! memory that is no value, or others have taken of what all processes share. Nothing is brought to memory or started for
+//! which there is no room (`admission`); room is made by giving values up (`victims`); what is answered when they are
+//! written and read is in `spill`, what the scheduler is told in `pressure`.
 
 use crate::api::MemoryConfig;
 use crate::worker::Worker;

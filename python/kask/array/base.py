@@ -153,7 +153,7 @@ class ArrayBase(Methods):
     def __kask_collector__(self) -> _Collector | None:
         from kask.array.ops.staged import closed_so_far
 
-        expr = closed_so_far(self.expr)
+        expr = closed_so_far(self.expr) if self.expr.is_unknown else self.expr
         return _Collector.of(expr.chunks, expr.meta) if expr is not None else None
 
     def __kask_delayed__(self) -> Any:
@@ -321,7 +321,7 @@ class _Collector:
             # They are something else than was thought.
             self._others.extend(blocks)
         else:
-            self._chunks.assemble(self._out, blocks, first)
+            self._chunks.place(self._out, blocks, first)
 
     @property
     def value(self) -> Any:
@@ -340,7 +340,7 @@ def put_together(blocks: list[Any], chunks: Chunks) -> Any:
     if not hasattr(type(blocks[0]), "__setitem__"):
         return joined(blocks, list(chunks.grid), list(range(chunks.ndim)))
     out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
-    chunks.assemble(out, blocks, 0)
+    chunks.assemble(out, blocks)
     return out
 
 

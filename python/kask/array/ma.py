@@ -29,6 +29,7 @@ from kask.array.ops.masking import (
     masked_where,
 )
 from kask.array.ops.moments import mean
+from kask.array.ops.products import dot
 from kask.array.ops.ufunc_calls import call_ufunc, elementwise_of, ufunc_reduce
 
 __all__ = [
@@ -69,6 +70,12 @@ def filled(a: Any, fill_value: Any = None) -> Any:
     array([0, 9, 2])
     """
     return wrap(elementwise_of(np.ma.filled, a, fill_value))
+
+
+def dot_of_unmasked(a: Any, b: Any) -> Any:
+    """What the method ``dot`` gives of masked arrays: masked where no product of two elements that are not masked is in a sum."""
+    counts = dot(*[(~getmaskarray(one)).astype(np.intp) for one in (a, b)])
+    return masked_array(dot(filled(a, 0), filled(b, 0)), mask=counts == 0)
 
 
 def getdata(a: Any) -> Any:

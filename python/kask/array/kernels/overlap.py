@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.regions import gather_region
+from kask.array.kernels.regions import gather_region, slice_of
 from kask.engine import Chunks, Interval
 
 __all__ = ["BlockEdges", "EqualMargins", "Margins", "gather_margins", "put_between", "trim"]
@@ -108,8 +108,8 @@ def put_between(
     for edge, pieces in zip(edges, itertools.product(*along)):
         if all(front <= at and at + size <= end for (_, _, size, at), front, end in zip(pieces, fronts, ends)):
             continue
-        target = tuple([slice(at, at + size) for _, _, size, at in pieces])
-        out[target] = edge[tuple([slice(start, start + size) for start, _, size, _ in pieces])]
+        target = tuple([slice_of(at, 1, size) for _, _, size, at in pieces])
+        out[target] = edge[tuple([slice_of(*piece[:3]) for piece in pieces])]
     return out
 
 

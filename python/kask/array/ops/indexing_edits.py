@@ -19,18 +19,12 @@ from kask.array.ops.indexing_parse import in_bounds
 from kask.array.ops.joining import concatenated
 from kask.array.ops.masks import selected
 from kask.array.ops.pieces import spread
-from kask.array.ops.reshaping import raveled
+from kask.array.ops.reshaping import raveled, with_one_axis
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.array.ops.ufunc_calls import replace
 from kask.engine import Chunks
 
 __all__ = ["append", "compress", "delete", "extract", "insert", "shuffle", "take"]
-
-
-def _along(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
-    """An array and one of its axes; all elements in a row for None."""
-    array = as_array(a).expr
-    return (raveled(array), 0) if axis is None else (array, np.lib.array_utils.normalize_axis_index(axis, array.ndim))
 
 
 def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any:
@@ -66,7 +60,7 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
     array([[3, 1],
            [6, 4]])
     """
-    array, axis = _along(a, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis)
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"mode= must be 'raise', 'wrap' or 'clip', not {mode!r}")
     if not isinstance(indices, ArrayBase):
@@ -126,7 +120,7 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
     array([[1, 3],
            [4, 6]])
     """
-    array, axis = _along(a, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis)
     result = wrap(_compressed(condition, array, axis))
     return result if out is None else replace(out, result)
 
@@ -215,7 +209,7 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     >>> ka.delete(ka.from_array([1, 2, 3, 4], chunks=2), [0, 2], axis=0).compute()
     array([2, 4])
     """
-    array, axis = _along(arr, axis)
+    array, axis = with_one_axis(as_array(arr).expr, axis)
     length = array.shape[axis]
     keep = np.ones(length, bool)
     if isinstance(obj, slice):
@@ -264,7 +258,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     >>> ka.insert(ka.from_array([1, 2, 3, 4], chunks=2), [0, 2], [8, 9], axis=0).compute()
     array([8, 1, 2, 9, 3, 4])
     """
-    array, axis = _along(arr, axis)
+    array, axis = with_one_axis(as_array(arr).expr, axis)
     length = array.shape[axis]
     places = _insert_places(obj, length)
     new = as_expr(values)
@@ -343,7 +337,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     >>> ka.append(ka.from_array([1, 2], chunks=1), [[3], [4]]).compute()
     array([1, 2, 3, 4])
     """
-    first, at = _along(arr, axis)
+    first, at = with_one_axis(as_array(arr).expr, axis)
     second = raveled(as_array(values).expr) if axis is None else as_array(values).expr
     if first.ndim != second.ndim:
         raise ValueError(

@@ -21,13 +21,11 @@ _MOST_LINES = 64
 def has_long_lines(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
     """Whether what lies along some axes has more than the bytes of a block for each place along the others, of which there are not many."""
     length = math.prod([array.shape[axis] for axis in axes])
-    if all(array.grid[axis] == 1 for axis in axes) or length * array.dtype.itemsize <= _block_bytes():
+    if all(array.grid[axis] == 1 for axis in axes) or length * array.dtype.itemsize <= int(
+        config.get("array.chunk_size_bytes")
+    ):
         return False
     return 0 < math.prod(array.shape) // length <= _MOST_LINES
-
-
-def _block_bytes() -> int:
-    return int(config.get("array.chunk_size_bytes"))
 
 
 def by_lines(array: ArrayExpr, axes: tuple[int, ...], func: Callable[[ArrayExpr], ArrayExpr]) -> ArrayExpr:

@@ -22,10 +22,7 @@ __all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
 
 def _ready(name: str, a: Any, axis: Any, where: Any) -> tuple[ArrayExpr, tuple[ArrayExpr, ...], tuple[int, ...]]:
     array = as_array(a).expr
-    if array.ndim == 0 and axis is not None and not name.startswith("nan"):
-        # It has no axes here, though it has one for sums.
-        np.lib.array_utils.normalize_axis_tuple(axis, array.ndim)
-    axes = normal_axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim, of_number=name.startswith("nan"))
     if not _is_set(where) or where is True:
         return array, (), axes
     array, *others = aligned(array, _where_expr(where))
@@ -74,6 +71,11 @@ def _mean(
     return into(out, tree)
 
 
+def _computed_in(kind: np.dtype) -> np.dtype:
+    """The type in which moments of elements of a type are computed."""
+    return np.dtype(np.float32) if kind == np.float16 else kind.newbyteorder("=")
+
+
 def moments_of(
     array: ArrayExpr,
     axes: tuple[int, ...],
@@ -90,8 +92,7 @@ def moments_of(
 ) -> ArrayExpr:
     """What ``finish`` makes of ``(count, mean, M2, ..., M<order>)`` along some axes."""
     if inner is None:
-        inner = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
-        inner = np.dtype(np.float32) if inner == np.float16 else inner.newbyteorder("=")
+        inner = _computed_in(np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype)
     return reduced(
         array,
         MomentsPart(inner, order, passes_nan, is_absolute),
@@ -133,8 +134,7 @@ def _moment(
             inner = np.result_type(array.dtype, _type_in_numpy("mean", array, dtype))
     # NumPy takes the real part of the mean only, when it is told to compute complex numbers in a real type.
     is_real_mean = name != "moment" and array.dtype.kind == "c" and inner.kind == "f"
-    inner = array.dtype if is_real_mean else inner
-    inner = np.dtype(np.float32) if inner == np.float16 else inner.newbyteorder("=")
+    inner = _computed_in(array.dtype if is_real_mean else inner)
     tree = moments_of(
         array,
         axes,

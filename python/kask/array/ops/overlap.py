@@ -209,7 +209,7 @@ def _edges_worth_while(array: ArrayExpr, depth: tuple[Depth, ...]) -> Edges | No
     has_neighbours = any(any(width) and blocks > 1 for width, blocks in zip(depth, array.grid))
     if not has_neighbours or array.block_bytes < _LARGE_BYTES or edges.block_bytes > array.block_bytes // 4:
         return None
-    return edges if type(array.meta) is np.ndarray and not array.is_unknown else None
+    return edges if type(array.meta) is np.ndarray else None
 
 
 def overlap(x: Any, depth: Any, boundary: Any = None, *, allow_rechunk: bool = True) -> Any:

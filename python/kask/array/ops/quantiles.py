@@ -26,10 +26,10 @@ _NOTES = """
 Notes
 -----
 Exact. Along some axes, each task has these axes whole, and the others are cut finer for that where necessary. Over all elements of an
-array that is larger than a block is allowed to be, and along axes whose elements for one place along the others are, if there are no more than
-64 such places, two passes are made: samples of the sorted blocks say for certain between which elements each quantile lies, and then only the elements between these
-are gathered (after Munro, Paterson, "Selection and sorting with limited storage", 1980). How a quantile between two elements is
-found: Hyndman, Fan, "Sample quantiles in statistical packages", 1996."""
+array that is larger than a block is allowed to be, and along axes whose elements for one place along the others are, if there are no
+more than 64 such places, two passes are made: samples of the sorted blocks say for certain between which elements each quantile lies,
+and then only the elements between these are gathered (after Munro, Paterson, "Selection and sorting with limited storage", 1980). How a
+quantile between two elements is found: Hyndman, Fan, "Sample quantiles in statistical packages", 1996."""
 
 
 class _Along:
@@ -125,7 +125,7 @@ def _selected(
     lines = by_lines(array, axes, lambda line: _selected_of_all(line, qs, method, passes_nan, False, label))
     others = array.ndim - len(axes)
     found = transposed(lines, (*range(others, lines.ndim), *range(others)))
-    return expanded(found, tuple([qs.ndim + axis for axis in sorted(axes)])) if keepdims else found
+    return expanded(found, tuple([qs.ndim + axis for axis in axes])) if keepdims else found
 
 
 def _selected_of_all(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
@@ -185,7 +185,7 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     scale = 100.0 if name.endswith("percentile") else 1.0
     # NumPy's own checks of q and method.
     getattr(np, name)(np.ones(1, array.dtype), q, method=method, **({} if weights is None else {"weights": [1.0]}))
-    axes = _axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim)
     keeps = _flag(keepdims)
     q = q if isinstance(q, int | float) else np.asanyarray(q)
     if _is_large(array, axes) and weights is None and array.dtype.kind in "biufmM":
@@ -196,13 +196,6 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     if not axes:
         return into(out, _without_axes(array, name, options, q))
     return into(out, _whole(array, axes, name, options, q, keeps, weights))
-
-
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    if ndim == 0 and axis is not None:
-        # It has no axes here, though it has one for sums.
-        np.lib.array_utils.normalize_axis_tuple(axis, ndim)
-    return normal_axes(axis, ndim)
 
 
 def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) -> ArrayExpr:
@@ -228,7 +221,7 @@ def _method(method: str, interpolation: Any) -> str:
 
 def _median(name: str, a: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     array = as_array(a).expr
-    axes = _axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim)
     keeps = _flag(keepdims)
     kind = np.asarray(getattr(np, name)(np.ones(2, array.dtype))).dtype
     if _is_large(array, axes) and array.dtype.kind in "biufm":

@@ -310,14 +310,14 @@ def reduced(
     )
 
 
-def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The axes that ``axis=`` names, none negative, in order; all of them for None."""
+def normal_axes(axis: Any, ndim: int, *, of_number: bool = False) -> tuple[int, ...]:
+    """The axes that ``axis=`` names, none negative, in order; all of them for None. With ``of_number`` an array without axes has the axes 0
+    and -1, as in NumPy's sums and extremes but not in its means."""
     if axis is None:
         return tuple(range(ndim))
     if not isinstance(axis, Iterable):
         axis = operator.index(axis)
-        if ndim == 0 and axis in (0, -1):
-            # As in NumPy, which takes an array without axes for one with a single element here.
+        if of_number and ndim == 0 and axis in (0, -1):
             return ()
     return tuple(sorted(normalize_axis_tuple(axis, ndim)))
 

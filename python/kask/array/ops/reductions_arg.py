@@ -18,7 +18,7 @@ def _arg(name: str, a: Any, axis: Any, keepdims: Any, split_every: Any, out: Any
     array = as_array(a).expr
     if axis is not None:
         axis = operator.index(axis)
-    axes = normal_axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim, of_number=True)
     if any(array.shape[axis] == 0 for axis in axes):
         raise ValueError(f"attempt to get {name.removeprefix('nan')} of an empty sequence")
     func = getattr(np, name.removeprefix("nan"))

@@ -76,7 +76,7 @@ def _reduce(
     func = _UNWARNED.get(name) or getattr(np, name)
     combining = getattr(np, combine) if combine else func
     array = _array_of(a)
-    axes = normal_axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim, of_number=True)
     options: dict[str, Any] = {} if dtype is None else {"dtype": np.dtype(dtype)}
     has_initial, has_where = _is_set(initial) and initial is not None, _is_set(where) and where is not True
     if is_extreme and not has_initial:
@@ -312,7 +312,7 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False, split_ever
     array([1, 2])
     """
     array = _array_of(a)
-    axes = normal_axes(axis, array.ndim)
+    axes = normal_axes(axis, array.ndim, of_number=True)
     part = Part(_count_nonzero, {})
     finish = Finished(None, None, np.intp, "count_nonzero")
     tree = reduced(

@@ -166,6 +166,13 @@ def raveled(array: ArrayExpr) -> ArrayExpr:
     return reshaped(array, (math.prod(array.shape),))
 
 
+def with_one_axis(array: ArrayExpr, axis: Any, *, of_number: bool = False) -> tuple[ArrayExpr, int]:
+    """An array and one of its axes; all elements in a row for None. With ``of_number`` an array without axes has the axes 0 and -1."""
+    if axis is None or (of_number and array.ndim == 0 and axis in (0, -1)):
+        return raveled(array), 0
+    return array, np.lib.array_utils.normalize_axis_index(axis, array.ndim)
+
+
 def _wanted_shape(array: ArrayExpr, shape: tuple[Any, ...]) -> tuple[int, ...]:
     lengths = [length.__index__() for length in shape]
     size = math.prod(array.shape)

@@ -20,7 +20,7 @@ from kask.array.ops.joining import concatenated
 from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import into
-from kask.array.ops.reshaping import raveled
+from kask.array.ops.reshaping import with_one_axis
 from kask.engine import Chunks, Interval
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "nancumprod", "nancumsum"]
@@ -89,10 +89,7 @@ def before_each(
 
 
 def _scan(name: str, x: Any, axis: Any, dtype: Any, out: Any, method: str) -> Any:
-    array = as_array(x).expr
-    if axis is None or (array.ndim == 0 and axis in (0, -1)):
-        array, axis = raveled(array), 0
-    axis = normalize_axis_index(axis, array.ndim)
+    array, axis = with_one_axis(as_array(x).expr, axis, of_number=True)
     return into(out, scanned(array, name, axis, dtype, method))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,12 @@ from kask.array.ops.elementwise import unified
 from kask.array.ops.lines import by_lines, has_long_lines
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reshaping import raveled
+from kask.array.ops.reshaping import with_one_axis
 from kask.array.ops.sample_sort import sample_sorted
 from kask.array.ops.slicing import sliced, squeezed, transposed
 from kask.engine import Chunks
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "sort"]
-
-
-def _ready(a: Any, axis: Any) -> tuple[ArrayExpr, int]:
-    array = as_array(a).expr
-    if axis is None:
-        return raveled(array), 0
-    return array, normalize_axis_index(operator.index(axis), array.ndim)
 
 
 def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> Any:
@@ -93,7 +85,7 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     >>> ka.sort(ka.from_array([3, 1, 2], chunks=2)).compute()
     array([1, 2, 3])
     """
-    array, axis = _ready(a, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis)
     options = _options(kind, order, stable)
     sampled = _sampled(array, axis, False)
     return _along(array, np.sort, axis, (), options, array.dtype) if sampled is None else sampled
@@ -129,9 +121,7 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     >>> ka.argsort(ka.from_array([3, 1, 2], chunks=2)).compute()
     array([1, 2, 0])
     """
-    a = as_array(a)
-    # An array without axes is taken for one with a single element, as in NumPy.
-    array, axis = _ready(a, None if a.ndim == 0 and axis in (0, -1) else axis)
+    array, axis = with_one_axis(as_array(a).expr, axis, of_number=True)
     options = _options(kind, order, stable)
     sampled = _sampled(array, axis, True)
     return _along(array, np.argsort, axis, (), options, np.intp) if sampled is None else sampled
@@ -143,9 +133,9 @@ def _places(kth: Any, length: int) -> Any:
         return kth
     # NumPy's check takes as long as it would take to arrange so many elements.
     places = np.asarray(kth)
-    outside = places[(places >= length) | (places < -length)]
     if places.dtype.kind not in "iu":
         np.partition(np.zeros(1), kth)
+    outside = places[(places >= length) | (places < -length)]
     if outside.size:
         raise ValueError(f"kth(={outside.ravel()[0]}) out of bounds ({length})")
     return kth
@@ -181,7 +171,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
     >>> ka.partition(ka.from_array([3, 1], chunks=1), 0).compute()
     array([1, 3])
     """
-    array, axis = _ready(a, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis)
     _places(kth, array.shape[axis])
     options = {"kind": kind, **({} if order is None else {"order": order})}
     sampled = _sampled(array, axis, False)
@@ -214,7 +204,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     >>> ka.argpartition(ka.from_array([3, 1], chunks=1), 0).compute()
     array([1, 0])
     """
-    array, axis = _ready(a, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis)
     _places(kth, array.shape[axis])
     options = {"kind": kind, **({} if order is None else {"order": order})}
     sampled = _sampled(array, axis, True)
