@@ -46,8 +46,17 @@ test-rust: $(STAMPS)/venv
 	fi
 	cargo test --workspace --exclude kask-python --doc
 
+# Tests that kill, count or fill something have the machine to themselves; the others share it, one process for each core. With ARGS,
+# what they say is run in one process.
+ALONE := tests/chaos tests/cluster
+
 test-python: build $(STAMPS)/group-test $(STAMPS)/group-demo
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-pythons: build
 	.ci/other-pythons 3.11 3.12 3.13

@@ -35,7 +35,6 @@ OTHERS: dict[str, str] = {
     "kask.array.histogram": "`normed` is refused, use `density`",
     "kask.array.histogram2d": "`normed` is refused, use `density`",
     "kask.array.histogramdd": "`normed` is refused, use `density`",
-    "kask.array.linspace": "`start` and `stop` are numbers",
     "kask.array.map_blocks": "with delayed arguments `dtype` or `meta` is needed",
     "kask.array.blockwise": "with delayed arguments `dtype` or `meta` is needed",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,29 @@ def test_linspace_step() -> None:
         np.testing.assert_equal(step, wanted)
     with pytest.raises(ValueError, match="num=-1"):
         ka.linspace(0, 1, -1)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("num", [0, 1, 2, 5])
+def test_spaced_between_arrays(num: int, axis: int, lazy: bool) -> None:
+    start, stop = np.array([[1.5, 2.0, 0.5], [4.0, 2.0, 8.0]]), np.array([3.0, 2.0, 7.25])
+    for endpoint, dtype in itertools.product([True, False], [None, "i4", "f4"]):
+        options: dict[str, Any] = {"num": num, "axis": axis, "endpoint": endpoint, "dtype": dtype}
+        for name in ("linspace", "logspace", "geomspace"):
+            ours = ka.from_array(start, chunks=(1, 2)) if lazy else start
+            expected = getattr(np, name)(start, stop, **options)
+            assert_same(getattr(ka, name)(ours, stop, **options), expected, rtol=1e-13)
+    found, step = ka.linspace(start, stop, 4, retstep=True, chunks=2)
+    expected, wanted = np.linspace(start, stop, 4, retstep=True)
+    assert found.chunks == ((2, 2), (2,), (2, 1))
+    assert_same(found, expected)
+    np.testing.assert_array_equal(step, wanted)
+    bases = np.array([2.0, 3.0, 10.0])
+    assert_same(ka.logspace(0, 2, 4, base=bases, axis=axis), np.logspace(0, 2, 4, base=bases, axis=axis), rtol=1e-14)
+    assert_same(ka.linspace(start.astype("f4"), 1, 4), np.linspace(start.astype("f4"), 1, 4))
+    with pytest.raises(ValueError, match="0"):
+        ka.geomspace(start, stop - 2)
 
 
 def test_logspace_and_geomspace() -> None:

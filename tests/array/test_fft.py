@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.fft
 from against_numpy import assert_same, check, check_function, nothing_runs
 
+import kask
 import kask.array as ka
 
 RNG = np.random.default_rng(3)
@@ -105,3 +108,29 @@ def test_refuses():
         ka.fft.fftn(x, s=(3,), axes=(0, 1))
     with pytest.raises(ValueError, match="without axes"):
         ka.fft.fft(ka.ones(()))
+
+
+@pytest.mark.parametrize("kind", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])
+@pytest.mark.parametrize(("shape", "axis"), [((60,), 0), ((5, 48), 1), ((48, 3), 0), ((2, 36, 3), 1)])
+def test_lines_longer_than_blocks_are_transformed_in_steps(kind: str, shape: tuple[int, ...], axis: int) -> None:
+    reals = np.random.default_rng(0).normal(size=shape)
+    arrays = [reals, reals.astype("f4")]
+    if kind not in ("rfft", "ihfft"):
+        arrays += [reals + 1j * reals[::-1], (reals - 1j * reals).astype("c8")]
+    with kask.config.set({"array.chunk_size_bytes": 256}):
+        for array, n, norm in itertools.product(arrays, [None, 30, 64, 72, 97], [None, "ortho", "forward"]):
+            expected = getattr(np.fft, kind)(array, n=n, axis=axis, norm=norm)
+            x = ka.from_array(array, chunks=tuple(max(1, length // 3) for length in shape))
+            found = getattr(ka.fft, kind)(x, n=n, axis=axis, norm=norm)
+            assert found.dtype == expected.dtype
+            digits = 1e-5 if expected.dtype.itemsize in (4, 8) and expected.dtype != np.float64 else 1e-13
+            np.testing.assert_allclose(found.compute(), expected, rtol=0, atol=digits * np.abs(expected).max())
+
+
+def test_no_task_holds_a_long_line() -> None:
+    line = np.random.default_rng(0).normal(size=2**14)
+    with kask.config.set({"array.chunk_size_bytes": 2**15}):
+        x = ka.fft.fft(ka.from_array(line, chunks=2**11))
+        assert 16 * max(x.chunks[0]) <= 2**15
+        assert x.explain().largest.needs_bytes <= 10 * 2**15 < 16 * line.size * 2
+        np.testing.assert_allclose(x.compute(), np.fft.fft(line), rtol=0, atol=1e-10)

@@ -109,7 +109,7 @@ def test_random_indices():
     "index",
     [
         5, -6, (0, 4), (0, 0, 0, 0), [5], (S(None), [0, -5]), 1.0, [1.0], np.array([1.0]), (..., ...), [True, False], "a", ["a"],
-        ([0, 1], [0, 1, 2]), np.ones((5, 3), bool), (0, [0], np.ones((3, 3), bool)), (S(None), CUBE > 0), object(),
+        ([0, 1], [0, 1, 2]), np.ones((5, 3), bool), (0, [0], np.ones((3, 3), bool)), (S(None), CUBE > 0), len,
     ],
     ids=repr,
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from tests.array.against_numpy import assert_same, check, check_function
@@ -118,3 +120,24 @@ def test_average() -> None:
         ka.average(x, axis=0, weights=[1, 2])
     with pytest.raises(ZeroDivisionError):
         ka.average(ka.from_array([1.0, 2.0]), weights=[1, -1]).compute()
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "i4", "c16", "?"])
+@pytest.mark.parametrize("name", ["var", "std", "nanvar", "nanstd"])
+def test_spread_around_a_mean_that_is_given(name, kind):
+    array = (np.arange(42).reshape(6, 7) % 11 - 3).astype(kind)
+    if kind == "c16":
+        array += 1j * (array.real % 4)
+    if name.startswith("nan") and array.dtype.kind in "fc":
+        array[2, 3] = np.nan
+    mean = np.nanmean if name.startswith("nan") else np.mean
+    for axis, ddof, where in itertools.product([None, 0, 1, (0, 1)], [0, 1], [None, array.real % 3 != 1]):
+        known = mean(array, axis=axis, keepdims=True)
+        options = {"axis": axis, "ddof": ddof, "mean": known} | ({} if where is None else {"where": where})
+        check_function(name, array, options=options, rtol=1e-5)
+    rows = ka.from_array(array, chunks=4)
+    lazily = getattr(ka, name)(rows, axis=1, mean=getattr(ka, mean.__name__)(rows, axis=1, keepdims=True))
+    np.testing.assert_allclose(lazily.compute(), getattr(np, name)(array, axis=1), rtol=1e-5)
+    # Far from the mean it is larger than the variance.
+    if kind == "f8":
+        np.testing.assert_allclose(ka.var(rows[0], mean=2.0).compute(), np.var(array[0]) + (array[0].mean() - 2.0) ** 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -329,6 +330,24 @@ def test_permutation() -> None:
     assert lazy.compute().tolist() != array.tolist()
     with pytest.raises(TypeError, match="permutation"):
         ka.random.default_rng(1).shuffle(array)
+
+
+def test_long_permutations_are_made_by_tasks() -> None:
+    length = 2**20 + 5
+    started = time.perf_counter()
+    x = ka.random.default_rng(1).permutation(10**10, chunks=10**7)
+    assert time.perf_counter() - started < 1 and x.shape == (10**10,)
+    outcomes = [ka.random.default_rng(1).permutation(length, chunks=chunks).compute() for chunks in (length, 300_000)]
+    np.testing.assert_array_equal(outcomes[0], outcomes[1])
+    np.testing.assert_array_equal(np.sort(outcomes[0]), np.arange(length))
+    # Where elements go says nothing of where they come from.
+    assert abs(np.corrcoef(outcomes[0], np.arange(length))[0, 1]) < 0.01
+    assert abs(np.corrcoef(outcomes[0][1:], outcomes[0][:-1])[0, 1]) < 0.01
+    table = np.stack([np.arange(length), -np.arange(length)], axis=1)
+    lazy = ka.from_array(table, chunks=(400_000, 1))
+    ka.random.default_rng(1).shuffle(lazy)
+    assert lazy.chunks == ((400_000, 400_000, length - 800_000), (1, 1))
+    np.testing.assert_array_equal(lazy.compute(), table[outcomes[0]])
 
 
 def test_functions_of_the_module() -> None:

@@ -180,6 +180,13 @@ def test_histogramdd(density: Any) -> None:
         ka.histogramdd(ka.from_array(points), bins=(1, 2))
 
 
+@pytest.fixture(params=[2048, 1], ids=["together", "by blocks"])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and many variables: the latter are multiplied by blocks."""
+    monkeypatch.setattr("kask.array.ops.correlation.MANY", request.param)
+
+
+@pytest.mark.usefixtures("many")
 def test_parts_of_covariances_need_all_variables() -> None:
     values = np.random.default_rng(3).random((6, 9))
     x = ka.from_array(values, chunks=(2, 4))
@@ -189,6 +196,7 @@ def test_parts_of_covariances_need_all_variables() -> None:
         assert_same(ka.roll(lazy(x), 2, 0).ravel(), np.roll(func(values), 2, 0).ravel(), **CLOSE)
 
 
+@pytest.mark.usefixtures("many")
 def test_cov() -> None:
     frequencies, weights = rng.integers(1, 5, 8), rng.random(8)
     for array in (GRID, GRID + 1j * GRID[::-1], LINE, GRID.astype("f4"), COUNTS):
@@ -219,8 +227,17 @@ def test_cov() -> None:
         ka.cov(x, ddof=9).compute()
 
 
+@pytest.mark.usefixtures("many")
 def test_corrcoef() -> None:
     for array in (GRID, GRID + 1j * GRID[::-1], LINE):
         check_function("corrcoef", array, **CLOSE)
         check_function("corrcoef", array, options={"rowvar": False}, **CLOSE)
     check_function("corrcoef", LINE, LINE[::-1], **CLOSE)
+
+
+def test_covariances_of_many_variables_are_cut() -> None:
+    """No task holds them all."""
+    x = ka.random.default_rng(0).random((3_000, 50), chunks=(1_000, 50))
+    for found, expected in ((ka.cov(x), np.cov(x.compute())), (ka.corrcoef(x), np.corrcoef(x.compute()))):
+        assert found.chunks == ((1_000,) * 3,) * 2
+        assert_same(found, expected, **CLOSE)

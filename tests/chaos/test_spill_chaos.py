@@ -223,6 +223,21 @@ def test_ctrl_c_while_spilling_ends_at_once_and_leaves_nothing(tmp_path, size, w
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize("size", ["embedded", "processes"])
+def test_what_was_spilled_goes_when_its_owner_is_killed(tmp_path, size):
+    """Nobody has to start another one in the folder."""
+    script = start_script(HEAVY, tmp_path, size, start_new_session=True)
+    try:
+        pids = [int(pid) for pid in line(script)]
+        until(lambda: len(spilled(tmp_path)) > 20, "it spills")
+        script.kill()
+        script.wait()
+    finally:
+        close(script)
+    until(lambda: not any(map(is_running, pids)), "the workers end")
+    until(lambda: files(tmp_path) == [], "what was spilled is removed")
+
+
 class Stubborn:
     """16 MiB that cannot be pickled."""
 

@@ -26,6 +26,8 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
         (None, Some(file)) => file.address.clone(),
         (None, None) => return Err(CommandError::Argument("give the scheduler's address, or --scheduler-file".into())),
     };
+    let count = worker_count(&arguments.nworkers)?;
+    let workers = (count, memory_limit_bytes(&arguments, count)?);
     let files = arguments.security.files(CertificateRole::Worker, known.and_then(|file| file.token_file))?;
     let scheduler = parse_address(&text, files.tls.is_some())?;
     let timeout_ms = parse_duration_ms(&arguments.connect_timeout).map_err(CommandError::Argument)?;
@@ -43,8 +45,7 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
     }
     let connection = connected.recv().expect("the network thread answers before it ends")?;
     let directory = io(LocalDir::new(), "no private directory can be made")?;
-    let count = worker_count(&arguments.nworkers)?;
-    let options = supervisor_options(&arguments, python, &scheduler, files, &directory, count, timeout_ms)?;
+    let options = supervisor_options(&arguments, python, &scheduler, files, &directory, workers, timeout_ms)?;
     let supervisor = Supervisor::new(options);
     let Connection { sender, receiver, .. } = connection;
     supervisor.connect(Outgoing::new(sender));
@@ -105,17 +106,21 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Of one of so many workers.
+fn memory_limit_bytes(arguments: &WorkerArguments, count: usize) -> Result<u64, CommandError> {
+    parse_limit(&arguments.memory_limit, count)
+        .map_err(|error| CommandError::Argument(format!("--memory-limit: {error}")))
+}
+
 fn supervisor_options(
     arguments: &WorkerArguments,
     python: PathBuf,
     scheduler: &Address,
     security: SecurityConfig,
     directory: &LocalDir,
-    count: usize,
+    (count, memory_limit_bytes): (usize, u64),
     connect_timeout_ms: u64,
 ) -> Result<SupervisorOptions, CommandError> {
-    let memory_limit_bytes = parse_limit(&arguments.memory_limit, count)
-        .map_err(|error| CommandError::Argument(format!("--memory-limit: {error}")))?;
     let nthreads = match arguments.nthreads {
         Some(0) => return Err(CommandError::Argument("--nthreads must be at least 1".into())),
         Some(nthreads) => nthreads,
@@ -220,7 +225,8 @@ mod tests {
         };
         let directory = LocalDir::new().expect("a directory");
         let address = "tcp://127.0.0.1:1".parse().expect("an address");
-        supervisor_options(&arguments, "python".into(), &address, SecurityConfig::default(), &directory, count, 1000)
+        let (workers, security) = ((count, memory_limit_bytes(&arguments, count)?), SecurityConfig::default());
+        supervisor_options(&arguments, "python".into(), &address, security, &directory, workers, 1000)
     }
 
     #[test]

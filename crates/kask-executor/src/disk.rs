@@ -13,6 +13,7 @@ use crate::runtime::Value;
 use crate::spill::{Compression, Content, SpillDir, SpillError, SpillOptions, SpillStats, Spilled};
 use crate::store::ToSpill;
 use kask_net::reactor::drive;
+use kask_net::reaper::remove_after_death;
 use kask_types::{Failure, Incarnation, Payload, TaskId};
 use kask_worker::{Event, SpillProblem};
 use std::collections::VecDeque;
@@ -128,6 +129,7 @@ impl Disk {
             let scheduler = folder.scheduler.unwrap_or(Incarnation(0));
             match SpillDir::open(path, &self.name, scheduler, spill_options(&self.options)) {
                 Ok(open) => {
+                    self.options.goes_with_process.as_deref().inspect(|path| remove_after_death(path));
                     folder.open = Some(Arc::new(open));
                     folder.trouble = None;
                 }

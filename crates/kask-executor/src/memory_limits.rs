@@ -137,22 +137,37 @@ pub fn auto_limit_bytes(workers: usize, processes: bool) -> u64 {
 
 /// A text that is no memory limit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "a memory limit is a number of bytes, a size such as 4GiB or 500MB, a share of the machine's memory such as 0.5 or 50%, \
-     0 for no limit, or auto; {0:?} is none of these"
-)]
-pub struct LimitError(String);
+pub enum LimitError {
+    /// It cannot be read.
+    #[error(
+        "a memory limit is a number of bytes, a size such as 4GiB or 500MB, a share of the machine's memory such as 0.5 or 50%, \
+         0 for no limit, or auto; {0:?} is none of these"
+    )]
+    Unknown(String),
+    /// A unit was left out, most likely.
+    #[error(
+        "a worker needs 1 MiB at least, and {0:?} is {1} bytes: say a size with a unit, such as 4GiB, or 0 for no limit"
+    )]
+    TooSmall(String, u64),
+}
 
 /// Bytes that `text` allows each of `workers` processes.
 ///
 /// # Errors
-/// When the text is none of what the error lists.
+/// When the text is none of what the error lists, or less than a process takes in any case.
 pub fn parse_limit(text: &str, workers: usize) -> Result<u64, LimitError> {
+    match parse_any_limit(text, workers)? {
+        slip @ 1..MIB => Err(LimitError::TooSmall(text.to_owned(), slip)),
+        limit => Ok(limit),
+    }
+}
+
+fn parse_any_limit(text: &str, workers: usize) -> Result<u64, LimitError> {
     let trimmed = text.trim();
     if trimmed.eq_ignore_ascii_case("auto") {
         return Ok(auto_limit_bytes(workers, true));
     }
-    let wrong = || LimitError(text.to_owned());
+    let wrong = || LimitError::Unknown(text.to_owned());
     let share = match trimmed.strip_suffix('%') {
         Some(percent) => Some(plain_number(percent.trim_end()).ok_or_else(wrong)? / 100.0),
         // As in Python, where 1.0 is a share and 1 a byte.

@@ -29,6 +29,8 @@ pub struct MemoryOptions {
     pub target: f64,
     /// A private folder for spilled values; without one nothing is spilled.
     pub spill_directory: Option<PathBuf>,
+    /// What is to go with this process however it ends, once something is in the spill folder: where that is the worker's own.
+    pub goes_with_process: Option<PathBuf>,
     /// Most bytes that may be on disk; 0 for no such limit.
     pub spill_max_bytes: u64,
     /// Bytes of the file system that stay free; the worker decides when this is nothing.
@@ -60,6 +62,7 @@ impl WorkerProcessConfig {
             limit_bytes: self.memory_limit_bytes,
             target: self.memory_target,
             spill_directory: self.spill_directory.clone(),
+            goes_with_process: None,
             spill_max_bytes: self.spill_max_bytes,
             spill_reserve_bytes: self.spill_reserve_bytes,
             spill_compression: self.spill_compression,

@@ -1,7 +1,7 @@
 //! Folders for spilled values that outlive the processes that fill them, but not their owner.
 //!
-//! A [`Scratch`] is one folder, and a folder in it for each place. It goes with its owner; if that was killed, the next scratch in
-//! the same base folder removes it (see `kask_net::owned_folder`).
+//! A [`Scratch`] is one folder, and a folder in it for each place. It goes with its owner (see `kask_net::reaper`), at the latest when
+//! the next scratch is made in the same base folder (see `kask_net::owned_folder`).
 
 use kask_net::OwnedFolder;
 use std::fs::{self, DirBuilder};

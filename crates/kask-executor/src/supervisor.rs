@@ -7,6 +7,7 @@
 use crate::die_with_parent::ProcessHandle;
 use crate::process::WorkerProcessConfig;
 use crate::scratch::{Scratch, ScratchError, SpillBase};
+use kask_net::reaper::remove_after_death;
 use crate::watch::Watch;
 use kask_net::reactor::{Link, Pump, Wake, drive};
 use kask_net::runtime as network;
@@ -213,7 +214,10 @@ impl Supervisor {
         if scratch.is_none() {
             let base = self.options.spill_base.as_ref();
             match Scratch::new(base) {
-                Ok(made) => *scratch = Some(Arc::new(made)),
+                Ok(made) => {
+                    remove_after_death(made.path());
+                    *scratch = Some(Arc::new(made));
+                }
                 Err(error) if base.is_some() => return Err(error),
                 Err(error) => warn!(%error, "workers will not move values to disk"),
             }

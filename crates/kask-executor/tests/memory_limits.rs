@@ -188,9 +188,8 @@ fn this_machine_has_memory() {
 #[test]
 fn texts_are_understood_or_refused() {
     assert_eq!(parse_limit("4GiB", 1), Ok(4 * GIB));
-    assert_eq!(parse_limit("1.5 kB", 1), Ok(1500));
+    assert_eq!(parse_limit("1.5 MB", 1), Ok(1_500_000));
     assert_eq!(parse_limit("0", 3), Ok(0));
-    assert_eq!(parse_limit("1", 3), Ok(1));
     assert_eq!(parse_limit("auto", 2), Ok(auto_limit_bytes(2, true)));
     let all = MemoryLimits::of_this_process().limit().expect("a limit").bytes;
     assert_eq!(parse_limit("0.25", 3), Ok(all / 4));
@@ -200,8 +199,11 @@ fn texts_are_understood_or_refused() {
     assert_eq!(parse_limit("2e3 KiB", 1), Ok(2000 * 1024));
     assert_eq!(parse_limit("1PiB", 1), Ok(1 << 50));
     assert_eq!(parse_limit("2 PB", 1), Ok(2_000_000_000_000_000));
-    assert_eq!(parse_limit("1e-300", 1), Ok(1), "a tiny share is not no limit");
     assert_eq!(parse_limit("100%", 1), Ok(all));
+    for (slip, bytes) in [("1", "1 bytes"), ("1.5 kB", "1500 bytes"), ("1e-300", "1 bytes"), ("1048575", "1048575 bytes")] {
+        let problem = parse_limit(slip, 1).expect_err(slip).to_string();
+        assert!(problem.contains(&format!("{slip:?} is {bytes}")) && problem.contains("1 MiB at least"), "{problem}");
+    }
     for wrong in
         ["lots", "", "-1", "130%", "0%", "1.5", "4 apples", "auto2", "inf", "nan", "-0.5", "2e", "1e400", "1.5e-1e"]
     {

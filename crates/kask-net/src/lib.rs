@@ -32,6 +32,7 @@ mod outbox;
 pub mod owned_folder;
 pub mod pool;
 pub mod reactor;
+pub mod reaper;
 mod receiver;
 pub mod runtime;
 pub mod security;

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::owned_folder::OwnedFolder;
+use crate::reaper::remove_after_death;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ const NAME_MAX: usize = 24;
 
 const PREFIX: &str = "kask-local-";
 
-/// A directory with mode 0700, removed with all it holds when dropped by the process that made it, or by the next one
-/// that makes such a directory if that process was killed.
+/// A directory with mode 0700, removed with all it holds when dropped by the process that made it, or when that
+/// process has ended otherwise.
 #[derive(Debug)]
 pub struct LocalDir(OwnedFolder);
 
@@ -40,7 +41,9 @@ impl LocalDir {
             let problem = format!("{} is too long for the sockets of a directory in it", parent.display());
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, problem));
         }
-        OwnedFolder::new_in(parent, PREFIX).map(LocalDir)
+        let folder = OwnedFolder::new_in(parent, PREFIX)?;
+        remove_after_death(folder.path());
+        Ok(LocalDir(folder))
     }
 
     /// Where it is.

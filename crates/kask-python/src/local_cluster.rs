@@ -290,7 +290,8 @@ impl LocalCluster {
     ) -> Result<Arc<WorkerHost>, ClusterError> {
         let name = format!("{}-{index}", options.name);
         let spill_directory = scratch.map(|scratch| scratch.place(&name)).transpose()?;
-        let memory = MemoryOptions { spill_directory, ..options.memory.clone() };
+        let goes_with_process = scratch.map(|scratch| scratch.path().to_owned());
+        let memory = MemoryOptions { spill_directory, goes_with_process, ..options.memory.clone() };
         let worker = WorkerOptions {
             name: name.as_str().into(),
             incarnation: new_incarnation()?,

@@ -52,6 +52,7 @@ impl Spill {
             limit_bytes,
             target: self.target,
             spill_directory: None,
+            goes_with_process: None,
             spill_max_bytes: self.limit,
             spill_reserve_bytes: self.reserve,
             spill_compression: spill_compression.unwrap_or_default(),

@@ -159,6 +159,7 @@ impl Scheduler {
     fn check_workers(&self, living: &[Slot]) {
         for (ix, worker) in self.workers.iter() {
             let (mut active, mut occupancy_us, mut stealing, mut suspect, mut kib) = (0, 0, 0, None, 0);
+            let mut arguments_bytes = 0;
             for slot in worker.processing.iter() {
                 let State::Processing { worker, cost_us, phase, result_kib } = self.tasks[slot].state else {
                     panic!("{ix:?} works on {slot:?}, which is {:?}", self.tasks[slot].state);
@@ -169,6 +170,7 @@ impl Scheduler {
                     occupancy_us += u64::from(cost_us);
                 }
                 kib += u64::from(result_kib);
+                arguments_bytes += self.tasks.rare(slot).map_or(0, |rare| rare.arguments_bytes);
                 stealing += u32::from(phase == Phase::Stealing);
                 if self.is_suspect(slot) {
                     assert_eq!(suspect, None, "{ix:?} has two suspects");
@@ -179,6 +181,7 @@ impl Scheduler {
             assert_eq!(worker.occupancy_us, occupancy_us, "{ix:?}: occupancy");
             assert_eq!(worker.stealing, stealing, "{ix:?}: stealing");
             assert_eq!(worker.result_kib, kib, "{ix:?}: expected results");
+            assert_eq!(worker.arguments_bytes, arguments_bytes, "{ix:?}: arguments");
             assert_eq!(worker.suspect, suspect, "{ix:?}: suspect");
             let mut held_bytes = 0;
             for slot in worker.held.iter() {

@@ -5,6 +5,7 @@
 //! promised between the tables is verified by [`Scheduler::check`].
 
 mod adopt;
+mod arguments;
 mod batch;
 mod blobs;
 mod calls;

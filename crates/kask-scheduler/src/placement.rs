@@ -170,8 +170,16 @@ impl Scheduler {
         (count, bytes, found)
     }
 
-    /// Sends a ready task to a worker, as a new attempt.
+    /// Sends a ready task to a worker, as a new attempt; to another one, or nowhere, if its arguments are too large for it.
     pub(crate) fn dispatch(&mut self, slot: Slot, worker: WorkerIx) {
+        let task = &self.tasks[slot];
+        let batch = self.tasks.batch(task.batch);
+        let (layer, index) = (batch.layer_of(task.row).0, batch.local(task.row).1);
+        let call = layer.call(index).expect("the layer was checked when it was expanded");
+        let arguments = self.arguments_bytes(&call);
+        let Some(worker) = self.with_room_for_arguments(slot, worker, arguments) else {
+            return self.refuse(slot, arguments);
+        };
         let (inputs, moved) = self.describe_inputs(slot, worker);
         let expected = self.tasks.families.expected_us(self.tasks[slot].family());
         let expected = u64::from(expected.unwrap_or(self.config.unknown_duration_us));
@@ -189,17 +197,17 @@ impl Scheduler {
         entry.active += 1;
         entry.occupancy_us += u64::from(cost_us);
         entry.result_kib += u64::from(result_kib);
+        self.arguments_sent(slot, worker, arguments);
         self.workers.update(worker, &self.config);
-        self.send(slot, worker, inputs);
+        self.send(slot, worker, call, inputs);
     }
 
-    fn send(&mut self, slot: Slot, worker: WorkerIx, inputs: Vec<Input>) {
+    fn send(&mut self, slot: Slot, worker: WorkerIx, call: Call, inputs: Vec<Input>) {
         let task = &self.tasks[slot];
         let batch = self.tasks.batch(task.batch);
         let (span, index) = batch.local(task.row);
         let (layer, style) = batch.layer_of(task.row);
         debug_assert!(span < batch.spans.len());
-        let call = layer.call(index).expect("the layer was checked when it was expanded");
         let Call { function, args, item, position, slots, part: _ } = call;
         let memory_bytes = style.memory_bytes.max(self.raised_bytes(slot));
         let receiver = &mut self.workers[worker];
@@ -265,6 +273,7 @@ impl Scheduler {
         let State::Processing { worker, cost_us, phase, result_kib } = self.tasks[slot].state else {
             unreachable!("only a task on a worker has an attempt to end");
         };
+        self.arguments_gone(slot, worker);
         let now = self.now;
         let entry = &mut self.workers[worker];
         entry.progress = now;

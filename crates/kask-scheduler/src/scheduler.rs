@@ -25,7 +25,7 @@ use crate::stealing::Lease;
 use crate::supervisors::Supervisors;
 use crate::tasks::{Slot, Tasks, WorkerIx};
 use crate::workers::Workers;
-use kask_types::{Incarnation, Tick};
+use kask_types::{Incarnation, TaskId, Tick};
 use kask_wire::client::Counters;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -65,6 +65,8 @@ pub struct Scheduler {
     pub(crate) graphs: u32,
     /// Tasks that may not be needed any more; empty between events.
     pub(crate) unsettled: Vec<Slot>,
+    /// Ready tasks whose arguments no worker can take, and the bytes of these; empty between events.
+    pub(crate) refused: Vec<(TaskId, u64)>,
     /// Ready suspects.
     pub(crate) parked: BTreeSet<Slot>,
     pub(crate) look_at_parked: bool,
@@ -116,6 +118,7 @@ impl Scheduler {
             counters: Counters::default(),
             graphs: 0,
             unsettled: Vec::new(),
+            refused: Vec::new(),
             parked: BTreeSet::new(),
             look_at_parked: false,
             recent_deaths: RecentDeaths::new(),
@@ -179,6 +182,7 @@ impl Scheduler {
         self.go_on_retiring();
         self.hand_out();
         self.hand_out_to_full();
+        self.fail_refused();
         self.balance();
         debug_assert!(self.unsettled.is_empty(), "every handler settles what it unsettles");
         self.tasks.shrink();

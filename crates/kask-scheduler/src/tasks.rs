@@ -163,6 +163,8 @@ pub(crate) struct Rare {
     pub(crate) memory_bytes: u64,
     /// Times that a worker with nothing else to do gave it back for want of room.
     pub(crate) hand_backs: u32,
+    /// Bytes of large arguments that went with the attempt that is under way.
+    pub(crate) arguments_bytes: u64,
     /// What became of the last copy of its value, until somebody who needs it has been told.
     pub(crate) loss: Loss,
 }

@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) held_bytes: u64,
     /// Size of the results that the attempts here are expected to leave, in KiB.
     pub(crate) result_kib: u64,
+    /// Size of large arguments that came with the attempts here; see `arguments`.
+    pub(crate) arguments_bytes: u64,
     pub(crate) pressure: Pressure,
     /// It gave attempts back for want of room: nothing is sent to it until then.
     pub(crate) rests_until: Option<Tick>,
@@ -76,6 +78,7 @@ impl Worker {
             held: SlotSet::default(),
             held_bytes: 0,
             result_kib: 0,
+            arguments_bytes: 0,
             pressure: Pressure::Comfortable,
             rests_until: None,
             is_new: true,
@@ -110,7 +113,7 @@ impl Worker {
             Pressure::Tight => active < self.nthreads() || (self.makes_little() && !busy()),
             Pressure::Full => false,
         };
-        has_room && self.takes_tasks() && self.rests_until.is_none()
+        has_room && self.has_room_for_arguments() && self.takes_tasks() && self.rests_until.is_none()
     }
 
     /// Whether what is made here is nothing to speak of beside what the worker may hold.

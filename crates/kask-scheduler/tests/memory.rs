@@ -696,3 +696,58 @@ fn what_reads_a_shuffle_reads_whole_values() {
     let all = cluster.workers.values().flat_map(|worker| &worker.queue);
     assert!(all.clone().count() == 1 && all.flat_map(|task| &task.inputs).all(|input| input.part.is_none()));
 }
+
+/// A graph of one task that gets so many bytes of arguments.
+fn with_arguments(name: &str, nbytes: usize) -> Graph {
+    let mut graph = graph(&[(name, &[])]);
+    if let LayerKind::Explicit(explicit) = &mut graph.layers[0].kind {
+        explicit.items[0] = Payload::from_bytes(vec![0; nbytes]);
+    }
+    graph
+}
+
+#[test]
+fn arguments_that_no_worker_can_take_are_sent_to_none() {
+    let mut cluster = Cluster::new();
+    cluster.memory_limit_bytes = 2 << 20;
+    let small = cluster.worker("small", 1);
+    let client = cluster.client();
+    cluster.submit(client, with_arguments("much", 3 << 20), &["much"]);
+    cluster.submit(client, graph(&[("much", &[]), ("reader", &["much"])]), &["reader"]);
+    cluster.settle();
+    for name in ["much", "reader"] {
+        match cluster.seen(client, name) {
+            Some(Seen::Ended(Failure::OutOfMemory { task, reason })) => {
+                assert_eq!(&*task, "much");
+                assert!(reason.contains("4 MiB of arguments") || reason.contains("3 MiB of arguments"), "{reason}");
+                assert!(reason.contains("a worker has 1 MiB at most for a task"), "{reason}");
+            }
+            seen => panic!("{name} is {seen:?}"),
+        }
+    }
+    // What fits runs, and a worker that is large enough takes what the small one cannot.
+    cluster.submit(client, with_arguments("little", 1 << 20), &["little"]);
+    cluster.settle();
+    assert_eq!(cluster.place("little"), Some(small));
+    cluster.memory_limit_bytes = 64 << 20;
+    let large = cluster.worker("large", 1);
+    cluster.submit(client, with_arguments("more", 3 << 20), &["more"]);
+    cluster.settle();
+    assert_eq!(cluster.place("more"), Some(large));
+    cluster.run_all();
+}
+
+#[test]
+fn workers_get_no_more_arguments_than_they_have_memory_for() {
+    let mut cluster = Cluster::new();
+    cluster.memory_limit_bytes = 256 << 20;
+    let worker = cluster.worker("w", 2);
+    let client = cluster.client();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        cluster.submit(client, with_arguments(name, 60 << 20), &[name]);
+    }
+    cluster.settle();
+    assert!(cluster.on(worker).len() <= 3, "{:?}", cluster.on(worker));
+    cluster.run_all();
+    assert!(matches!(cluster.seen(client, "f"), Some(Seen::InMemory { .. })));
+}

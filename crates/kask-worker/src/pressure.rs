@@ -168,10 +168,12 @@ impl Worker {
         let entry = self.remove_attempt(slot);
         let name = &entry.queued().expect("what is stuck was never admitted").name;
         let bound = self.memory.bound();
-        let mut reason = format!("it needs {} of memory, and {} is ", mebibytes(need), bound.name);
+        // Of a task that never ran it is not known.
+        let mut reason = if need > 0 { format!("it needs {} of memory, and ", mebibytes(need)) } else { String::new() };
         let wrote = write!(
             reason,
-            "{}, of which {} are taken by values that cannot be spilled because {}; {}, or use smaller chunks",
+            "{} is {}, of which {} are taken by values that cannot be spilled because {}; {}, or use smaller chunks",
+            bound.name,
             mebibytes(bound.bytes),
             mebibytes(in_the_way),
             self.memory.disk_trouble(),

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import ArrayBase, as_array, demand_kask_out, in_memory, wrap
-from kask.array.ops.indexing_fancy import listed
-from kask.array.ops.random import chosen, drawn, multinomials, permuted_index, permuted_lines
+from kask.array.base import ArrayBase, as_array, demand_kask_out, wrap
+from kask.array.ops.random import chosen, drawn, multinomials, permutation_along, permutation_of, permuted_lines
 from kask.array.ops.reductions import into
 from kask.array.ops.reshaping import raveled, reshaped
 
@@ -170,14 +169,31 @@ class Generator:
         return chosen(self._key(), a, size, replace, p, axis, shuffle, chunks)
 
     def permutation(self, x: Any, axis: int = 0, chunks: Any = "auto") -> Any:
-        """The elements of an array along an axis, or the numbers below ``x``, in another order. The order (8 bytes an element of the
-        axis) is made when this is called."""
+        """The elements of an array along an axis, or the numbers below ``x``, in another order. The order of up to 1,048,576 elements is
+        made when this is called; that of more by tasks: it is the one that sorts random numbers.
+
+        Parameters
+        ----------
+        x : int or array_like
+            How many numbers, from 0 on, or the elements.
+        axis : int
+            Along which axis.
+        chunks : int, str, tuple or dict
+            How the numbers are cut; an array stays cut as it is.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> x = ka.random.default_rng(5).permutation(ka.arange(6, chunks=4))
+        >>> ka.sort(x).compute()
+        array([0, 1, 2, 3, 4, 5])
+        """
         key = self._key()
         if isinstance(x, int | np.integer):
-            return wrap(in_memory(permuted_index(key, int(x)), chunks))
+            return permutation_of(key, int(x), chunks)
         expr = as_array(x).expr
         axis = np.lib.array_utils.normalize_axis_index(axis, expr.ndim)
-        return wrap(listed(expr, axis, permuted_index(key, expr.shape[axis])))
+        return wrap(permutation_along(key, expr, axis))
 
     def permuted(self, x: Any, axis: int | None = None, out: Any = None) -> Any:
         """The elements of each line along an axis, or all elements, in an order of their own. Unlike those of :meth:`permutation`, the orders are

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Transform", "frequencies"]
+__all__ = ["Transform", "frequencies", "turned"]
 
 
 class Transform:
@@ -22,6 +22,11 @@ class Transform:
 
     def __kask_tokenize__(self) -> Any:
         return "transform", self.func, self.options, self.dtype.str
+
+
+def turned(block: Any, row: Any, column: Any, n: int, sign: int) -> Any:
+    """The elements times the roots of unity ``exp(sign 2 pi i row column / n)``."""
+    return (block * np.exp(sign * 2j * np.pi * ((row * column) % n / n))).astype(block.dtype, copy=False)
 
 
 def frequencies(index: Any, n: int, first_negative: int, step: float) -> Any:

@@ -118,6 +118,13 @@ def density_of(counts: Any, *edges: Any) -> Any:
         return density / counts.sum()
 
 
+def not_negative(weights: Any, name: str) -> Any:
+    """The weights, if none is below zero."""
+    if (weights < 0).any():
+        raise ValueError(f"{name} cannot be negative")
+    return weights
+
+
 class CovariancePart:
     """Sums of weights, means, and sums of products of deviations of the variables (rows) of a block."""
 
@@ -129,10 +136,9 @@ class CovariancePart:
         block = block.astype(self.dtype, copy=False)
         frequencies = np.ravel(weights[0]) if self.has_frequencies else None
         importance = np.ravel(weights[-1]) if self.has_weights else None
-        if frequencies is not None and (frequencies < 0).any():
-            raise ValueError("fweights cannot be negative")
-        if importance is not None and (importance < 0).any():
-            raise ValueError("aweights cannot be negative")
+        for weighing, name in ((frequencies, "fweights"), (importance, "aweights")):
+            if weighing is not None:
+                not_negative(weighing, name)
         both = frequencies if importance is None else importance if frequencies is None else frequencies * importance
         total = block.shape[1] if both is None else both.sum()
         squares = total if importance is None else (both * importance).sum()
@@ -196,7 +202,13 @@ def correlation(covariance: Any) -> Any:
         if covariance.ndim == 0:
             return covariance / covariance
         deviations = np.sqrt(np.diag(covariance).real)
-        found = covariance / deviations[:, None] / deviations[None, :]
+    return correlation_of(covariance, deviations[:, None], deviations[None, :])
+
+
+def correlation_of(covariance: Any, deviations: Any, others: Any) -> Any:
+    """The same of some of the variables with some others."""
+    with np.errstate(all="ignore"):
+        found = covariance / deviations / others
     np.clip(found.real, -1, 1, out=found.real)
     if np.iscomplexobj(found):
         np.clip(found.imag, -1, 1, out=found.imag)

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.statistics import CovarianceCombine, CovarianceFinish, CovariancePart, correlation
+from kask.array.kernels.statistics import (
+    CovarianceCombine,
+    CovarianceFinish,
+    CovariancePart,
+    correlation,
+    correlation_of,
+    not_negative,
+)
 from kask.array.node import ArrayExpr
+from kask.array.ops.averages import average
+from kask.array.ops.choices import where
+from kask.array.ops.diagonals import diagonal
+from kask.array.ops.elementwise import elementwise
+from kask.array.ops.filling import cast
+from kask.array.ops.joining import concatenated
 from kask.array.ops.mapped import mapped
+from kask.array.ops.products import dot
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import reduced
-from kask.array.ops.slicing import transposed
+from kask.array.ops.reductions_basic import sum as total_of
+from kask.array.ops.slicing import expanded, transposed
+from kask.array.ops.ufuncs import sqrt
 from kask.engine import Chunks
 
 __all__ = ["corrcoef", "cov"]
 
 
+#: More variables than this are never held together by a task: their covariances are a matrix product.
+MANY = 2048
+
+
 def _variables(m: Any, name: str, rowvar: Any, is_first: bool) -> ArrayExpr:
-    """A variable in each row."""
+    """A variable in each row. Few are in one block."""
     array = as_array(m).expr
     if array.ndim > 2:
         raise ValueError(f"{name} has more than 2 dimensions")
@@ -29,7 +51,11 @@ def _variables(m: Any, name: str, rowvar: Any, is_first: bool) -> ArrayExpr:
         return mapped(_as_row, array, reads=reads, chunks=chunks, dtype=array.dtype)
     if not rowvar and (not is_first or array.shape[0] != 1):
         array = transposed(array, (1, 0))
-    return rechunked(array, array.chunks.replace(0, Chunks.whole([array.shape[0]])))
+    return array if array.shape[0] > MANY else _together(array)
+
+
+def _together(rows: ArrayExpr) -> ArrayExpr:
+    return rechunked(rows, rows.chunks.replace(0, Chunks.whole([rows.shape[0]])))
 
 
 def _as_row(block: Any) -> Any:
@@ -69,12 +95,13 @@ def cov(
     Returns
     -------
     Array
-        Square, in one block; without axes for a single variable.
+        Square, in one block for up to 2,048 variables; without axes for a single variable.
 
     Notes
     -----
-    Means and sums of products of deviations of blocks of observations are put together by the formulas of Chan, Golub and LeVeque. A
-    task holds all variables of its observations.
+    Means and sums of products of deviations of blocks of observations are put together by the formulas of Chan, Golub and LeVeque (1979). A
+    task holds all variables of its observations, if there are no more than 2,048. Of more, the deviations from the means are multiplied with
+    each other by blocks.
 
     Examples
     --------
@@ -92,7 +119,10 @@ def cov(
         more = _variables(y, "y", rowvar, False)
         if more.shape[1] != rows.shape[1]:
             raise ValueError(f"m has {rows.shape[1]} observations, but y has {more.shape[1]}")
-        rows = _stacked(rows, more)
+        if rows.shape[0] + more.shape[0] > MANY:
+            rows = concatenated([cast(one, kind) for one in (rows, more)], 0)
+        else:
+            rows = _stacked(rows, more)
     weights = [
         _weights(one, name, rows.shape[1])
         for one, name in ((fweights, "fweights"), (aweights, "aweights"))
@@ -105,6 +135,8 @@ def cov(
     if ddof is None:
         ddof = 0 if bias else 1
     count = rows.shape[0]
+    if count > MANY:
+        return _of_many(rows, weights, fweights is not None, aweights is not None, int(ddof), kind)
     part = CovariancePart(kind, fweights is not None, aweights is not None)
     tree = reduced(
         rows,
@@ -123,6 +155,31 @@ def cov(
     if count != 1:
         return wrap(tree)
     return wrap(mapped(_only, tree, reads=((("fixed", 0),) * 2,), chunks=Chunks([]), dtype=kind, label="cov"))
+
+
+def _of_many(
+    rows: ArrayExpr, weights: list[ArrayExpr], has_frequencies: bool, has_importance: bool, ddof: int, kind: np.dtype
+) -> Any:
+    """The same by blocks of variables: the deviations times themselves."""
+    together = importance = None
+    if weights:
+        names = ["fweights"] * has_frequencies + ["aweights"] * has_importance
+        checked = [wrap(elementwise(not_negative, one, name, dtype=one.dtype)) for one, name in zip(weights, names)]
+        together, importance = math.prod(checked[1:], start=checked[0]), checked[-1]
+    variables = wrap(cast(rows, kind))
+    means, totals = average(variables, axis=1, weights=together, returned=True)
+    if together is None:
+        free: Any = max(rows.shape[1] - ddof, 0)
+        if rows.shape[1] <= ddof:
+            warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
+    else:
+        total = totals[0]
+        free = total - ddof * (total_of(together * importance) / total if has_importance and ddof else 1)
+        free = where(free > 0, free, 0)
+    away = variables - means[:, None]
+    products = dot(away, (away if together is None else away * together).T.conj())
+    with np.errstate(all="ignore"):
+        return (products * np.true_divide(1, free)).astype(kind)
 
 
 def _only(block: Any) -> Any:
@@ -170,7 +227,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     Returns
     -------
     Array
-        Square, in one block; without axes for a single variable.
+        Square, in one block for up to 2,048 variables; without axes for a single variable.
 
     Examples
     --------
@@ -180,4 +237,8 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
            [-1.,  1.]])
     """
     covariance = cov(x, y, rowvar, dtype=dtype).expr
+    if covariance.ndim and covariance.shape[0] > MANY:
+        deviations = sqrt(diagonal(wrap(covariance)).real).expr
+        parts = [expanded(deviations, (axis,)) for axis in (1, 0)]
+        return wrap(elementwise(correlation_of, covariance, *parts, dtype=covariance.dtype))
     return wrap(mapped(correlation, covariance, chunks=covariance.chunks, dtype=covariance.dtype, label="corrcoef"))

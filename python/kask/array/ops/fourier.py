@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from kask import config
 from kask.array.base import as_array, wrap
 from kask.array.kernels.fourier import Transform, frequencies
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import indexed
+from kask.array.ops.fourier_steps import in_steps, rows_for
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
@@ -23,6 +25,7 @@ __all__: list[str] = []
 normalize_axis_index = np.lib.array_utils.normalize_axis_index
 
 _NORMS = (None, "backward", "ortho", "forward")
+_IN_STEPS = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
 #: Transforms of several axes: what is done along the last axis, and along the others.
 _SEVERAL = {
     "fft2": ("fft", "fft"),
@@ -87,6 +90,12 @@ def transformed(
         options["norm"] = norm
     if dtype is None:
         dtype = func(np.ones(2, array.dtype), n=2).dtype
+    if kind in _IN_STEPS and n * np.result_type(dtype, np.complex64).itemsize > int(
+        config.get("array.chunk_size_bytes")
+    ):
+        # Lines that are whole in one block already stay there.
+        if (array.grid[axis] > 1 or array.shape[axis] * 2 < n) and rows_for(n) > 1:
+            return in_steps(kind, array, n, axis, norm, np.dtype(dtype))
     ready = _whole(array, (axis,), (length_used(kind, n),))
     chunks = ready.chunks.replace(axis, Chunks.whole([length_after(kind, n)]))
     return mapped(Transform(func, options, np.dtype(dtype)), ready, chunks=chunks, dtype=dtype, label=kind)

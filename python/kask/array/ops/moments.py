@@ -14,8 +14,10 @@ import numpy as np
 from kask.array.base import as_array
 from kask.array.kernels.moments import MeanFinish, MeanPart, MomentFinish, MomentsCombine, MomentsPart, SumsCombine
 from kask.array.node import ArrayExpr
+from kask.array.ops.filling import ones_like
 from kask.array.ops.reductions import aligned, into, normal_axes, reduced
 from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
+from kask.array.ops.ufuncs import isnan, sqrt
 
 __all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
 
@@ -153,6 +155,42 @@ def _moment(
     return into(out, tree)
 
 
+def _spread(
+    name: str,
+    a: Any,
+    mean: Any,
+    axis: Any,
+    dtype: Any,
+    keepdims: Any,
+    ddof: Any,
+    split_every: Any,
+    out: Any,
+    where: Any,
+) -> Any:
+    """A variance or standard deviation, around the mean of the elements or around one that is given."""
+    if not _is_set(mean):
+        return _moment(name, a, 2, axis, dtype, keepdims, ddof, split_every, out, where)
+    from kask.array.ops.choices import where as chosen
+    from kask.array.ops.reductions_basic import sum as total
+
+    array = as_array(a)
+    deviations = array - mean
+    squares = (deviations * deviations.conj()).real if deviations.dtype.kind == "c" else deviations * deviations
+    counts = ones_like(array, np.int64)
+    passes_nan = name.startswith("nan") and array.dtype.kind in "fc"
+    if passes_nan:
+        is_there = ~isnan(array)
+        squares, counts = chosen(is_there, squares, 0), is_there.astype(np.int64)
+    if dtype is None and array.dtype.kind in "biu":
+        dtype = np.float64
+    options = {"axis": axis, "keepdims": keepdims, "split_every": split_every, "where": where}
+    freedom = total(counts, **options) - ddof
+    found = total(squares, dtype=dtype, **options)
+    found = found / chosen(freedom > 0, freedom, np.nan if passes_nan else 0)
+    found = found.astype(_type_in_numpy("var", array.expr, dtype))
+    return into(out, (sqrt(found) if name.endswith("std") else found).expr)
+
+
 def _freedom(ddof: Any, correction: Any) -> Any:
     if not _is_set(correction):
         return ddof
@@ -193,7 +231,11 @@ Examples
 >>> {example}
 """
 _DDOF = "ddof : float, optional\n    What is subtracted from the count before dividing.\n"
-_CORRECTION = "correction : float, optional\n    Another name of ``ddof``.\n"
+_CORRECTION = """mean : array_like, optional
+    The mean, with the reduced axes as ones of one element, where it is known already: the mean square is that of the deviations from it.
+correction : float, optional
+    Another name of ``ddof``.
+"""
 _WHERE = "where : array_like of bool, optional\n    Which elements count; it is broadcast to ``a``.\n"
 _SUMS = "Sums and counts of blocks, added by a tree; NumPy adds pairwise in each block."
 _CHAN = "Counts, means and sums of powers of deviations of blocks, put together by the formulas of Chan, Golub and LeVeque, and of Pebay."
@@ -259,9 +301,11 @@ def var(
     out: Any = None,
     *,
     where: Any = _UNSET,
+    mean: Any = _UNSET,
     correction: Any = _UNSET,
 ) -> Any:
-    return _moment("var", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+    ddof = _freedom(ddof, correction)
+    return _spread("var", a, mean, axis, dtype, keepdims, ddof, split_every, out, where)
 
 
 @_documented(
@@ -280,9 +324,11 @@ def std(
     out: Any = None,
     *,
     where: Any = _UNSET,
+    mean: Any = _UNSET,
     correction: Any = _UNSET,
 ) -> Any:
-    return _moment("std", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+    ddof = _freedom(ddof, correction)
+    return _spread("std", a, mean, axis, dtype, keepdims, ddof, split_every, out, where)
 
 
 @_documented(
@@ -301,9 +347,11 @@ def nanvar(
     out: Any = None,
     *,
     where: Any = _UNSET,
+    mean: Any = _UNSET,
     correction: Any = _UNSET,
 ) -> Any:
-    return _moment("nanvar", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+    ddof = _freedom(ddof, correction)
+    return _spread("nanvar", a, mean, axis, dtype, keepdims, ddof, split_every, out, where)
 
 
 @_documented(
@@ -322,9 +370,11 @@ def nanstd(
     out: Any = None,
     *,
     where: Any = _UNSET,
+    mean: Any = _UNSET,
     correction: Any = _UNSET,
 ) -> Any:
-    return _moment("nanstd", a, 2, axis, dtype, keepdims, _freedom(ddof, correction), split_every, out, where)
+    ddof = _freedom(ddof, correction)
+    return _spread("nanstd", a, mean, axis, dtype, keepdims, ddof, split_every, out, where)
 
 
 @_documented(

@@ -23,6 +23,7 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.elementwise import broadcast_shapes, elementwise
 from kask.array.ops.filling import cast, shape_of
+from kask.array.ops.indexing_edits import take
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.joining import concatenated
 from kask.array.ops.rechunk import rechunked
@@ -32,6 +33,9 @@ from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
 __all__: list[str] = []
+
+#: Permutations of more elements are made by tasks.
+LONG = 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -151,9 +155,19 @@ def _shape_for(size: Any, together: tuple[int, ...], what: str) -> tuple[int, ..
     return whole
 
 
-def permuted_index(key: Key, length: int) -> np.ndarray:
-    """A permutation, which is as large as it is and made here."""
-    return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))).permutation(length)
+def permutation_of(key: Key, length: int, chunks: Any) -> Any:
+    """The numbers below ``length`` in another order. A long one is made by tasks: it is what sorts random numbers."""
+    if length > LONG:
+        return _argsort(drawn(key, "random", (), length, chunks, np.float64, {}))
+    return wrap(in_memory(_permuted(key, length), chunks))
+
+
+def permutation_along(key: Key, array: ArrayExpr, axis: int) -> ArrayExpr:
+    """The elements of an array in another order along an axis."""
+    length = array.shape[axis]
+    if length > LONG:
+        return take(wrap(array), permutation_of(key, length, (array.chunks.tuples()[axis],)), axis).expr
+    return listed(array, axis, _permuted(key, length))
 
 
 def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffle: bool, chunks: Any) -> Any:
@@ -197,10 +211,19 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
 def permuted_lines(key: Key, array: ArrayExpr, axis: int) -> ArrayExpr:
     """The elements of each line along an axis in an order of its own: that of random numbers."""
     from kask.array.ops.places_along import take_along_axis
-    from kask.array.ops.sorting import argsort
 
     numbers = drawn(key, "random", (), array.shape, array.chunks.tuples(), np.float64, {})
-    return take_along_axis(wrap(array), argsort(numbers, axis=axis), axis=axis).expr
+    return take_along_axis(wrap(array), _argsort(numbers, axis), axis=axis).expr
+
+
+def _permuted(key: Key, length: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))).permutation(length)
+
+
+def _argsort(numbers: Any, axis: int = -1) -> Any:
+    from kask.array.ops.sorting import argsort
+
+    return argsort(numbers, axis=axis)
 
 
 def multinomials(next_key: Callable[[], Key], n: Any, pvals: np.ndarray, size: Any, chunks: Any) -> Any:

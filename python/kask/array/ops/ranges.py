@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import wrap
+from kask.array.base import ArrayBase, wrap
 from kask.array.kernels import creation as kernels
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import Filled, indexed
@@ -125,10 +125,8 @@ def _number_of(num: Any) -> int:
     return num
 
 
-def _bounds(start: Any, stop: Any, what: str) -> None:
-    for name, value in (("start", start), ("stop", stop)):
-        if np.ndim(value):
-            raise NotImplementedError(f"{what}() takes numbers, but {name} has the shape {np.shape(value)}")
+def _are_numbers(*bounds: Any) -> bool:
+    return not any(np.ndim(bound) or isinstance(bound, ArrayBase) for bound in bounds)
 
 
 def linspace(
@@ -139,13 +137,15 @@ def linspace(
     retstep: bool = False,
     chunks: Any = "auto",
     dtype: Any = None,
+    *,
+    axis: int = 0,
 ) -> Any:
     """Numbers at equal distances.
 
     Parameters
     ----------
-    start, stop : number
-        The first and, with ``endpoint``, the last one.
+    start, stop : array_like
+        The first and, with ``endpoint``, the last one. Of arrays, each pair of their elements has numbers along an axis of its own.
     num : int
         How many.
     endpoint : bool
@@ -156,6 +156,8 @@ def linspace(
         How the result is cut.
     dtype : data-type, optional
         By default floats; numbers are rounded down to integers.
+    axis : int
+        Where that axis is among those of the arrays.
 
     Examples
     --------
@@ -163,8 +165,12 @@ def linspace(
     >>> ka.linspace(0, 1, 5, chunks=2).compute()
     array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    _bounds(start, stop, "linspace")
     num = _number_of(num)
+    if not _are_numbers(start, stop):
+        from kask.array.ops.ranges_between import linear
+
+        found, steps = linear(start, stop, num, bool(endpoint), dtype, axis, chunks)
+        return (found, steps) if retstep else found
     computed = np.result_type(np.asarray(start) * 1.0, np.asarray(stop) * 1.0, float(num))
     kind = computed if dtype is None else np.dtype(dtype)
     found = _vector(kernels.linear, (start, stop, num, bool(endpoint), kind), num, kind, chunks, "linspace")
@@ -182,9 +188,10 @@ def logspace(
     base: Any = 10.0,
     dtype: Any = None,
     *,
+    axis: int = 0,
     chunks: Any = "auto",
 ) -> Any:
-    """Powers of ``base`` with exponents at equal distances; see :func:`linspace`.
+    """Powers of ``base`` (a number or an array) with exponents at equal distances; see :func:`linspace`.
 
     Examples
     --------
@@ -192,6 +199,10 @@ def logspace(
     >>> ka.logspace(0, 2, 3).compute()
     array([  1.,  10., 100.])
     """
+    if not _are_numbers(start, stop, base):
+        from kask.array.ops.ranges_between import logarithmic
+
+        return logarithmic(start, stop, _number_of(num), bool(endpoint), base, dtype, axis, chunks)
     from kask.array.ops.elementwise import elementwise
     from kask.array.ops.filling import cast
 
@@ -201,9 +212,16 @@ def logspace(
 
 
 def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, *, chunks: Any = "auto"
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    *,
+    axis: int = 0,
+    chunks: Any = "auto",
 ) -> Any:
-    """Numbers each of which is the same multiple of the one before it.
+    """Numbers each of which is the same multiple of the one before it; see :func:`linspace`.
 
     Examples
     --------
@@ -211,8 +229,11 @@ def geomspace(
     >>> ka.geomspace(1, 8, 4).compute()
     array([1., 2., 4., 8.])
     """
-    _bounds(start, stop, "geomspace")
     num = _number_of(num)
+    if not _are_numbers(start, stop):
+        from kask.array.ops.ranges_between import geometric
+
+        return geometric(start, stop, num, bool(endpoint), dtype, axis, chunks)
     if start == 0 or stop == 0:
         raise ValueError("geomspace() cannot start or stop at 0")
     computed = np.result_type(start, stop, float(num), np.zeros((), dtype))

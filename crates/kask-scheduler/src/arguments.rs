@@ -1,0 +1,104 @@
+//! Tasks whose arguments no worker can take.
+//!
+//! What a call was given as it is travels with the task: its template, its item, and what its function holds (closures,
+//! bound objects). A worker has all of that in memory before it can do anything about it, so a task is only sent where
+//! its arguments fit. When they fit nowhere it fails at once, before anything is sent. Attempts that wait for a runner have
+//! theirs in memory as well: a worker with large ones gets no more from the queue.
+
+use crate::scheduler::Scheduler;
+use crate::tasks::{Slot, State, WorkerIx};
+use crate::workers::Worker;
+use kask_graph::{Call, usable_bytes};
+use kask_types::Failure;
+use std::sync::Arc;
+
+/// Arguments that are smaller are not counted.
+const LARGE_BYTES: u64 = 1 << 20;
+
+/// A worker whose attempts came with more than this part of what it has for a task gets no more from the queue.
+const MUCH: u64 = 3;
+
+impl Scheduler {
+    /// What travels with the task. Objects of this process weigh nothing: they are where they are.
+    pub(crate) fn arguments_bytes(&self, call: &Call) -> u64 {
+        let function = call.function.and_then(|id| self.blobs.get(&id)).map_or(0, |blob| blob.payload.nbytes());
+        let item = call.item.as_ref().map_or(0, |item| item.nbytes());
+        call.args.nbytes().saturating_add(item).saturating_add(function)
+    }
+
+    /// The worker, or if it is too small for these arguments the largest that may run the task; `None` if that is too.
+    pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, nbytes: u64) -> Option<WorkerIx> {
+        // A suspect has been sent before, and where it goes is being counted.
+        if self.workers[worker].can_take(nbytes) || self.is_suspect(slot) {
+            return Some(worker);
+        }
+        self.largest_for(slot).filter(|&largest| self.workers[largest].can_take(nbytes))
+    }
+
+    pub(crate) fn arguments_sent(&mut self, slot: Slot, worker: WorkerIx, nbytes: u64) {
+        if nbytes >= LARGE_BYTES {
+            self.tasks.rare_mut(slot).arguments_bytes = nbytes;
+            self.workers[worker].arguments_bytes += nbytes;
+        }
+    }
+
+    pub(crate) fn arguments_gone(&mut self, slot: Slot, worker: WorkerIx) {
+        let entry = &mut self.workers[worker];
+        if entry.arguments_bytes > 0 && self.tasks.rare(slot).is_some() {
+            entry.arguments_bytes -= std::mem::take(&mut self.tasks.rare_mut(slot).arguments_bytes);
+        }
+    }
+
+    /// The task fails when the event has been dealt with: this may be called while its inputs are being looked at.
+    pub(crate) fn refuse(&mut self, slot: Slot, nbytes: u64) {
+        self.tasks.set_state(slot, State::Waiting { missing: 0 });
+        self.refused.push((self.tasks.id(slot), nbytes));
+    }
+
+    pub(crate) fn fail_refused(&mut self) {
+        for (task, nbytes) in std::mem::take(&mut self.refused) {
+            let slot = self.tasks.current(task);
+            if let Some(slot) = slot.filter(|&slot| matches!(self.tasks[slot].state, State::Waiting { missing: 0 })) {
+                let failure = self.arguments_too_large(slot, nbytes);
+                self.fail(slot, &Arc::new(failure));
+            }
+        }
+    }
+
+    fn largest_for(&self, slot: Slot) -> Option<WorkerIx> {
+        let class = self.tasks.lineage(slot)?.style_of(self.tasks[slot].row).class;
+        let eligible = self.classes.get(class).eligible.iter().copied();
+        eligible.max_by_key(|&ix| (self.workers[ix].usable_bytes(), std::cmp::Reverse(ix)))
+    }
+
+    fn arguments_too_large(&self, slot: Slot, nbytes: u64) -> Failure {
+        let most = self.largest_for(slot).map_or(0, |ix| self.workers[ix].usable_bytes());
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let reason = format!(
+            "{} MiB of arguments travel with it, and a worker has {} MiB at most for a task; pass large data as \
+             futures (client.scatter, or a task that loads it), or allow workers more memory",
+            mib(nbytes),
+            most >> 20,
+        );
+        Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() }
+    }
+}
+
+impl Worker {
+    /// What it has for one task.
+    fn usable_bytes(&self) -> u64 {
+        match self.info.memory_limit_bytes {
+            0 => u64::MAX,
+            limit => usable_bytes(limit),
+        }
+    }
+
+    /// Whether it may get more arguments beside those that are here.
+    pub(crate) fn has_room_for_arguments(&self) -> bool {
+        self.arguments_bytes <= self.usable_bytes() / MUCH
+    }
+
+    fn can_take(&self, nbytes: u64) -> bool {
+        nbytes <= self.usable_bytes()
+    }
+}

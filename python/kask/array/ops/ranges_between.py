@@ -1,0 +1,84 @@
+"""``linspace``, ``logspace`` and ``geomspace`` between arrays: an axis of numbers for each pair of their elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.ops.axes import moveaxis
+from kask.array.ops.choices import where
+from kask.array.ops.chunks import normalized
+from kask.array.ops.ranges import arange
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reductions_basic import any as any_of
+from kask.array.ops.ufuncs import floor, log10, power, sign
+
+__all__: list[str] = []
+
+
+def linear(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int, chunks: Any) -> tuple[Any, Any]:
+    """Numbers at equal distances between the elements of arrays, and the distances; computed as NumPy does it."""
+    kinds = [end if isinstance(end, int | float | complex) else as_array(end).dtype for end in (start, stop)]
+    computed = np.result_type(*kinds, 1.0)
+    start, stop = [
+        (end if isinstance(end, ArrayBase) else np.asanyarray(end)).astype(computed) for end in (start, stop)
+    ]
+    spans = stop - start
+    steps = spans / (num - 1 if endpoint else num) if num > endpoint else spans * np.nan
+    number = arange(num, dtype=computed).reshape(num, *(1,) * as_array(spans).ndim)
+    found = number * spans
+    if num > endpoint:
+        # With a step that is too small for its type, NumPy multiplies last.
+        is_tiny = any_of(as_array(steps == 0))
+        found = where(is_tiny, number / (num - 1 if endpoint else num) * spans, number * steps)
+    found = found + start
+    if endpoint and num > 1:
+        found = where(number == num - 1, stop, found)
+    kind = computed if dtype is None else np.dtype(dtype)
+    if kind.kind in "iu":
+        found = floor(found)
+    return _placed(found.astype(kind), axis, chunks), steps
+
+
+def logarithmic(start: Any, stop: Any, num: int, endpoint: bool, base: Any, dtype: Any, axis: int, chunks: Any) -> Any:
+    """Powers of ``base``, which may be an array too, with exponents at equal distances."""
+    if np.ndim(base):
+        ndim = max(np.ndim(start), np.ndim(stop), np.ndim(base))
+        start, stop, base = [_with_ndim(array, ndim) for array in (start, stop, base)]
+    exponents, _ = linear(start, stop, num, endpoint, None, 0, "auto")
+    found = power(base, exponents)
+    return _placed(found if dtype is None else found.astype(dtype), axis, chunks)
+
+
+def geometric(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int, chunks: Any) -> Any:
+    """Numbers each of which is the same multiple of the one before it."""
+    start, stop = [end if isinstance(end, ArrayBase) else np.asanyarray(end) for end in (start, stop)]
+    for end in (start, stop):
+        if not isinstance(end, ArrayBase) and (end == 0).any():
+            raise ValueError("geomspace() cannot start or stop at 0")
+    computed = np.result_type(start.dtype, stop.dtype, float(num), np.zeros((), dtype))
+    start, stop = start.astype(computed), stop.astype(computed)
+    turn = sign(start)
+    start, stop = start / turn, stop / turn
+    found = logarithmic(log10(start), log10(stop), num, endpoint, 10.0, computed, 0, "auto")
+    number = arange(num).reshape(num, *(1,) * (found.ndim - 1))
+    found = where(number == 0, start, found)
+    if endpoint and num > 1:
+        found = where(number == num - 1, stop, found)
+    found = found * turn
+    return _placed(found.astype(computed if dtype is None else dtype), axis, chunks)
+
+
+def _with_ndim(array: Any, ndim: int) -> Any:
+    array = array if isinstance(array, ArrayBase) else np.asanyarray(array)
+    return array.reshape(*(1,) * (ndim - array.ndim), *array.shape)
+
+
+def _placed(found: Any, axis: int, chunks: Any) -> Any:
+    """With the first axis at its place, and cut as is wanted."""
+    found = moveaxis(found, 0, axis) if axis != 0 else found
+    if isinstance(chunks, str) and chunks == "auto":
+        return found
+    return wrap(rechunked(found.expr, normalized(chunks, found.shape, found.dtype)))
