@@ -124,6 +124,19 @@ class TestNumpyMa:
             np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(expected))
             np.testing.assert_array_equal(found.filled(0), expected.filled(0))
 
+    @pytest.mark.parametrize("name", ["sort", "median", "cumsum", "ptp", "var", "diff", "argsort", "max"])
+    def test_more_functions(self, name: str) -> None:
+        func = getattr(np.ma, name)
+        found, expected = [np.ma.asanyarray(func(array)) for array in (self.x(), self.data)]
+        np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(expected))
+        np.testing.assert_array_equal(found.filled(0), expected.filled(0))
+
+    def test_the_mask_is_an_attribute(self) -> None:
+        np.testing.assert_array_equal(self.x().mask.compute(), np.ma.getmaskarray(self.data))
+        assert not hasattr(ka.ones(3), "mask")
+        assert type(np.asarray(self.x())) is np.ndarray
+        assert type(np.asanyarray(self.x())) is np.ma.MaskedArray
+
     def test_no_mask_is_found_where_there_is_none(self) -> None:
         assert not hasattr(ka.ones(3), "_mask")
         assert np.ma.count(ka.ones(3)) == 3
@@ -141,3 +154,44 @@ def test_gradients_at_uneven_places_are_the_same_in_blocks_where_these_are_even(
         order = int(rng.integers(1, 3))
         expected = np.gradient(array, places, axis=1, edge_order=order)
         np.testing.assert_array_equal(ka.gradient(x, places, axis=1, edge_order=order).compute(), expected)
+
+
+@pytest.mark.parametrize("p", [None, 1, -1, 2, -2, "fro", np.inf, -np.inf])
+def test_conditions_of_singular_matrices(p: Any) -> None:
+    good = np.arange(9.0).reshape(3, 3) + np.eye(3)
+    for matrix in (np.zeros((3, 3)), good, np.stack([good, np.zeros((3, 3))])):
+        expected = np.linalg.cond(matrix, p)
+        assert_same(ka.linalg.cond(ka.from_array(matrix, chunks=-1), p), expected, rtol=1e-9)
+        if p in (None, 2, -2):
+            assert_same(ka.linalg.cond(ka.from_array(matrix, chunks=2), p), expected, rtol=1e-9)
+    holed = np.where(good == 3, np.nan, good)
+    if p not in (None, 2, -2):
+        assert np.isnan(ka.linalg.cond(ka.from_array(holed, chunks=-1), p).compute())
+
+
+def test_signs_of_determinants_with_nan() -> None:
+    array = np.array([[np.nan, 1.0], [2.0, 3.0]])
+    for found, expected in zip(ka.linalg.slogdet(ka.from_array(array, chunks=1)), np.linalg.slogdet(array)):
+        np.testing.assert_array_equal(found.compute(), expected)
+
+
+def test_taken_from_a_number() -> None:
+    number = np.array(5)
+    for places in (0, [0, 0], [[-1]]):
+        assert_same(ka.take(ka.from_array(number), places), np.take(number, places, axis=0))
+        assert_same(np.take(ka.from_array(number), places), np.take(number, places))
+
+
+def test_orders_of_bytes_that_stay() -> None:
+    array = np.array([3, 1, 2, 1], ">f4")
+    for name in ("diag", "diagflat", "unique"):
+        found, expected = getattr(ka, name)(ka.from_array(array, chunks=2)), getattr(np, name)(array)
+        assert found.dtype == expected.dtype == found.compute().dtype
+        np.testing.assert_array_equal(found.compute(), expected)
+
+
+def test_extremes_that_begin_with_a_lazy_date() -> None:
+    dates = np.array(["2020-01-01", "2021-01-01"], "M8[D]")
+    first = ka.from_array(np.array("2030-01-01", "M8[D]"))
+    assert ka.max(ka.from_array(dates, chunks=1), initial=first).compute() == np.datetime64("2030-01-01")
+    assert ka.min(ka.from_array([3, 4], chunks=1), initial=ka.from_array(2)).compute() == 2

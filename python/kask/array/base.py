@@ -195,7 +195,17 @@ class ArrayBase(Methods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a kask array cannot become a NumPy array without making one: copy=False is not possible")
-        return np.asarray(self.compute(), dtype=dtype)
+        # A masked array stays one where subclasses are asked for, as numpy.ma does; np.asarray makes a plain one of it.
+        return np.asanyarray(self.compute(), dtype=dtype)
+
+    @property
+    def mask(self) -> Any:
+        """Of a masked array where elements are masked, as a lazy array of truth values; other arrays have no mask."""
+        if not isinstance(self.meta, np.ma.MaskedArray):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'mask': it is not masked")
+        from kask.array.ma import getmaskarray
+
+        return getmaskarray(self)
 
     @property
     def _mask(self) -> np.ndarray:
@@ -203,6 +213,13 @@ class ArrayBase(Methods):
         if not isinstance(self.meta, np.ma.MaskedArray):
             raise AttributeError("an array without a mask has no _mask")
         return np.ma.getmaskarray(self.compute())
+
+    @property
+    def _baseclass(self) -> type:
+        """What numpy.ma takes for the type of the elements without their mask."""
+        if not isinstance(self.meta, np.ma.MaskedArray):
+            raise AttributeError("an array without a mask has no _baseclass")
+        return np.ndarray
 
     def filled(self, fill_value: Any = None) -> Any:
         """As :func:`kask.array.ma.filled`."""

@@ -182,7 +182,7 @@ def on_and_below(block: Any, position: tuple[int, ...], chunks: Any, offset: int
 
 def where_band(kept: Any, values: Any) -> Any:
     """The values on a diagonal, zeros elsewhere."""
-    return np.where(kept, values, np.zeros(1, values.dtype))
+    return np.where(kept, values, np.zeros(1, values.dtype)).astype(values.dtype, copy=False)
 
 
 def diagonal_piece(

@@ -111,7 +111,8 @@ class UniqueCombine:
             joined = np.ma.concatenate(values)
             joined.fill_value = fill_value
         else:
-            joined = np.concatenate(values, axis=self.axis or 0)
+            # It has the machine's order of bytes otherwise.
+            joined = np.concatenate(values, axis=self.axis or 0, dtype=values[0].dtype)
         rest = [None if ones[0] is None else np.concatenate(ones) for ones in list(zip(*parts))[1:]]
         return unique_block(joined, rest[0], rest[1], self.axis, self.equal_nan)
 

@@ -60,7 +60,7 @@ def take(a: Any, indices: Any, axis: int | None = 0, mode: str = "raise") -> Any
     array([[3, 1],
            [6, 4]])
     """
-    array, axis = with_one_axis(as_array(a).expr, axis)
+    array, axis = with_one_axis(as_array(a).expr, axis, of_number=True)
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"mode= must be 'raise', 'wrap' or 'clip', not {mode!r}")
     if not isinstance(indices, ArrayBase):

@@ -13,7 +13,7 @@ from kask.array.kernels.moments import roots
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
-from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrices_of, matrix_of, product
+from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrices_of, matrix_of, product, real_of
 from kask.array.ops.linalg_solving import inv
 from kask.array.ops.linalg_stacks import of_each, stacked_singular_values
 from kask.array.ops.linalg_svd import svd_of, values_of
@@ -23,6 +23,7 @@ from kask.array.ops.products_einsum import einsum
 from kask.array.ops.reductions_basic import _UNSET, _is_set
 from kask.array.ops.reshaping import broadcast_to
 from kask.array.ops.slicing import expanded, transposed
+from kask.array.ops.ufuncs import isnan
 
 __all__ = [
     "cond",
@@ -188,7 +189,12 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 def cond(x: Any, p: Any = None) -> Any:
-    """The condition number of a matrix in a norm: by default the largest singular value divided by the smallest.
+    """The condition number of a matrix, or of each matrix of a stack, in a norm: by default the largest singular value divided by the smallest.
+
+    Notes
+    -----
+    Of singular matrices it is infinite. In norms that take the inverse, a matrix in several blocks that is singular raises ``LinAlgError`` when
+    it is computed.
 
     Examples
     --------
@@ -196,13 +202,21 @@ def cond(x: Any, p: Any = None) -> Any:
     >>> ka.linalg.cond(ka.from_array([[2.0, 0.0], [0.0, 4.0]], chunks=(1, 2))).round(6).compute()
     np.float64(2.0)
     """
+    array = in_lapack_type(as_array(x).expr, "cond")
+    if array.ndim < 2:
+        raise ValueError(f"cond: a matrix is wanted, but the array has the shape {array.shape}")
     if p in (None, 2, -2):
-        array = in_lapack_type(as_array(x).expr, "cond")
-        if array.ndim < 2:
-            raise ValueError(f"cond: a matrix is wanted, but the array has the shape {array.shape}")
         values = wrap(_singular_values(array, (array.ndim - 2, array.ndim - 1)))
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+        ratio = values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+        has_nan = isnan(wrap(array)).any(axis=(-2, -1))
+        return wrap(elementwise(_nothing_by_nothing, ratio.expr, has_nan.expr, dtype=ratio.dtype))
+    if array.ndim > 2 or array.chunks.is_single:
+        return wrap(of_each(np.linalg.cond, array, [()], [real_of(array.dtype)], p=p)[0])
     return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+
+
+def _nothing_by_nothing(ratio: Any, has_nan: Any) -> Any:
+    return np.where(np.isnan(ratio) & ~has_nan, np.inf, ratio).astype(ratio.dtype)
 
 
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:

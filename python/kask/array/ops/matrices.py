@@ -14,7 +14,7 @@ from kask.array.kernels import creation as kernels
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import indexed
-from kask.array.ops.filling import shape_of
+from kask.array.ops.filling import cast, shape_of
 from kask.array.ops.mapped import mapped
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
@@ -118,6 +118,9 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float, chunks: An
 
 def _triangle(m: Any, k: int, lower: bool) -> Any:
     expr = as_array(m).expr
+    if expr.dtype.kind != "V" and not expr.dtype.isnative:
+        # NumPy's has the machine's order of bytes.
+        expr = cast(expr, expr.dtype.newbyteorder("="))
     if expr.ndim == 0:
         raise ValueError("a triangle is of a matrix, this array has no axes")
     if expr.ndim == 1:

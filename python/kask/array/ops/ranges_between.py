@@ -10,6 +10,7 @@ from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.ops.axes import moveaxis
 from kask.array.ops.choices import where
 from kask.array.ops.chunks import normalized
+from kask.array.ops.filling import cast
 from kask.array.ops.ranges import arange
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import any as any_of
@@ -22,17 +23,16 @@ def linear(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: in
     """Numbers at equal distances between the elements of arrays, and the distances; computed as NumPy does it."""
     kinds = [end if isinstance(end, int | float | complex) else as_array(end).dtype for end in (start, stop)]
     computed = np.result_type(*kinds, 1.0)
-    start, stop = [
-        (end if isinstance(end, ArrayBase) else np.asanyarray(end)).astype(computed) for end in (start, stop)
-    ]
+    start, stop = [wrap(cast(as_array(end).expr, computed)) for end in (start, stop)]
     spans = stop - start
-    steps = spans / (num - 1 if endpoint else num) if num > endpoint else spans * np.nan
+    between = num - 1 if endpoint else num
+    steps = spans / between if between > 0 else spans * np.nan
     number = arange(num, dtype=computed).reshape(num, *(1,) * as_array(spans).ndim)
     found = number * spans
-    if num > endpoint:
+    if between > 0:
         # With a step that is too small for its type, NumPy multiplies last.
         is_tiny = any_of(as_array(steps == 0))
-        found = where(is_tiny, number / (num - 1 if endpoint else num) * spans, number * steps)
+        found = where(is_tiny, number / between * spans, number * steps)
     found = found + start
     if endpoint and num > 1:
         found = where(number == num - 1, stop, found)

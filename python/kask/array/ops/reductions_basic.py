@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import as_array, as_expr, in_memory, wrap
+from kask.array.base import ArrayBase, as_array, as_expr, in_memory, wrap
 from kask.array.kernels.reductions import Combine, Finished, Part, nan_max, nan_min
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
@@ -78,6 +78,8 @@ def _reduce(
     array = _array_of(a)
     axes = normal_axes(axis, array.ndim, of_number=True)
     options: dict[str, Any] = {} if dtype is None else {"dtype": np.dtype(dtype)}
+    if isinstance(initial, ArrayBase):
+        initial = np.asarray(initial)[()]
     has_initial, has_where = _is_set(initial) and initial is not None, _is_set(where) and where is not True
     if is_extreme and not has_initial:
         # As NumPy: of no elements, even where there is nothing to say it of.
