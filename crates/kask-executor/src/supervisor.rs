@@ -7,9 +7,9 @@
 use crate::die_with_parent::ProcessHandle;
 use crate::process::WorkerProcessConfig;
 use crate::scratch::{Scratch, ScratchError, SpillBase};
-use kask_net::reaper::remove_after_death;
 use crate::watch::Watch;
 use kask_net::reactor::{Link, Pump, Wake, drive};
+use kask_net::reaper::remove_after_death;
 use kask_net::runtime as network;
 use kask_types::Incarnation;
 use kask_wire::{SchedulerToSupervisor, SupervisorToScheduler};

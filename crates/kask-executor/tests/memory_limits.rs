@@ -200,7 +200,9 @@ fn texts_are_understood_or_refused() {
     assert_eq!(parse_limit("1PiB", 1), Ok(1 << 50));
     assert_eq!(parse_limit("2 PB", 1), Ok(2_000_000_000_000_000));
     assert_eq!(parse_limit("100%", 1), Ok(all));
-    for (slip, bytes) in [("1", "1 bytes"), ("1.5 kB", "1500 bytes"), ("1e-300", "1 bytes"), ("1048575", "1048575 bytes")] {
+    for (slip, bytes) in
+        [("1", "1 bytes"), ("1.5 kB", "1500 bytes"), ("1e-300", "1 bytes"), ("1048575", "1048575 bytes")]
+    {
         let problem = parse_limit(slip, 1).expect_err(slip).to_string();
         assert!(problem.contains(&format!("{slip:?} is {bytes}")) && problem.contains("1 MiB at least"), "{problem}");
     }

@@ -9,6 +9,9 @@ import numpy as np
 
 __all__ = ["Transform", "frequencies", "turned"]
 
+#: Roots of unity that are made at a time.
+_ROOTS = 2**16
+
 
 class Transform:
     """A transform of blocks that are whole along the transformed axes."""
@@ -25,8 +28,16 @@ class Transform:
 
 
 def turned(block: Any, row: Any, column: Any, n: int, sign: int) -> Any:
-    """The elements times the roots of unity ``exp(sign 2 pi i row column / n)``."""
-    return (block * np.exp(sign * 2j * np.pi * ((row * column) % n / n))).astype(block.dtype, copy=False)
+    """The elements times the roots of unity ``exp(sign 2 pi i row column / n)``. The roots are made for a few rows at a time."""
+    turned = np.empty_like(block)
+    axis = block.ndim - row.ndim
+    few = max(1, _ROOTS // max(1, column.size))
+    for start in range(0, len(row), few):
+        rows = slice(start, start + few)
+        at = (*(slice(None),) * axis, rows)
+        roots = np.exp(sign * 2j * np.pi * ((row[rows] * column) % n / n))
+        np.multiply(block[at], roots, out=turned[at], casting="same_kind")
+    return turned
 
 
 def frequencies(index: Any, n: int, first_negative: int, step: float) -> Any:
