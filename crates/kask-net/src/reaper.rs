@@ -1,6 +1,6 @@
 //! Folders that are removed also when the process that made them is killed.
 //!
-//! A shell of its own session's group waits at the end of a pipe that only this process holds; when the pipe ends, however the
+//! A shell in a process group of its own waits at the end of a pipe that only this process holds; when the pipe ends, however the
 //! process did, it removes the folders that it was told of. It is started when the first folder is named, and no child of this
 //! process, so that nobody who waits for children meets it. Where it is killed too (with the machine, or with the whole control
 //! group), what is left goes when the next folder of its kind is made; see `owned_folder`.

@@ -19,15 +19,14 @@ const LARGE_BYTES: u64 = 1 << 20;
 const MUCH: u64 = 3;
 
 impl Scheduler {
-    /// What travels with the task. Objects of this process weigh nothing: they are where they are.
-    pub(crate) fn arguments_bytes(&self, call: &Call) -> u64 {
-        let function = call.function.and_then(|id| self.blobs.get(&id)).map_or(0, |blob| blob.payload.nbytes());
-        let item = call.item.as_ref().map_or(0, |item| item.nbytes());
-        call.args.nbytes().saturating_add(item).saturating_add(function)
+    /// What the function holds, which all tasks that call it share.
+    fn function_bytes(&self, call: &Call) -> u64 {
+        call.function.and_then(|id| self.blobs.get(&id)).map_or(0, |blob| blob.payload.nbytes())
     }
 
-    /// The worker, or if it is too small for these arguments the largest that may run the task; `None` if that is too.
-    pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, nbytes: u64) -> Option<WorkerIx> {
+    /// The worker, or if it is too small for this call the largest that may run the task; `None` if that is too.
+    pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, call: &Call) -> Option<WorkerIx> {
+        let nbytes = own_bytes(call).saturating_add(self.function_bytes(call));
         // A suspect has been sent before, and where it goes is being counted.
         if self.workers[worker].can_take(nbytes) || self.is_suspect(slot) {
             return Some(worker);
@@ -35,7 +34,8 @@ impl Scheduler {
         self.largest_for(slot).filter(|&largest| self.workers[largest].can_take(nbytes))
     }
 
-    pub(crate) fn arguments_sent(&mut self, slot: Slot, worker: WorkerIx, nbytes: u64) {
+    pub(crate) fn arguments_sent(&mut self, slot: Slot, worker: WorkerIx, call: &Call) {
+        let nbytes = own_bytes(call);
         if nbytes >= LARGE_BYTES {
             self.tasks.rare_mut(slot).arguments_bytes = nbytes;
             self.workers[worker].arguments_bytes += nbytes;
@@ -50,7 +50,8 @@ impl Scheduler {
     }
 
     /// The task fails when the event has been dealt with: this may be called while its inputs are being looked at.
-    pub(crate) fn refuse(&mut self, slot: Slot, nbytes: u64) {
+    pub(crate) fn refuse(&mut self, slot: Slot, call: &Call) {
+        let nbytes = own_bytes(call).saturating_add(self.function_bytes(call));
         self.tasks.set_state(slot, State::Waiting { missing: 0 });
         self.refused.push((self.tasks.id(slot), nbytes));
     }
@@ -82,6 +83,11 @@ impl Scheduler {
         );
         Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() }
     }
+}
+
+/// What travels with the task alone. Objects of this process weigh nothing: they are where they are.
+fn own_bytes(call: &Call) -> u64 {
+    call.args.nbytes().saturating_add(call.item.as_ref().map_or(0, |item| item.nbytes()))
 }
 
 impl Worker {

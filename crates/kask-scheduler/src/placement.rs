@@ -176,9 +176,8 @@ impl Scheduler {
         let batch = self.tasks.batch(task.batch);
         let (layer, index) = (batch.layer_of(task.row).0, batch.local(task.row).1);
         let call = layer.call(index).expect("the layer was checked when it was expanded");
-        let arguments = self.arguments_bytes(&call);
-        let Some(worker) = self.with_room_for_arguments(slot, worker, arguments) else {
-            return self.refuse(slot, arguments);
+        let Some(worker) = self.with_room_for_arguments(slot, worker, &call) else {
+            return self.refuse(slot, &call);
         };
         let (inputs, moved) = self.describe_inputs(slot, worker);
         let expected = self.tasks.families.expected_us(self.tasks[slot].family());
@@ -197,7 +196,7 @@ impl Scheduler {
         entry.active += 1;
         entry.occupancy_us += u64::from(cost_us);
         entry.result_kib += u64::from(result_kib);
-        self.arguments_sent(slot, worker, arguments);
+        self.arguments_sent(slot, worker, &call);
         self.workers.update(worker, &self.config);
         self.send(slot, worker, call, inputs);
     }

@@ -7,7 +7,9 @@ use kask_graph::{
     BlockInput, BlockSource, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, ShuffleLayer, ShuffleStage, Wanted,
 };
 use kask_scheduler::{Config, SupervisorId};
-use kask_types::{Annotations, DeathCause, Failure, Key, LayerToken, Payload, TaskId, WorkerId, WorkerRestriction};
+use kask_types::{
+    Annotations, BlobId, DeathCause, Failure, Key, LayerToken, Payload, TaskId, WorkerId, WorkerRestriction,
+};
 use kask_wire::client::{Query, Reply};
 use kask_wire::worker::Pressure;
 use kask_wire::{ClientToScheduler, SupervisorToScheduler, WorkerToScheduler};
@@ -734,6 +736,24 @@ fn arguments_that_no_worker_can_take_are_sent_to_none() {
     cluster.submit(client, with_arguments("more", 3 << 20), &["more"]);
     cluster.settle();
     assert_eq!(cluster.place("more"), Some(large));
+    cluster.run_all();
+}
+
+#[test]
+fn what_a_function_holds_counts_once() {
+    let mut cluster = Cluster::new();
+    cluster.memory_limit_bytes = 256 << 20;
+    let worker = cluster.worker("w", 4);
+    let client = cluster.client();
+    let heavy = BlobId::of(b"heavy");
+    cluster.tell(client, ClientToScheduler::Blobs(vec![(heavy, Payload::from_bytes(vec![0; 90 << 20]))]));
+    let mut graph = roots(&["a", "b", "c", "d"]);
+    if let LayerKind::Explicit(explicit) = &mut graph.layers[0].kind {
+        explicit.functions.fill(Some(heavy));
+    }
+    cluster.submit(client, graph, &["a", "b", "c", "d"]);
+    cluster.settle();
+    assert_eq!(cluster.on(worker).len(), 4);
     cluster.run_all();
 }
 
