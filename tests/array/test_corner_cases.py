@@ -169,6 +169,22 @@ def test_conditions_of_singular_matrices(p: Any) -> None:
         assert np.isnan(ka.linalg.cond(ka.from_array(holed, chunks=-1), p).compute())
 
 
+def test_slips_are_told_in_one_sentence() -> None:
+    x = ka.ones((4, 6), chunks=2)
+    for call, error, message in [
+        (lambda: x.sum(axis="a"), TypeError, "axis='a', but an axis is an integer"),
+        (lambda: x.mean(axis=(0, 1.5)), TypeError, r"axis=\(0, 1.5\), but an axis is an integer"),
+        (lambda: x.transpose(0, 0), ValueError, r"axes=\(0, 0\) name an axis twice"),
+        (lambda: ka.quantile(x, 0.5, method="zz"), ValueError, "method='zz' is not one of inverted_cdf"),
+        (lambda: ka.sort(x, order="a"), ValueError, "no fields"),
+        (lambda: ka.linspace(0, 1, 2.5), TypeError, "num=2.5, but it must be a whole number"),
+        (lambda: x.to_svg(size="a"), ValueError, "size='a', but it must be a number"),
+        (lambda: ka.from_npy_stack("/nothing/here"), FileNotFoundError, "no stack of .npy files in /nothing/here"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
+
+
 def test_signs_of_determinants_with_nan() -> None:
     array = np.array([[np.nan, 1.0], [2.0, 3.0]])
     for found, expected in zip(ka.linalg.slogdet(ka.from_array(array, chunks=1)), np.linalg.slogdet(array)):

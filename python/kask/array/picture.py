@@ -66,9 +66,13 @@ def svg(chunks: Chunks, size: int = 500) -> str:
 
     Raises
     ------
+    ValueError
+        ``size`` is no number above 0.
     NotImplementedError
         There is nothing to be drawn: no axes, or no elements.
     """
+    if not isinstance(size, int | float) or size <= 0:
+        raise ValueError(f"size={size!r}, but it must be a number above 0: pixels of the longest axis")
     if chunks.ndim == 0 or 0 in chunks.shape:
         raise NotImplementedError(f"an array of shape {tuple(chunks.shape)} cannot be drawn")
     shown = list(range(max(0, chunks.ndim - 3), chunks.ndim))

@@ -196,8 +196,9 @@ class TopPart:
         return self.best(block, places)
 
     def best(self, values: Any, places: Any) -> tuple[Any, ...]:
-        order = np.argsort(values, axis=self.axis, kind="stable")
-        if self.k > 0:
+        if self.k < 0:
+            order = np.argsort(values, axis=self.axis, kind="stable")
+        else:
             # Backwards from the end; of equal elements the first still come first.
             flipped = np.flip(np.argsort(np.flip(values, self.axis), axis=self.axis, kind="stable"), self.axis)
             order = values.shape[self.axis] - 1 - flipped

@@ -47,7 +47,9 @@ def transpose(a: Any, axes: Any = None) -> Any:
     (3, 2, 4)
     """
     a = as_array(a)
-    order = tuple(range(a.ndim))[::-1] if axes is None else normalize_axis_tuple(axes, a.ndim)
+    order = tuple(range(a.ndim))[::-1] if axes is None else normalize_axis_tuple(axes, a.ndim, allow_duplicate=True)
+    if len(set(order)) < len(order):
+        raise ValueError(f"axes={axes} name an axis twice; each of the {a.ndim} axes must be named once")
     if len(order) != a.ndim:
         raise ValueError(f"axes={axes} does not name each of the {a.ndim} axes once")
     return wrap(transposed(a.expr, tuple(order)))

@@ -93,8 +93,11 @@ def from_npy_stack(dirname: Any, mmap_mode: str | None = "r") -> Any:
     """
     folder = os.path.abspath(os.fspath(dirname))
     path = os.path.join(folder, "info")
-    with open(path, "rb") as file:
-        content = file.read()
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no stack of .npy files in {folder}: it has no file 'info'") from None
     try:
         info = _OnlyTypes(io.BytesIO(content)).load()
         chunks, dtype, axis = Chunks(info["chunks"]), np.dtype(info["dtype"]), int(info["axis"])

@@ -224,6 +224,10 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     ValueError
         Shapes that do not fit; the message names both.
 
+    Notes
+    -----
+    As in :func:`matmul` and :func:`tensordot`: each task multiplies one block by one block, and a tree adds the products.
+
     Examples
     --------
     >>> import kask.array as ka

@@ -64,6 +64,12 @@ class _Along:
         return "along", self.__name__, self.axes, self.options
 
 
+_METHODS = (
+    *("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull"),
+    *("linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest"),
+)
+
+
 def _whole(
     array: ArrayExpr, axes: tuple[int, ...], name: str, options: dict[str, Any], q: Any, keepdims: bool, weights: Any
 ) -> ArrayExpr:
@@ -183,7 +189,9 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     array = as_array(a).expr
     q = q.compute() if isinstance(q, ArrayBase) else q
     scale = 100.0 if name.endswith("percentile") else 1.0
-    # NumPy's own checks of q and method.
+    if method not in _METHODS:
+        raise ValueError(f"method={method!r} is not one of {', '.join(_METHODS)}")
+    # NumPy's own checks of q and weights.
     getattr(np, name)(np.ones(1, array.dtype), q, method=method, **({} if weights is None else {"weights": [1.0]}))
     axes = normal_axes(axis, array.ndim)
     keeps = _flag(keepdims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,10 @@ def _dates(start: Any, stop: Any, step: Any, chunks: Any, dtype: Any) -> Any:
 
 
 def _number_of(num: Any) -> int:
-    num = num.__index__()
+    try:
+        num = operator.index(num)
+    except TypeError:
+        raise TypeError(f"num={num!r}, but it must be a whole number: how many samples there are") from None
     if num < 0:
         raise ValueError(f"num={num}, but there are no fewer than 0 samples")
     return num

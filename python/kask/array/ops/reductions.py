@@ -315,11 +315,13 @@ def normal_axes(axis: Any, ndim: int, *, of_number: bool = False) -> tuple[int, 
     and -1, as in NumPy's sums and extremes but not in its means."""
     if axis is None:
         return tuple(range(ndim))
-    if not isinstance(axis, Iterable):
-        axis = operator.index(axis)
-        if of_number and ndim == 0 and axis in (0, -1):
-            return ()
-    return tuple(sorted(normalize_axis_tuple(axis, ndim)))
+    try:
+        axes = tuple(map(operator.index, axis)) if isinstance(axis, Iterable) else operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis={axis!r}, but an axis is an integer: give one, several in a tuple, or None") from None
+    if of_number and ndim == 0 and axes in (0, -1):
+        return ()
+    return tuple(sorted(normalize_axis_tuple(axes, ndim)))
 
 
 def aligned(array: ArrayExpr, *others: ArrayExpr) -> tuple[ArrayExpr, ...]:

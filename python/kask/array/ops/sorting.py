@@ -43,13 +43,11 @@ def _along(array: ArrayExpr, func: Any, axis: int, args: tuple[Any, ...], option
     return wrap(mapped(Along(func, axis, args, options), whole, chunks=whole.chunks, meta=meta, label=func.__name__))
 
 
-def _options(kind: Any, order: Any, stable: Any) -> dict[str, Any]:
+def _options(kind: Any, order: Any, stable: Any, dtype: np.dtype) -> dict[str, Any]:
+    """What is said of how to sort, which NumPy checks."""
     named = {"kind": kind, "order": order, "stable": stable}
     options = {name: value for name, value in named.items() if value is not None}
-    np.sort(
-        np.zeros(1, [("x", "i1")]) if order is not None else np.zeros(1),
-        **{k: v for k, v in options.items() if k != "order"},
-    )
+    np.sort(np.zeros(1, dtype if order is not None else float), **options)
     return options
 
 
@@ -86,7 +84,7 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     array([1, 2, 3])
     """
     array, axis = with_one_axis(as_array(a).expr, axis)
-    options = _options(kind, order, stable)
+    options = _options(kind, order, stable, array.dtype)
     sampled = _sampled(array, axis, False)
     return _along(array, np.sort, axis, (), options, array.dtype) if sampled is None else sampled
 
@@ -122,7 +120,7 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     array([1, 2, 0])
     """
     array, axis = with_one_axis(as_array(a).expr, axis, of_number=True)
-    options = _options(kind, order, stable)
+    options = _options(kind, order, stable, array.dtype)
     sampled = _sampled(array, axis, True)
     return _along(array, np.argsort, axis, (), options, np.intp) if sampled is None else sampled
 

@@ -64,6 +64,11 @@ def topk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Any:
     ValueError
         ``k`` is 0.
 
+    Notes
+    -----
+    Each block is sorted (merge sort, so that of equal elements the first come first) and keeps ``k`` elements; a tree merges these. A task
+    holds ``k`` elements of each block that it combines.
+
     Examples
     --------
     >>> import kask.array as ka
@@ -97,6 +102,11 @@ def argtopk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Any:
     ------
     ValueError
         ``k`` is 0.
+
+    Notes
+    -----
+    Each block is sorted (merge sort, so that of equal elements the first come first) and keeps ``k`` elements; a tree merges these. A task
+    holds ``k`` elements of each block that it combines.
 
     Examples
     --------
