@@ -147,9 +147,25 @@ def test_slices_pass_through_what_is_done_to_elements():
     assert blocks_made(more[:100]) == 10
     assert blocks_made(more[None, 5]) == 1
     assert blocks_made(more[:, [1, 2]][:20]) == 2
+    assert blocks_made(ka.tril(big)[:20, :5]) == 2
+    assert blocks_made(ka.digitize(big, [0.5, 2.0])[10:30]) == 2
     total = wrap(reduced(more[:100].expr, part_sum, all_sums, same, (0, 1), "f8"))
     assert blocks_made(total) == 10
     assert total.compute() == 1000
+
+
+@pytest.mark.parametrize("diagonal", [-3, 0, 5])
+@pytest.mark.parametrize("name", ["tril", "triu"])
+def test_slices_of_triangles(name, diagonal):
+    array = np.arange(2 * 12 * 15).reshape(2, 12, 15)
+    x, expected = (
+        getattr(ka, name)(ka.from_array(array, chunks=(1, 5, 4)), diagonal),
+        getattr(np, name)(array, diagonal),
+    )
+    for index in (
+        np.s_[:, 3:10, 4:], np.s_[0, 5], np.s_[..., ::2], np.s_[1, ::-1, 4], np.s_[:, 9:, :3], np.s_[:, 2:2],
+    ):  # fmt: skip
+        np.testing.assert_array_equal(x[index].compute(), expected[index])
 
 
 def part_sum(block, axes):

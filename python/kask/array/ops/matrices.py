@@ -16,6 +16,7 @@ from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import indexed
 from kask.array.ops.filling import cast, shape_of
 from kask.array.ops.mapped import mapped
+from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -34,16 +35,16 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Placed(ArrayExpr):
-    """``func(block, position, chunks, *args)`` for each block, which stays as large as it is."""
+class Triangle(ArrayExpr):
+    """The array with zeros above a diagonal of the last two axes (``lower``), or below it."""
 
     array: Any
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
+    diagonal: int
+    lower: bool
 
     @property
     def label(self) -> str:
-        return self.func.__name__
+        return "tril" if self.lower else "triu"
 
     @functools.cached_property
     def chunks(self) -> Chunks:
@@ -54,7 +55,14 @@ class Placed(ArrayExpr):
         return self.array.meta
 
     def block_call(self) -> BlockCall:
-        return BlockCall(self.func, (Read(self.array, tuple(range(self.ndim))), AT, self.chunks, *self.args))
+        block = Read(self.array, tuple(range(self.ndim)))
+        return BlockCall(kernels.on_and_below, (block, AT, self.chunks, self.diagonal, self.lower))
+
+    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
+        (row, down, _), (column, right, _) = taken[-2:]
+        if (down, right) != (1, 1):
+            return None
+        return Triangle(sliced(self.array, taken), self.diagonal + row - column, self.lower)
 
 
 def eye(N: int, chunks: Any = "auto", M: int | None = None, k: int = 0, dtype: Any = float, *, order: str = "C") -> Any:
@@ -127,7 +135,7 @@ def _triangle(m: Any, k: int, lower: bool) -> Any:
         from kask.array.ops.reshaping import broadcast
 
         expr = broadcast(expr, expr.shape * 2)
-    return wrap(Placed(expr, kernels.on_and_below, (int(k), lower)))
+    return wrap(Triangle(expr, int(k), lower))
 
 
 def tril(m: Any, k: int = 0) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import as_array, wrap
+from kask.array.kernels.random import Constant
 from kask.array.kernels.reductions import Combine, Finished, Part, itself
 from kask.array.kernels.statistics import Counts, counts_added
 from kask.array.node import ArrayExpr
-from kask.array.ops.elementwise import unified
+from kask.array.ops.elementwise import elementwise, unified
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions import reduced
@@ -135,6 +136,7 @@ def digitize(a: Any, bins: Any, right: bool = False) -> Any:
         raise ValueError(f"bins= must have one axis, but its shape is {edges.shape}")
     if isinstance(bins, np.ndarray | list | tuple):
         np.digitize(np.empty(0), np.asarray(bins), right)
+        return wrap(elementwise(_digitized_by, array, Constant(np.asarray(bins)), bool(right), dtype=np.intp))
     whole = rechunked(edges, Chunks.whole(list(edges.shape)))
     return wrap(
         mapped(
@@ -148,6 +150,10 @@ def digitize(a: Any, bins: Any, right: bool = False) -> Any:
             label="digitize",
         )
     )
+
+
+def _digitized_by(block: Any, bins: Constant, right: bool) -> Any:
+    return _digitized(block, bins.array, right)
 
 
 def _digitized(block: Any, bins: Any, right: bool) -> Any:
