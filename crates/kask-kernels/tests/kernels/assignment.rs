@@ -1,7 +1,5 @@
 //! Hashes and outputs of rows: by value whatever the storage, the same forever, evenly spread, and as a plain comparison says.
 
-mod columns;
-
 use arrow_array::types::*;
 use arrow_array::*;
 use arrow_select::concat::concat;
@@ -179,14 +177,14 @@ fn usual_keys_spread_evenly() {
 
 #[test]
 fn types_without_a_hash_are_refused_by_name() {
-    let table = table_of(&[("lists", columns::make(11, &[1], 0))]);
+    let table = table_of(&[("lists", crate::columns::make(11, &[1], 0))]);
     let by = |name: &str| PartitionBy::Hash { columns: vec![name.to_owned()] };
     let error = assign(&table, &by("lists"), 2).expect_err("lists are no keys");
     assert!(error.to_string().contains("\"lists\" has the type List"), "{error}");
     let error = assign(&table, &by("nosuch"), 2).expect_err("no such column");
     assert!(error.to_string().contains("the table has the columns \"lists\""), "{error}");
     assert!(matches!(assign(&table, &PartitionBy::Hash { columns: vec![] }, 2), Err(KernelError::NoKeys)));
-    let twice = table_of(&[("x", columns::make(1, &[1], 0)), ("x", columns::make(1, &[1], 0))]);
+    let twice = table_of(&[("x", crate::columns::make(1, &[1], 0)), ("x", crate::columns::make(1, &[1], 0))]);
     assert!(matches!(assign(&twice, &by("x"), 2), Err(KernelError::AmbiguousColumn { count: 2, .. })));
 }
 
@@ -324,7 +322,7 @@ fn ranges_of_every_sortable_type() {
 #[test]
 fn a_column_of_nulls_has_every_type() {
     let table = table_of(&[("c", Arc::new(NullArray::new(2)))]);
-    for limits in [columns::make(1, &[5], 0), columns::make(6, &[5], 0)] {
+    for limits in [crate::columns::make(1, &[5], 0), crate::columns::make(6, &[5], 0)] {
         for nulls_first in [false, true] {
             let by = PartitionBy::Range {
                 keys: vec![key("c", (true, nulls_first))],
@@ -338,9 +336,9 @@ fn a_column_of_nulls_has_every_type() {
 #[test]
 fn wrong_boundaries_are_refused() {
     let table = table_of(&[
-        ("n", columns::make(1, &[1], 0)),
-        ("s", columns::make(6, &[1], 0)),
-        ("l", columns::make(18, &[1], 0)),
+        ("n", crate::columns::make(1, &[1], 0)),
+        ("s", crate::columns::make(6, &[1], 0)),
+        ("l", crate::columns::make(18, &[1], 0)),
     ]);
     let by = |name: &str, boundaries: ArrayRef| PartitionBy::Range {
         keys: vec![SortKey::ascending(name)],

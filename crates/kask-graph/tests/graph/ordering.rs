@@ -1,8 +1,6 @@
 //! The order holds little: bounds on the peak for the shapes that matter, beside breadth-first order.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kask_graph::{Expansion, Graph, InputAxis, LayerKind, Output, Stage, Wanted, peak_held};
 use kask_types::{Key, LayerToken};
 

@@ -1,8 +1,6 @@
 //! The projected peak against a run that is played through the slow and obvious way, and its verdicts by example.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kask_graph::{
     Capacity, Expansion, Graph, InputOf, Known, Layer, LayerKind, Output, TaskBytes, Verdict, Wanted, expand,
     projected_peak, summarize, task_bytes, usable_bytes,

@@ -1,7 +1,5 @@
 //! Split and merge against a naive way to do the same: Arrow's `take`, row by row and output by output.
 
-mod columns;
-
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::{concat::concat_batches, take::take_record_batch};
@@ -13,10 +11,9 @@ use std::sync::Arc;
 type Seeds = Vec<Vec<u32>>;
 
 fn schema(kinds: &[usize]) -> SchemaRef {
-    let fields = kinds
-        .iter()
-        .enumerate()
-        .map(|(column, &kind)| Field::new(format!("c{column}"), columns::make(kind, &[], 0).data_type().clone(), true));
+    let fields = kinds.iter().enumerate().map(|(column, &kind)| {
+        Field::new(format!("c{column}"), crate::columns::make(kind, &[], 0).data_type().clone(), true)
+    });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), [("who".to_owned(), "me".to_owned())].into()))
 }
 
@@ -30,7 +27,7 @@ fn table(kinds: &[usize], seeds: &Seeds, variant: usize) -> Table {
             .enumerate()
             .map(|(column, &kind)| {
                 let seeds: Vec<u32> = padded.iter().map(|seed| seed.wrapping_mul(2 * column as u32 + 1)).collect();
-                columns::make(kind, &seeds, variant + index)
+                crate::columns::make(kind, &seeds, variant + index)
             })
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(padded.len()));
@@ -69,7 +66,7 @@ fn check(tables: &[Table], assignments: &[Vec<u32>], grouping: &Grouping) {
             for batch in batches {
                 for (column, expected) in batch.columns().iter().zip(expected.columns()) {
                     column.to_data().validate_full().expect("merged arrays are valid");
-                    assert_eq!(&columns::plain(column), &columns::plain(expected), "output {output}");
+                    assert_eq!(&crate::columns::plain(column), &crate::columns::plain(expected), "output {output}");
                 }
             }
         }
@@ -85,7 +82,7 @@ proptest! {
 
     #[test]
     fn outputs_have_the_rows_of_the_inputs_in_order(
-        kinds in prop::collection::vec(0..columns::KINDS, 1..5),
+        kinds in prop::collection::vec(0..crate::columns::KINDS, 1..5),
         inputs in prop::collection::vec(seeds(), 1..5),
         outputs in 1_u32..20,
         groups in 1_u32..20,
@@ -104,7 +101,7 @@ proptest! {
 /// Every type in one table, one after another, so that none depends on chance.
 #[test]
 fn every_type_is_split_and_merged() {
-    for kind in 0..columns::KINDS {
+    for kind in 0..crate::columns::KINDS {
         let inputs: Vec<Seeds> =
             vec![vec![(0..50).collect(), (50..53).collect()], vec![], vec![(10..90).rev().collect()]];
         let tables: Vec<Table> = inputs.iter().enumerate().map(|(i, seeds)| table(&[kind, 0], seeds, i)).collect();
@@ -138,21 +135,21 @@ fn all_in_one(tables: &[Table]) -> Result<Vec<Vec<RecordBatch>>, KernelError> {
 
 #[test]
 fn a_column_of_nulls_takes_the_type_of_the_others() {
-    for kind in 0..columns::KINDS {
-        let known = columns::make(kind, &[1, 2, 3, 4, 5], 0);
+    for kind in 0..crate::columns::KINDS {
+        let known = crate::columns::make(kind, &[1, 2, 3, 4, 5], 0);
         let unknown: ArrayRef = Arc::new(arrow_array::NullArray::new(2));
         let tables = [one_column(unknown.clone()), one_column(known.clone()), one_column(unknown)];
         let outputs = all_in_one(&tables).expect("nulls fit every type");
         let column = outputs[0][0].column(0);
         assert_eq!(column.data_type(), known.data_type());
-        assert_eq!(&columns::plain(&column.slice(2, 5)), &columns::plain(&known));
+        assert_eq!(&crate::columns::plain(&column.slice(2, 5)), &crate::columns::plain(&known));
         assert_eq!((0..2).chain(7..9).filter(|&row| column.logical_nulls().is_some_and(|n| n.is_null(row))).count(), 4);
     }
 }
 
 #[test]
 fn partitions_that_do_not_fit_are_refused_by_name() {
-    let (text, number) = (columns::make(6, &[1], 0), columns::make(1, &[1], 0));
+    let (text, number) = (crate::columns::make(6, &[1], 0), crate::columns::make(1, &[1], 0));
     let error = all_in_one(&[one_column(text.clone()), one_column(number)]).expect_err("two types");
     assert!(error.to_string().contains("\"c\" has the type Utf8"), "{error}");
     let batch = RecordBatch::try_from_iter([("d", text.clone())]).expect("one column");
@@ -164,7 +161,7 @@ fn partitions_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn wrong_assignments_are_refused() {
-    let table = one_column(columns::make(1, &[1, 2], 0));
+    let table = one_column(crate::columns::make(1, &[1, 2], 0));
     let grouping = Grouping::even(3, 1).expect("valid");
     assert!(matches!(split(&table, &[0], &grouping), Err(KernelError::WrongAssignment { rows: 2, assigned: 1 })));
     assert!(matches!(
@@ -176,7 +173,7 @@ fn wrong_assignments_are_refused() {
 /// No damage may do more harm than an error, wherever it is.
 #[test]
 fn damaged_parts_are_errors_and_never_panics() {
-    let kinds: Vec<usize> = (0..columns::KINDS).collect();
+    let kinds: Vec<usize> = (0..crate::columns::KINDS).collect();
     let table = table(&kinds, &vec![(0..9).collect()], 0);
     let assignment: Vec<u32> = (0..9).map(|row| row % 4).collect();
     let part = split(&table, &assignment, &Grouping::even(4, 1).expect("valid")).expect("fits").remove(0);
@@ -200,7 +197,7 @@ fn damaged_parts_are_errors_and_never_panics() {
 /// Parts may come from anywhere in memory.
 #[test]
 fn parts_need_no_alignment() {
-    let kinds: Vec<usize> = (0..columns::KINDS).collect();
+    let kinds: Vec<usize> = (0..crate::columns::KINDS).collect();
     let table = table(&kinds, &vec![(0..40).collect()], 0);
     let assignment: Vec<u32> = (0..40).map(|row| row % 3).collect();
     let grouping = Grouping::even(3, 1).expect("valid");

@@ -1,9 +1,7 @@
 //! Whatever the disk does, the budget is kept, nothing starves, and in the end nothing is set aside for anybody.
 
-mod common;
-
-use common::budget;
-use common::play::{Node, Play};
+use crate::common::budget;
+use crate::common::play::{Node, Play};
 use kask_worker::{Config, MemoryConfig, SpillProblem};
 use proptest::prelude::*;
 

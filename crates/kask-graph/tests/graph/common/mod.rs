@@ -1,5 +1,4 @@
 //! Builders and naive definitions that the tests compare with. Start with [`naive_inputs`].
-#![allow(dead_code, reason = "each test binary uses a part")]
 
 use kask_graph::chunks::Interval;
 use kask_graph::{

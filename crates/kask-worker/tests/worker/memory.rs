@@ -1,8 +1,6 @@
 //! What the worker does when memory is short: one test for each rule.
 
-mod common;
-
-use common::{ME, Rig, budget, compute, input, needs, part, task};
+use crate::common::{ME, Rig, budget, compute, input, needs, part, task};
 use kask_types::{Attempt, Failure, Resources, TaskId, ValueId, WorkerId};
 use kask_wire::SchedulerToWorker as Say;
 use kask_wire::WorkerToScheduler as Heard;

@@ -1,8 +1,6 @@
 //! Random graphs against the naive definition, and hostile ones that must only ever be refused.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
     BlockInput, BlockLists, BlockSource, Graph, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Wanted,

@@ -1,9 +1,7 @@
 //! Any sequence of events leaves the worker consistent, loses no attempt, and leaks no value: without a memory limit,
 //! and with one that is far too small and a disk that fails in every way.
 
-mod common;
-
-use common::{ME, Rig, blob, budget, compute, failure, input, task};
+use crate::common::{ME, Rig, blob, budget, compute, failure, input, task};
 use kask_types::{Attempt, Failure, Payload, Resources, TaskId, Tick, ValueId, WorkerId};
 use kask_wire::worker::{FetchProblem, Input, Pressure, Priority};
 use kask_wire::{SchedulerToWorker, WorkerToScheduler};

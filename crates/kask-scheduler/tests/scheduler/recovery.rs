@@ -1,8 +1,6 @@
 //! Losses and their repair, and the deadlock classes that other schedulers suffered from, by name.
 
-mod common;
-
-use common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
+use crate::common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, DeathCause, Failure, WorkerId, WorkerRestriction};
 use kask_wire::client::{Reply, TaskStatus};
@@ -110,7 +108,7 @@ fn innocent_neighbours_of_a_poison_task_are_spared() {
     let mut cluster = Cluster::new();
     let client = cluster.client();
     let names: Vec<String> = (0..5).map(|i| format!("t{i}")).collect();
-    let defs: Vec<common::Def<'_>> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    let defs: Vec<crate::common::Def<'_>> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.submit(client, graph(&defs), &wanted);
     for number in 0..40 {
@@ -224,7 +222,7 @@ fn work_that_has_not_started_moves_to_a_worker_that_joins() {
     let client = cluster.client();
     let names: Vec<String> = (0..6).map(|i| format!("t{i}")).collect();
     let reads: &[&str] = &["root"];
-    let mut defs: Vec<common::Def<'_>> = names.iter().map(|name| (name.as_str(), reads)).collect();
+    let mut defs: Vec<crate::common::Def<'_>> = names.iter().map(|name| (name.as_str(), reads)).collect();
     defs.push(("root", &[]));
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.submit(client, graph(&defs), &wanted);
@@ -249,7 +247,7 @@ fn mid_steal(cluster: &mut Cluster) -> (WorkerId, WorkerId, kask_types::ClientId
     let client = cluster.client();
     let names = ["t0", "t1", "t2", "t3", "t4", "t5"];
     let reads: &[&str] = &["root"];
-    let mut defs: Vec<common::Def<'_>> = names.iter().map(|&name| (name, reads)).collect();
+    let mut defs: Vec<crate::common::Def<'_>> = names.iter().map(|&name| (name, reads)).collect();
     defs.push(("root", &[]));
     cluster.submit(client, graph(&defs), &names);
     cluster.settle();

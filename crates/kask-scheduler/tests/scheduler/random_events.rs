@@ -5,9 +5,7 @@
 //! the scheduler checks all its invariants; after the faults, workers answer everything and every key that a client
 //! wants must be in memory on a worker that really has it, or have ended.
 
-mod common;
-
-use common::{Cluster, Def, Seen, certificate, graph_with, incarnation, key};
+use crate::common::{Cluster, Def, Seen, certificate, graph_with, incarnation, key};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, Certificate, ClientId, DeathCause, Key, TaskId, WorkerId, WorkerRestriction};
 use kask_wire::client::Reply;
@@ -402,7 +400,7 @@ impl World {
             Step::Fail { worker, task, reschedule } => {
                 if let Some((worker, task)) = self.an_attempt(worker, task) {
                     let name = task.name.to_string();
-                    self.cluster.fail_with(worker, &name, common::raised(&name), reschedule);
+                    self.cluster.fail_with(worker, &name, crate::common::raised(&name), reschedule);
                 }
             }
             Step::LoseInputs { worker, task, problem } => self.lose_inputs(worker, task, problem),

@@ -4,8 +4,6 @@
 //! goes through the real encoding, and every event is followed by the scheduler's full invariant check. Messages to a
 //! worker wait in its inbox until [`Cluster::deliver`]; most tests call [`Cluster::settle`], which delivers all.
 
-#![allow(dead_code, reason = "each test file uses its part of the vocabulary")]
-
 mod fake_client;
 mod fake_worker;
 

@@ -1,8 +1,6 @@
 //! Workers that run short of memory: what they get, what is taken from them, and what comes back after a restart.
 
-mod common;
-
-use common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
+use crate::common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
 use kask_graph::{
     BlockInput, BlockSource, BlockwiseLayer, Graph, InputAxis, Layer, LayerKind, ShuffleLayer, ShuffleStage, Wanted,
 };
@@ -20,7 +18,7 @@ const GIB: u64 = 1 << 30;
 
 /// Tasks without inputs by these names.
 fn roots(names: &[&str]) -> Graph {
-    let defs: Vec<common::Def<'_>> = names.iter().map(|name| (*name, &[] as &[&str])).collect();
+    let defs: Vec<crate::common::Def<'_>> = names.iter().map(|name| (*name, &[] as &[&str])).collect();
     graph(&defs)
 }
 
@@ -152,7 +150,7 @@ fn nothing_is_stolen_towards_a_worker_short_of_memory() {
         let client = cluster.client();
         let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut defs: Vec<common::Def<'_>> = names.iter().map(|name| (*name, &["in"] as &[&str])).collect();
+        let mut defs: Vec<crate::common::Def<'_>> = names.iter().map(|name| (*name, &["in"] as &[&str])).collect();
         defs.push(("in", &[]));
         cluster.submit(client, graph(&defs), &names);
         cluster.run_all_until(|cluster| cluster.on(busy).len() >= 20);
@@ -579,14 +577,14 @@ fn a_client_that_asked_in_vain_learns_where_the_value_is() {
 /// Eight blocks, shuffled into four outputs in two groups.
 fn shuffle() -> (Graph, Vec<Key>) {
     let blocks = BlockwiseLayer {
-        function: common::function(),
+        function: crate::common::function(),
         template: Payload::empty(),
         grid: [8].into_iter().collect(),
         inputs: vec![],
         items: None,
         wants_position: false,
     };
-    let stage = || ShuffleStage { function: common::function(), template: Payload::empty() };
+    let stage = || ShuffleStage { function: crate::common::function(), template: Payload::empty() };
     let shuffle = ShuffleLayer {
         split: stage(),
         merge: stage(),
@@ -678,7 +676,7 @@ fn what_reads_a_shuffle_reads_whole_values() {
     let client = cluster.client();
     let (mut graph, _) = shuffle();
     let reader = BlockwiseLayer {
-        function: common::function(),
+        function: crate::common::function(),
         template: Payload::empty(),
         grid: [4].into_iter().collect(),
         inputs: vec![BlockInput {

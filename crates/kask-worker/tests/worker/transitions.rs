@@ -1,8 +1,6 @@
 //! What the worker does with each message in each state of an attempt.
 
-mod common;
-
-use common::{ME, Rig, blob, compute, failure, input, is_finished, needs, task};
+use crate::common::{ME, Rig, blob, compute, failure, input, is_finished, needs, task};
 use kask_types::{Attempt, Failure, Payload, Resources, Tick, WorkerId};
 use kask_wire::SchedulerToWorker as Say;
 use kask_wire::WorkerToScheduler as Heard;

@@ -3,9 +3,6 @@
 //! The rig obeys actions as a shell does and asserts what every shell relies on: inputs and functions are there when an
 //! attempt runs, and store and disk never hold more or less than the core believes. The disk answers when the test says so.
 
-// Each test file uses its own part of the vocabulary.
-#![allow(dead_code)]
-
 pub mod play;
 
 use kask_graph::Slots;
@@ -344,10 +341,6 @@ impl Rig {
         }
         self.event(Event::Unspilled(vec![(task, answer)]));
         true
-    }
-
-    pub fn reads_all(&mut self) {
-        while self.reads_one(Ok(())) {}
     }
 
     /// Time passes; the worker is told when it asked to be.

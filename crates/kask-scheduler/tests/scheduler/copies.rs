@@ -1,8 +1,6 @@
 //! Copies and inputs that do not arrive: what is missing, busy, out of reach and undecodable, told apart.
 
-mod common;
-
-use common::{Cluster, Seen, graph, graph_with, incarnation, key, keys};
+use crate::common::{Cluster, Seen, graph, graph_with, incarnation, key, keys};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, ClientId, Failure, TaskId, WorkerId, WorkerRestriction};
 use kask_wire::client::Reply;

@@ -1,8 +1,6 @@
 //! What becomes of tasks, their results and the interest in them, one transition a test.
 
-mod common;
-
-use common::{Cluster, Seen, function, graph, graph_with, key, keys};
+use crate::common::{Cluster, Seen, function, graph, graph_with, key, keys};
 use kask_graph::Wanted;
 use kask_types::{Annotations, ClientId, Failure, Loss, Resources, WorkerId, WorkerRestriction};
 use kask_wire::client::{Query, Reply, TaskStatus};
@@ -143,7 +141,7 @@ fn a_rescheduled_task_prefers_another_worker() {
     cluster.submit(client, graph(&[("a", &[])]), &["a"]);
     cluster.settle();
     let first = cluster.place("a").expect("placed");
-    cluster.fail_with(first, "a", common::raised("a"), true);
+    cluster.fail_with(first, "a", crate::common::raised("a"), true);
     cluster.settle();
     assert_ne!(cluster.place("a").expect("placed again"), first);
     assert_eq!(cluster.scheduler.counters().failed, 0);
@@ -265,7 +263,7 @@ fn roots_are_shared_fairly_and_sent_in_one_message() {
     let (one, two) = (cluster.worker("one", 2), cluster.worker("two", 2));
     let client = cluster.client();
     let names: Vec<String> = (0..200).map(|i| format!("t{i}")).collect();
-    let defs: Vec<common::Def<'_>> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    let defs: Vec<crate::common::Def<'_>> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
     cluster.tell(client, ClientToScheduler::Submit { graph: graph(&defs[..6]), outputs: Wanted::All });
     cluster.settle();
     assert_eq!((cluster.on(one).len(), cluster.on(two).len()), (3, 3));
@@ -283,7 +281,7 @@ fn tasks_go_where_their_inputs_are() {
     let mut cluster = Cluster::new();
     let (one, two) = (cluster.worker("one", 1), cluster.worker("two", 1));
     let client = cluster.client();
-    let defs: [common::Def<'_>; 4] = [("a", &[]), ("b", &[]), ("c", &["a"]), ("d", &["b"])];
+    let defs: [crate::common::Def<'_>; 4] = [("a", &[]), ("b", &[]), ("c", &["a"]), ("d", &["b"])];
     cluster.submit(client, graph(&defs), &["c", "d"]);
     cluster.settle();
     let (first, second) = (cluster.place("a").expect("placed"), cluster.place("b").expect("placed"));

@@ -1,9 +1,7 @@
 //! Graphs over ten times the budget: how much is written and read back, against the least that must be.
 
-mod common;
-
-use common::budget;
-use common::play::{Node, Play};
+use crate::common::budget;
+use crate::common::play::{Node, Play};
 use kask_worker::Config;
 
 const BLOCK: u64 = 1 << 20;

@@ -1,8 +1,6 @@
 //! Expansion by example: culling, what the scheduler knows, equal keys, and every refusal.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use kask_graph::chunks::{ChunkSizes, Interval};
 use kask_graph::{
     BlockSource, Graph, GraphError, Grid, InputAxis, JoinedGrids, Known, Layer, LayerKind, Limits, Output, Slot, Slots,
@@ -81,7 +79,8 @@ fn a_listed_key_stands_for_the_block_that_has_it() {
     assert_eq!(expansion.inputs.row(5), [4, 2]);
     assert!(!expansion.needed.contains(1));
     // The same where the grid is not in the graph but a list defines one of its blocks.
-    let graph = common::graph([blockwise(2, &[2], vec![same_block(1, &[2])]), explicit(3, &[(block.0, vec![])])]);
+    let graph =
+        crate::common::graph([blockwise(2, &[2], vec![same_block(1, &[2])]), explicit(3, &[(block.0, vec![])])]);
     let expansion = expand_new(&graph, &Wanted::All).unwrap();
     assert_eq!(expansion.externals, [Key::block(LayerToken(1), 0)]);
     assert_eq!(expansion.inputs.row(1), [2]);
@@ -323,7 +322,7 @@ fn changed(mut layer: Layer, change: impl FnOnce(&mut LayerKind)) -> GraphError 
 #[test]
 fn lists_that_do_not_fit_are_refused() {
     let map = |change: fn(&mut kask_graph::MapLayer)| {
-        changed(common::map(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
+        changed(crate::common::map(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
             LayerKind::Map(map) => change(map),
             _ => unreachable!("built above"),
         })
@@ -336,7 +335,7 @@ fn lists_that_do_not_fit_are_refused() {
     assert!(matches!(map(|m| m.inputs.ends = vec![]), GraphError::Lists { what: "inputs", .. }));
     let packed = |ends| Items::Packed { data: kask_types::payload::Segment(vec![0; 4].into()), ends };
     let items = |ends| {
-        changed(common::map(1, &[(1, vec![]), (2, vec![])]), |kind| match kind {
+        changed(crate::common::map(1, &[(1, vec![]), (2, vec![])]), |kind| match kind {
             LayerKind::Map(map) => map.items = packed(ends),
             _ => unreachable!("built above"),
         })
@@ -345,7 +344,7 @@ fn lists_that_do_not_fit_are_refused() {
     assert!(matches!(items(vec![3, 2]), GraphError::Lists { what: "items", list: 1, .. }));
 
     let explicit = |change: fn(&mut kask_graph::ExplicitLayer)| {
-        changed(common::explicit(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
+        changed(crate::common::explicit(1, &[(1, vec![]), (2, vec![1])]), |kind| match kind {
             LayerKind::Explicit(explicit) => change(explicit),
             _ => unreachable!("built above"),
         })
@@ -358,7 +357,7 @@ fn lists_that_do_not_fit_are_refused() {
     assert!(matches!(explicit(|e| e.annotations = vec![0, 0]), GraphError::OutOfRange { .. }));
     let twice = explicit(|e| e.keys[1] = e.keys[0]);
     assert!(matches!(&twice, GraphError::DuplicateKey { task, .. } if *task == format!("g-{}", Key(1))), "{twice}");
-    let layers = refused([blockwise(1, &[1], vec![]), common::map(1, &[])]);
+    let layers = refused([blockwise(1, &[1], vec![]), crate::common::map(1, &[])]);
     assert!(matches!(layers, GraphError::DuplicateLayer { .. }));
 }
 
