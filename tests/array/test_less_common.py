@@ -116,7 +116,7 @@ class TestErrors:
 
     def test_an_axis_is_an_integer(self, x: Any) -> None:
         for call in (lambda: x.mean(axis=1.0), lambda: ka.sum(x, axis=0.0)):
-            with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+            with pytest.raises(TypeError, match=r"axis=[01]\.0, but an axis is an integer"):
                 call()
 
     @pytest.mark.parametrize("name", ["inv", "det", "eigvals", "cholesky", "solve", "matrix_power", "lu"])
