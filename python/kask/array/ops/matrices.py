@@ -36,15 +36,15 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Triangle(ArrayExpr):
-    """The array with zeros above a diagonal of the last two axes (``lower``), or below it."""
+    """The array with zeros above a diagonal of the last two axes (``is_lower``), or below it."""
 
     array: Any
     diagonal: int
-    lower: bool
+    is_lower: bool
 
     @property
     def label(self) -> str:
-        return "tril" if self.lower else "triu"
+        return "tril" if self.is_lower else "triu"
 
     @functools.cached_property
     def chunks(self) -> Chunks:
@@ -56,13 +56,13 @@ class Triangle(ArrayExpr):
 
     def block_call(self) -> BlockCall:
         block = Read(self.array, tuple(range(self.ndim)))
-        return BlockCall(kernels.on_and_below, (block, AT, self.chunks, self.diagonal, self.lower))
+        return BlockCall(kernels.on_and_below, (block, AT, self.chunks, self.diagonal, self.is_lower))
 
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
         (row, down, _), (column, right, _) = taken[-2:]
         if (down, right) != (1, 1):
             return None
-        return Triangle(sliced(self.array, taken), self.diagonal + row - column, self.lower)
+        return Triangle(sliced(self.array, taken), self.diagonal + row - column, self.is_lower)
 
 
 def eye(N: int, chunks: Any = "auto", M: int | None = None, k: int = 0, dtype: Any = float, *, order: str = "C") -> Any:
