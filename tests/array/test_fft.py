@@ -134,3 +134,16 @@ def test_no_task_holds_a_long_line() -> None:
         assert 16 * max(x.chunks[0]) <= 2**15
         assert x.explain().largest.needs_bytes <= 10 * 2**15 < 16 * line.size * 2
         np.testing.assert_allclose(x.compute(), np.fft.fft(line), rtol=0, atol=1e-10)
+
+
+def test_somebody_elses_transform_gets_whole_lines() -> None:
+    lengths = []
+
+    def fft(a: np.ndarray, n: int | None = None, axis: int = -1) -> np.ndarray:
+        lengths.append(a.shape[axis])
+        return np.fft.fft(a, n=n, axis=axis)
+
+    with kask.config.set({"array.chunk_size_bytes": 256}):
+        x = ka.fft.fft_wrap(fft)(ka.from_array(REAL.ravel(), chunks=7))
+        np.testing.assert_allclose(x.compute(scheduler="sync"), np.fft.fft(REAL.ravel()))
+    assert max(lengths) == REAL.size

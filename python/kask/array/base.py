@@ -201,8 +201,7 @@ class ArrayBase(Methods):
     @property
     def mask(self) -> Any:
         """Of a masked array where elements are masked, as a lazy array of truth values; other arrays have no mask."""
-        if not isinstance(self.meta, np.ma.MaskedArray):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'mask': it is not masked")
+        self._demand_mask("mask")
         from kask.array.ma import getmaskarray
 
         return getmaskarray(self)
@@ -210,16 +209,18 @@ class ArrayBase(Methods):
     @property
     def _mask(self) -> np.ndarray:
         """Where the functions of numpy.ma look for the mask of an array that is not their own."""
-        if not isinstance(self.meta, np.ma.MaskedArray):
-            raise AttributeError("an array without a mask has no _mask")
+        self._demand_mask("_mask")
         return np.ma.getmaskarray(self.compute())
 
     @property
     def _baseclass(self) -> type:
         """What numpy.ma takes for the type of the elements without their mask."""
-        if not isinstance(self.meta, np.ma.MaskedArray):
-            raise AttributeError("an array without a mask has no _baseclass")
+        self._demand_mask("_baseclass")
         return np.ndarray
+
+    def _demand_mask(self, attribute: str) -> None:
+        if not isinstance(self.meta, np.ma.MaskedArray):
+            raise AttributeError(f"an array without a mask has no attribute {attribute!r}")
 
     def filled(self, fill_value: Any = None) -> Any:
         """As :func:`kask.array.ma.filled`."""

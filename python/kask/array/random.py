@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, demand_kask_out, wrap
+from kask.array.kernels.random import bits_of
 from kask.array.ops.random import chosen, drawn, multinomials, permutation_along, permutation_of, permuted_lines
 from kask.array.ops.reductions import into
 from kask.array.ops.reshaping import raveled, reshaped
@@ -232,7 +233,7 @@ class Generator:
 
     def bytes(self, length: int) -> bytes:
         """Random bytes, at once."""
-        return np.random.Generator(np.random.Philox(key=np.array(self._key(), np.uint64))).bytes(length)
+        return np.random.Generator(bits_of(self._key())).bytes(length)
 
     def multinomial(self, n: Any, pvals: Any, size: Any = None, chunks: Any = "auto") -> Any:
         """How often each of several outcomes comes in ``n`` trials; outcomes are the last axis. ``n`` may be an array, also a lazy one, that broadcasts

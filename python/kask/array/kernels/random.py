@@ -51,11 +51,16 @@ def tile_sides(shape: tuple[int, ...], each: int = 1) -> tuple[int, ...]:
     return tuple(sides)
 
 
+def bits_of(key: Key) -> np.random.Philox:
+    """The random bits of a call."""
+    return np.random.Philox(key=np.array(key, np.uint64))
+
+
 class _Streams:
     """The streams of a call's tiles."""
 
     def __init__(self, key: Key) -> None:
-        self._bits = np.random.Philox(key=np.array(key, np.uint64))
+        self._bits = bits_of(key)
         self._state = self._bits.state
         self._generator = np.random.Generator(self._bits)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import functools
+import operator
 import warnings
 from typing import Any
 
@@ -51,11 +52,9 @@ def _variables(m: Any, name: str, rowvar: Any, is_first: bool) -> ArrayExpr:
         return mapped(_as_row, array, reads=reads, chunks=chunks, dtype=array.dtype)
     if not rowvar and (not is_first or array.shape[0] != 1):
         array = transposed(array, (1, 0))
-    return array if array.shape[0] > MANY else _together(array)
-
-
-def _together(rows: ArrayExpr) -> ArrayExpr:
-    return rechunked(rows, rows.chunks.replace(0, Chunks.whole([rows.shape[0]])))
+    if array.shape[0] > MANY:
+        return array
+    return rechunked(array, array.chunks.replace(0, Chunks.whole([array.shape[0]])))
 
 
 def _as_row(block: Any) -> Any:
@@ -123,20 +122,20 @@ def cov(
             rows = concatenated([cast(one, kind) for one in (rows, more)], 0)
         else:
             rows = _stacked(rows, more)
-    weights = [
-        _weights(one, name, rows.shape[1])
+    weights = {
+        name: _weights(one, name, rows.shape[1])
         for one, name in ((fweights, "fweights"), (aweights, "aweights"))
         if one is not None
-    ]
+    }
     if weights:
-        along = Chunks.unify([rows.chunks.axis(1), *[one.chunks for one in weights]])
+        along = Chunks.unify([rows.chunks.axis(1), *[one.chunks for one in weights.values()]])
         rows = rechunked(rows, rows.chunks.replace(1, along))
-        weights = [rechunked(one, along) for one in weights]
+        weights = {name: rechunked(one, along) for name, one in weights.items()}
     if ddof is None:
         ddof = 0 if bias else 1
     count = rows.shape[0]
     if count > MANY:
-        return _of_many(rows, weights, fweights is not None, aweights is not None, int(ddof), kind)
+        return _of_many(rows, weights, int(ddof), kind)
     part = CovariancePart(kind, fweights is not None, aweights is not None)
     tree = reduced(
         rows,
@@ -147,7 +146,7 @@ def cov(
         kind,
         keepdims=True,
         bytes_each=max(1, count) * kind.itemsize,
-        others=tuple(weights),
+        others=tuple(weights.values()),
         output_size=count,
         label="cov",
         mixes=True,
@@ -157,15 +156,11 @@ def cov(
     return wrap(mapped(_only, tree, reads=((("fixed", 0),) * 2,), chunks=Chunks([]), dtype=kind, label="cov"))
 
 
-def _of_many(
-    rows: ArrayExpr, weights: list[ArrayExpr], has_frequencies: bool, has_importance: bool, ddof: int, kind: np.dtype
-) -> Any:
+def _of_many(rows: ArrayExpr, weights: dict[str, ArrayExpr], ddof: int, kind: np.dtype) -> Any:
     """The same by blocks of variables: the deviations times themselves."""
-    together = importance = None
-    if weights:
-        names = ["fweights"] * has_frequencies + ["aweights"] * has_importance
-        checked = [wrap(elementwise(not_negative, one, name, dtype=one.dtype)) for one, name in zip(weights, names)]
-        together, importance = math.prod(checked[1:], start=checked[0]), checked[-1]
+    checked = {name: wrap(elementwise(not_negative, one, name, dtype=one.dtype)) for name, one in weights.items()}
+    together = functools.reduce(operator.mul, checked.values()) if checked else None
+    importance = checked.get("aweights")
     variables = wrap(cast(rows, kind))
     means, totals = average(variables, axis=1, weights=together, returned=True)
     if together is None:
@@ -174,7 +169,7 @@ def _of_many(
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
     else:
         total = totals[0]
-        free = total - ddof * (total_of(together * importance) / total if has_importance and ddof else 1)
+        free = total - ddof * (total_of(together * importance) / total if importance is not None and ddof else 1)
         free = where(free > 0, free, 0)
     away = variables - means[:, None]
     products = dot(away, (away if together is None else away * together).T.conj())

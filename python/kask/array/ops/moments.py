@@ -14,9 +14,11 @@ import numpy as np
 from kask.array.base import as_array
 from kask.array.kernels.moments import MeanFinish, MeanPart, MomentFinish, MomentsCombine, MomentsPart, SumsCombine
 from kask.array.node import ArrayExpr
+from kask.array.ops.choices import where as chosen
 from kask.array.ops.filling import ones_like
 from kask.array.ops.reductions import aligned, into, normal_axes, reduced
 from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
+from kask.array.ops.reductions_basic import sum as total
 from kask.array.ops.ufuncs import isnan, sqrt
 
 __all__ = ["mean", "moment", "nanmean", "nanstd", "nanvar", "std", "var"]
@@ -170,9 +172,6 @@ def _spread(
     """A variance or standard deviation, around the mean of the elements or around one that is given."""
     if not _is_set(mean):
         return _moment(name, a, 2, axis, dtype, keepdims, ddof, split_every, out, where)
-    from kask.array.ops.choices import where as chosen
-    from kask.array.ops.reductions_basic import sum as total
-
     array = as_array(a)
     deviations = array - mean
     squares = (deviations * deviations.conj()).real if deviations.dtype.kind == "c" else deviations * deviations

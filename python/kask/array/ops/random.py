@@ -13,6 +13,7 @@ from kask.array.kernels.random import (
     Constant,
     Draw,
     Key,
+    bits_of,
     draw_block,
     draw_with,
     index_of,
@@ -26,9 +27,11 @@ from kask.array.ops.filling import cast, shape_of
 from kask.array.ops.indexing_edits import take
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.joining import concatenated
+from kask.array.ops.places_along import take_along_axis
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reshaping import broadcast, reshaped
 from kask.array.ops.slicing import expanded, squeezed
+from kask.array.ops.sorting import argsort
 from kask.engine import Chunks
 from kask.expr.lower import AT, BlockCall, Read
 
@@ -158,7 +161,7 @@ def _shape_for(size: Any, together: tuple[int, ...], what: str) -> tuple[int, ..
 def permutation_of(key: Key, length: int, chunks: Any) -> Any:
     """The numbers below ``length`` in another order. A long one is made by tasks: it is what sorts random numbers."""
     if length > LONG:
-        return _argsort(drawn(key, "random", (), length, chunks, np.float64, {}))
+        return argsort(drawn(key, "random", (), length, chunks, np.float64, {}))
     return wrap(in_memory(_permuted(key, length), chunks))
 
 
@@ -184,7 +187,7 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
         raise ValueError("there is nothing to choose from")
     weights = _weights(p, count)
     if not replace:
-        generator = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
+        generator = np.random.Generator(bits_of(key))
         index = wrap(in_memory(np.asarray(generator.choice(count, shape, False, weights, shuffle=shuffle)), chunks))
     elif weights is None:
         index = drawn(key, "integers", (0, count), size, chunks, np.int64, {})
@@ -210,20 +213,12 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
 
 def permuted_lines(key: Key, array: ArrayExpr, axis: int) -> ArrayExpr:
     """The elements of each line along an axis in an order of its own: that of random numbers."""
-    from kask.array.ops.places_along import take_along_axis
-
     numbers = drawn(key, "random", (), array.shape, array.chunks.tuples(), np.float64, {})
-    return take_along_axis(wrap(array), _argsort(numbers, axis), axis=axis).expr
+    return take_along_axis(wrap(array), argsort(numbers, axis=axis), axis=axis).expr
 
 
 def _permuted(key: Key, length: int) -> np.ndarray:
-    return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))).permutation(length)
-
-
-def _argsort(numbers: Any, axis: int = -1) -> Any:
-    from kask.array.ops.sorting import argsort
-
-    return argsort(numbers, axis=axis)
+    return np.random.Generator(bits_of(key)).permutation(length)
 
 
 def multinomials(next_key: Callable[[], Key], n: Any, pvals: np.ndarray, size: Any, chunks: Any) -> Any:

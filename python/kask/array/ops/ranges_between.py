@@ -14,6 +14,7 @@ from kask.array.ops.filling import cast
 from kask.array.ops.ranges import arange
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import any as any_of
+from kask.array.ops.reshaping import reshaped
 from kask.array.ops.ufuncs import floor, log10, power, sign
 
 __all__: list[str] = []
@@ -27,12 +28,12 @@ def linear(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: in
     spans = stop - start
     between = num - 1 if endpoint else num
     steps = spans / between if between > 0 else spans * np.nan
-    number = arange(num, dtype=computed).reshape(num, *(1,) * as_array(spans).ndim)
-    found = number * spans
+    number = arange(num, dtype=computed).reshape(num, *(1,) * spans.ndim)
     if between > 0:
         # With a step that is too small for its type, NumPy multiplies last.
-        is_tiny = any_of(as_array(steps == 0))
-        found = where(is_tiny, number / between * spans, number * steps)
+        found = where(any_of(steps == 0), number / between * spans, number * steps)
+    else:
+        found = number * spans
     found = found + start
     if endpoint and num > 1:
         found = where(number == num - 1, stop, found)
@@ -54,12 +55,11 @@ def logarithmic(start: Any, stop: Any, num: int, endpoint: bool, base: Any, dtyp
 
 def geometric(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int, chunks: Any) -> Any:
     """Numbers each of which is the same multiple of the one before it."""
-    start, stop = [end if isinstance(end, ArrayBase) else np.asanyarray(end) for end in (start, stop)]
     for end in (start, stop):
-        if not isinstance(end, ArrayBase) and (end == 0).any():
+        if not isinstance(end, ArrayBase) and (np.asanyarray(end) == 0).any():
             raise ValueError("geomspace() cannot start or stop at 0")
-    computed = np.result_type(start.dtype, stop.dtype, float(num), np.zeros((), dtype))
-    start, stop = start.astype(computed), stop.astype(computed)
+    computed = np.result_type(as_array(start).dtype, as_array(stop).dtype, float(num), np.zeros((), dtype))
+    start, stop = [wrap(cast(as_array(end).expr, computed)) for end in (start, stop)]
     turn = sign(start)
     start, stop = start / turn, stop / turn
     found = logarithmic(log10(start), log10(stop), num, endpoint, 10.0, computed, 0, "auto")
@@ -72,8 +72,8 @@ def geometric(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis:
 
 
 def _with_ndim(array: Any, ndim: int) -> Any:
-    array = array if isinstance(array, ArrayBase) else np.asanyarray(array)
-    return array.reshape(*(1,) * (ndim - array.ndim), *array.shape)
+    expr = as_array(array).expr
+    return wrap(reshaped(expr, (*(1,) * (ndim - expr.ndim), *expr.shape)))
 
 
 def _placed(found: Any, axis: int, chunks: Any) -> Any:
