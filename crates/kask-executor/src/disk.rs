@@ -129,7 +129,9 @@ impl Disk {
             let scheduler = folder.scheduler.unwrap_or(Incarnation(0));
             match SpillDir::open(path, &self.name, scheduler, spill_options(&self.options)) {
                 Ok(open) => {
-                    self.options.goes_with_process.as_deref().inspect(|path| remove_after_death(path));
+                    if let Some(scratch) = &self.options.goes_with_process {
+                        remove_after_death(scratch);
+                    }
                     folder.open = Some(Arc::new(open));
                     folder.trouble = None;
                 }

@@ -49,9 +49,8 @@ fn try_remove_after_death(folder: &Path) -> io::Result<()> {
     }
     line.push(OsStr::new("\n"));
     let mut reaper = REAPER.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_ours = |reaper: &Reaper| reaper.owner == std::process::id();
     // One that somebody killed does not take names any more.
-    if let Some(known) = reaper.as_mut().filter(|known| is_ours(known))
+    if let Some(known) = reaper.as_mut().filter(|known| known.owner == std::process::id())
         && known.names.write_all(line.as_bytes()).is_ok()
     {
         return Ok(());

@@ -24,14 +24,20 @@ impl Scheduler {
         call.function.and_then(|id| self.blobs.get(&id)).map_or(0, |blob| blob.payload.nbytes())
     }
 
-    /// The worker, or if it is too small for this call the largest that may run the task; `None` if that is too.
-    pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, call: &Call) -> Option<WorkerIx> {
+    /// The worker, or if it is too small for this call the largest that may run the task.
+    ///
+    /// # Errors
+    /// The bytes that travel with the task, if that is too small as well.
+    pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, call: &Call) -> Result<WorkerIx, u64> {
+        if !self.workers.any_limit {
+            return Ok(worker);
+        }
         let nbytes = own_bytes(call).saturating_add(self.function_bytes(call));
         // A suspect has been sent before, and where it goes is being counted.
         if self.workers[worker].can_take(nbytes) || self.is_suspect(slot) {
-            return Some(worker);
+            return Ok(worker);
         }
-        self.largest_for(slot).filter(|&largest| self.workers[largest].can_take(nbytes))
+        self.largest_for(slot).filter(|&largest| self.workers[largest].can_take(nbytes)).ok_or(nbytes)
     }
 
     pub(crate) fn arguments_sent(&mut self, slot: Slot, worker: WorkerIx, call: &Call) {
@@ -50,8 +56,7 @@ impl Scheduler {
     }
 
     /// The task fails when the event has been dealt with: this may be called while its inputs are being looked at.
-    pub(crate) fn refuse(&mut self, slot: Slot, call: &Call) {
-        let nbytes = own_bytes(call).saturating_add(self.function_bytes(call));
+    pub(crate) fn refuse(&mut self, slot: Slot, nbytes: u64) {
         self.tasks.set_state(slot, State::Waiting { missing: 0 });
         self.refused.push((self.tasks.id(slot), nbytes));
     }
@@ -74,11 +79,10 @@ impl Scheduler {
 
     fn arguments_too_large(&self, slot: Slot, nbytes: u64) -> Failure {
         let most = self.largest_for(slot).map_or(0, |ix| self.workers[ix].usable_bytes());
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let reason = format!(
             "{} MiB of arguments travel with it, and a worker has {} MiB at most for a task; pass large data as \
              futures (client.scatter, or a task that loads it), or allow workers more memory",
-            mib(nbytes),
+            nbytes.div_ceil(1 << 20),
             most >> 20,
         );
         Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() }

@@ -7,7 +7,7 @@
 use crate::classes::ClassIx;
 use crate::rankset::RankSet;
 use crate::tasks::Slot;
-use kask_graph::{Layer, LayerKind};
+use kask_graph::{Call, Layer, LayerKind};
 use kask_types::{BlobId, Resources};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -154,6 +154,12 @@ impl Batch {
         let (span, index) = self.local(row);
         let span = &self.spans[span];
         (span.layer.as_ref().expect("a layer outlives its tasks"), span.style(index))
+    }
+
+    /// What the row's task calls.
+    pub(crate) fn call(&self, row: u32) -> Option<Call> {
+        let (span, index) = self.local(row);
+        self.spans[span].layer.as_ref().expect("a layer outlives its tasks").call(index)
     }
 
     /// Into how many parts the row's inputs are taken apart, if it reads one part of each.

@@ -47,8 +47,7 @@ impl Scheduler {
         if !task.has(Flag::ReadsPart) {
             return None;
         }
-        let batch = self.tasks.batch(task.batch);
-        batch.layer_of(task.row).0.call(batch.local(task.row).1)?.part
+        self.tasks.batch(task.batch).call(task.row)?.part
     }
 
     /// Whether the task is better kept in the queue than sent after its inputs.
@@ -173,11 +172,10 @@ impl Scheduler {
     /// Sends a ready task to a worker, as a new attempt; to another one, or nowhere, if its arguments are too large for it.
     pub(crate) fn dispatch(&mut self, slot: Slot, worker: WorkerIx) {
         let task = &self.tasks[slot];
-        let batch = self.tasks.batch(task.batch);
-        let (layer, index) = (batch.layer_of(task.row).0, batch.local(task.row).1);
-        let call = layer.call(index).expect("the layer was checked when it was expanded");
-        let Some(worker) = self.with_room_for_arguments(slot, worker, &call) else {
-            return self.refuse(slot, &call);
+        let call = self.tasks.batch(task.batch).call(task.row).expect("the layer was checked when it was expanded");
+        let worker = match self.with_room_for_arguments(slot, worker, &call) {
+            Ok(worker) => worker,
+            Err(nbytes) => return self.refuse(slot, nbytes),
         };
         let (inputs, moved) = self.describe_inputs(slot, worker);
         let expected = self.tasks.families.expected_us(self.tasks[slot].family());

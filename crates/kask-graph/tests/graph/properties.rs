@@ -38,6 +38,14 @@ fn subset(keys: Vec<Key>) -> impl Strategy<Value = Vec<Key>> {
     prop::sample::subsequence(keys, 0..=most).prop_shuffle()
 }
 
+/// Graphs with some of their keys that are wanted, and some that are alive.
+fn with_subsets(graphs: impl Strategy<Value = Graph>) -> impl Strategy<Value = (Graph, Vec<Key>, Vec<Key>)> {
+    graphs.prop_flat_map(|graph| {
+        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
+        (Just(graph), subset(keys.clone()), subset(keys))
+    })
+}
+
 /// An input of a grid of 1 to 3 axes, with the same number of blocks along its axes.
 fn input(token: u128, output: Vec<u32>) -> impl Strategy<Value = BlockInput> {
     let axes = output.len() as u32;
@@ -215,30 +223,21 @@ proptest! {
     }
 
     #[test]
-    fn random_grids((graph, wanted, alive) in grids().prop_flat_map(|graph| {
-        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
-        (Just(graph), subset(keys.clone()), subset(keys))
-    })) {
+    fn random_grids((graph, wanted, alive) in with_subsets(grids())) {
         check_random(&graph, &wanted, alive);
         let all: Vec<Key> = naive_inputs(&graph).into_keys().collect();
         check_random(&graph, &all, Vec::new());
     }
 
     #[test]
-    fn random_joined_grids((graph, wanted, alive) in joined_grids().prop_flat_map(|graph| {
-        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
-        (Just(graph), subset(keys.clone()), subset(keys))
-    })) {
+    fn random_joined_grids((graph, wanted, alive) in with_subsets(joined_grids())) {
         check_random(&graph, &wanted, alive);
         let all: Vec<Key> = naive_inputs(&graph).into_keys().collect();
         check_random(&graph, &all, Vec::new());
     }
 
     #[test]
-    fn random_shuffles((graph, wanted, alive) in shuffles().prop_flat_map(|graph| {
-        let keys: Vec<Key> = naive_inputs(&graph).into_keys().collect();
-        (Just(graph), subset(keys.clone()), subset(keys))
-    })) {
+    fn random_shuffles((graph, wanted, alive) in with_subsets(shuffles())) {
         check_random(&graph, &wanted, alive);
         let all: Vec<Key> = naive_inputs(&graph).into_keys().collect();
         check_random(&graph, &all, Vec::new());

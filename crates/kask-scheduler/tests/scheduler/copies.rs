@@ -1,22 +1,11 @@
 //! Copies and inputs that do not arrive: what is missing, busy, out of reach and undecodable, told apart.
 
-use crate::common::{Cluster, Seen, graph, graph_with, incarnation, key, keys};
+use crate::common::{Cluster, Seen, graph, graph_with, key, keys, supervised};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, ClientId, Failure, TaskId, WorkerId, WorkerRestriction};
 use kask_wire::client::Reply;
 use kask_wire::worker::FetchProblem;
-use kask_wire::{ClientToScheduler, SupervisorToScheduler, WorkerToScheduler};
-
-/// A worker whose supervisor is known.
-fn supervised(cluster: &mut Cluster, supervisor: SupervisorId, name: &str) -> WorkerId {
-    let upcoming = WorkerId(cluster.workers.keys().last().map_or(0, |id| id.0) + 1);
-    let register = SupervisorToScheduler::Register { host: "host".into(), pid: 1 };
-    cluster.supervise(supervisor, register);
-    cluster.supervise(supervisor, SupervisorToScheduler::Started { incarnation: incarnation(upcoming) });
-    let worker = cluster.worker(name, 1);
-    assert_eq!(worker, upcoming);
-    worker
-}
+use kask_wire::{ClientToScheduler, WorkerToScheduler};
 
 /// A worker with one value that goes, two that stay, and who is asked to take the value.
 fn going_and_staying() -> (Cluster, ClientId, WorkerId, [WorkerId; 2]) {

@@ -1,6 +1,6 @@
 //! Losses and their repair, and the deadlock classes that other schedulers suffered from, by name.
 
-use crate::common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys};
+use crate::common::{Cluster, Seen, certificate, graph, graph_with, incarnation, key, keys, supervised};
 use kask_scheduler::{Config, SupervisorId};
 use kask_types::{Annotations, DeathCause, Failure, WorkerId, WorkerRestriction};
 use kask_wire::client::{Reply, TaskStatus};
@@ -10,16 +10,6 @@ use kask_wire::{ClientToScheduler, SchedulerToSupervisor, SupervisorToScheduler,
 fn finished(task: kask_types::TaskId, attempt: kask_types::Attempt) -> WorkerToScheduler {
     let result = Finished { task, attempt, nbytes: 1, duration_ns: 1, started_us: 0, runner: 0 };
     WorkerToScheduler::Finished(vec![result])
-}
-
-fn supervised(cluster: &mut Cluster, supervisor: SupervisorId, name: &str) -> WorkerId {
-    let upcoming = WorkerId(cluster.workers.keys().last().map_or(0, |id| id.0) + 1);
-    let register = SupervisorToScheduler::Register { host: "host".into(), pid: 1 };
-    cluster.supervise(supervisor, register);
-    cluster.supervise(supervisor, SupervisorToScheduler::Started { incarnation: incarnation(upcoming) });
-    let worker = cluster.worker(name, 1);
-    assert_eq!(worker, upcoming);
-    worker
 }
 
 #[test]

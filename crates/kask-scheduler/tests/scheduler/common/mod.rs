@@ -445,3 +445,14 @@ impl Cluster {
 pub fn incarnation(worker: WorkerId) -> Incarnation {
     Incarnation(1_000 + u128::from(worker.0))
 }
+
+/// A worker whose supervisor is known before it is.
+pub fn supervised(cluster: &mut Cluster, supervisor: SupervisorId, name: &str) -> WorkerId {
+    let upcoming = WorkerId(cluster.workers.keys().last().map_or(0, |id| id.0) + 1);
+    let register = SupervisorToScheduler::Register { host: "host".into(), pid: 1 };
+    cluster.supervise(supervisor, register);
+    cluster.supervise(supervisor, SupervisorToScheduler::Started { incarnation: incarnation(upcoming) });
+    let worker = cluster.worker(name, 1);
+    assert_eq!(worker, upcoming);
+    worker
+}
