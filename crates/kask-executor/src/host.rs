@@ -9,6 +9,7 @@ use crate::runtime::Runtime;
 use crate::spill::SpillStats;
 use crate::store::Store;
 use crate::working::{Input, Working};
+use kask_graph::PROCESS_MILLI;
 use kask_net::data_plane::DataPlane;
 use kask_net::reactor::{Link, Pump, Reactor, Wake, drive};
 use kask_net::runtime as network;
@@ -176,6 +177,12 @@ impl WorkerHost {
     /// The most that the worker may take; 0 for no limit.
     pub(crate) fn memory_limit_bytes(&self) -> u64 {
         self.options.memory.limit_bytes
+    }
+
+    /// What the process may take beside its values, before they have to make room for it.
+    pub(crate) fn room_beside_values(&self) -> u64 {
+        let MemoryConfig { limit_bytes, target_milli, .. } = memory_config(&self.options.memory);
+        limit_bytes / 1000 * PROCESS_MILLI.saturating_sub(target_milli.into())
     }
 
     /// Where the scheduler's messages go.

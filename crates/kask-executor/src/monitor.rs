@@ -7,6 +7,10 @@
 //! (see `judge`): limits that are too large together, or a client that holds much, cost speed and not processes.
 //! Several workers may live in one process: each is told what its own values take, and an equal share of what no worker's
 //! values take.
+//!
+//! What tasks free does not all go back to the system: the C library keeps blocks of up to 32 MB for those that come
+//! (its *dynamic mmap threshold*), many megabytes for each thread. As long as that leaves less than the worker's share for values, it is
+//! returned at every look: values would have to go to disk for memory that nobody uses.
 
 use crate::host::WorkerHost;
 use crate::judge;
@@ -16,6 +20,7 @@ use crate::store::mapped_bytes;
 use kask_net::reactor::drive;
 use kask_net::share::{kept_bytes, set_room_for_copies};
 use kask_net::thread_cache::ThreadCache;
+use kask_net::trim::trim;
 use kask_worker::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,6 +32,11 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Values are copied in order to be lent as long as a process takes less than so much, in thousandths of its limit.
 const COPYING_MILLI: u64 = 750;
+
+/// When less than this is returned by the C library, it has little to return.
+const WORTH_BYTES: u64 = 4 << 20;
+/// It is asked again after so many looks at the latest.
+const MOST_REST: u32 = 63;
 
 /// What each worker's values take of this process's memory.
 static WORKERS: Mutex<Vec<Weak<AtomicU64>>> = Mutex::new(Vec::new());
@@ -48,12 +58,16 @@ impl Managed {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
+    fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// This worker's share of what the process takes.
     fn share_of(&self, process_bytes: u64) -> u64 {
         let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<u64> =
             workers.iter().filter_map(Weak::upgrade).map(|bytes| bytes.load(Ordering::Relaxed)).collect();
-        share(process_bytes, self.0.load(Ordering::Relaxed), &all)
+        share(process_bytes, self.bytes(), &all)
     }
 }
 
@@ -69,14 +83,50 @@ fn room_for_copies(limit_bytes: u64, most_bytes: u64, own_bytes: u64) -> u64 {
     (limit_bytes / 1000 * COPYING_MILLI).min(most_bytes).saturating_sub(own_bytes)
 }
 
+/// Decides when to have the C library return what it keeps.
+#[derive(Debug, Default)]
+struct Returns {
+    /// So many looks pass before the next time.
+    rest: u32,
+    /// So many passed before the last time.
+    rested: u32,
+}
+
+impl Returns {
+    /// Whether it is time, when what is no value takes more than it may.
+    fn are_due(&mut self, is_too_much: bool) -> bool {
+        if !is_too_much {
+            *self = Returns::default();
+            return false;
+        }
+        let is_due = self.rest == 0;
+        self.rest = self.rest.saturating_sub(1);
+        is_due
+    }
+
+    /// When little came of it, the next time is twice as far away.
+    fn brought(&mut self, bytes: u64) {
+        self.rested = if bytes >= WORTH_BYTES { 0 } else { (2 * self.rested + 1).min(MOST_REST) };
+        self.rest = self.rested;
+    }
+}
+
 /// Watches until the worker has ended.
 pub(crate) fn start(host: &Arc<WorkerHost>) {
     let watched = Arc::downgrade(host);
     let body = move || {
         let limits = MemoryLimits::of_this_process();
         let mut cache = ThreadCache::default();
+        let mut returns = Returns::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
-            let own_bytes = own_memory_bytes();
+            let mut own_bytes = own_memory_bytes();
+            let unmanaged = host.managed.share_of(own_bytes + mapped_bytes()).saturating_sub(host.managed.bytes());
+            if returns.are_due(unmanaged > host.room_beside_values()) {
+                trim();
+                let left = own_memory_bytes();
+                returns.brought(own_bytes.saturating_sub(left));
+                own_bytes = left;
+            }
             let all = limits.fullest();
             let most_bytes =
                 |own_bytes| all.map_or(u64::MAX, |(used, limit)| judge::most_bytes(own_bytes, used, limit));
@@ -96,7 +146,7 @@ pub(crate) fn start(host: &Arc<WorkerHost>) {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::{MOST_REST, Returns, WORTH_BYTES, share};
 
     #[test]
     fn a_worker_alone_answers_for_all_of_the_process() {
@@ -109,5 +159,20 @@ mod tests {
         assert_eq!(share(100, 20, &[60, 20]), 30);
         // Values that are shared between them are counted twice.
         assert_eq!(share(100, 80, &[80, 80]), 80);
+    }
+
+    #[test]
+    fn memory_is_returned_at_every_look_while_much_comes_of_it_and_ever_more_seldom_when_not() {
+        let mut returns = Returns::default();
+        let mut looks_until_due = |brought: u64| {
+            returns.brought(brought);
+            (0..1000).take_while(|_| !returns.are_due(true)).count()
+        };
+        assert_eq!([0; 7].map(&mut looks_until_due), [1, 3, 7, 15, 31, 63, MOST_REST as usize]);
+        assert_eq!([WORTH_BYTES; 2].map(&mut looks_until_due), [0, 0]);
+        assert_eq!(looks_until_due(WORTH_BYTES - 1), 1);
+        returns.brought(0);
+        assert!(!returns.are_due(false), "nobody needs it");
+        assert!(returns.are_due(true), "and then somebody does");
     }
 }
