@@ -96,7 +96,7 @@ WAITS = {
     "wait": "wait(f)",
     "as_completed": "next(iter(as_completed([f])))",
     "wait_for_workers": "c.wait_for_workers(99)",
-    "compute": "kask.delayed(time.sleep)(3).compute()",
+    "compute": "kask.delayed(time.sleep)(1.5).compute()",
     "progress": "progress(f, notebook=False)",
 }
 
@@ -108,7 +108,7 @@ def test_control_c_stops_a_wait_and_leaves_the_cluster_usable(opening, waiting):
 import time, kask
 from kask.distributed import Client, as_completed, progress, wait
 {OPENINGS[opening]}
-f = c.submit(time.sleep, 3)
+f = c.submit(time.sleep, 1.5)
 print("ready", flush=True)
 try:
     {WAITS[waiting]}
