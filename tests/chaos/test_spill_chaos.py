@@ -4,6 +4,7 @@ right answers, or an error that says what happened; never a hang, and nothing le
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -160,6 +161,16 @@ def test_damaged_files_are_noticed_and_their_values_made_again(one_worker, tmp_p
     assert client.gather(client.map(block_sum, blocks)) == sums(BLOCKS)
     # Not all of the damaged files were needed: of some values there was a copy in memory as well.
     assert 1 <= client.counters()["recomputed"] <= 2 * len(victims)
+
+
+def test_a_folder_that_is_removed_is_made_again_and_what_was_in_it_too(one_worker, tmp_path):
+    _, client = one_worker
+    blocks = client.map(block, range(BLOCKS))
+    wait(blocks, timeout=60)
+    shutil.rmtree(tmp_path / "spill")
+    assert client.gather(client.map(block_sum, blocks)) == sums(BLOCKS)
+    assert client.counters()["recomputed"] >= BLOCKS // 4
+    assert len(spilled(tmp_path / "spill")) >= BLOCKS // 4
 
 
 def test_the_next_process_of_a_place_adopts_what_is_on_disk(tmp_path):

@@ -223,6 +223,31 @@ impl SpillDir {
         SpillStats { bytes: self.usage.used(), values, ..self.counters.snapshot() }
     }
 
+    /// If somebody removed the folder, makes it again, without the values that were in it: whoever reads one is told that it is gone.
+    pub(super) fn see_to_the_folder(&self) -> Result<(), SpillError> {
+        if !self.directory.was_removed() {
+            return Ok(());
+        }
+        let mut packs = self.packs.lock();
+        let mut ledger = self.ledger.lock();
+        // Another thread may have been here.
+        if self.directory.was_removed() {
+            self.directory.make_again()?;
+            let lost = ledger.begin_anew(&self.directory)?;
+            let path = self.path().display();
+            tracing::warn!(%path, values = lost.len(), "the spill folder was removed by somebody else; it is made again");
+            let packs = std::mem::take(&mut *packs);
+            let alone = lost.values().filter_map(|kept| match kept.place {
+                Place::Alone { len, .. } => Some(len),
+                Place::Packed { .. } => None,
+            });
+            let (files, bytes) = alone.fold((0, 0), |(files, bytes), len| (files + 1, bytes + len));
+            self.usage.release(bytes + packs.bytes());
+            self.counters.files.fetch_sub(files + packs.count(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Removes the folder with everything in it. What was read stays readable.
     ///
     /// # Errors

@@ -238,6 +238,12 @@ impl Ledger {
         Ok(Ledger { file, len, owner, live, live_bytes, compact_at, is_broken: false })
     }
 
+    /// Begins a new list in a folder in which there is nothing, and says what was on the old one.
+    pub(super) fn begin_anew(&mut self, directory: &Directory) -> Result<FxHashMap<RecordId, Kept>, SpillError> {
+        let anew = Ledger::create(directory, self.owner.clone(), FxHashMap::default())?;
+        Ok(std::mem::replace(self, anew).live)
+    }
+
     pub(super) fn get(&self, id: RecordId) -> Option<Kept> {
         self.live.get(&id).copied()
     }

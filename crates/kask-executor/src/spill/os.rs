@@ -1,14 +1,17 @@
 //! The folder and its files, as the operating system sees them.
 //!
 //! The folder is opened once and every file is named relative to it, without following symbolic links: whoever renames or
-//! replaces things on the way to the folder cannot make this process write elsewhere.
+//! replaces things on the way to the folder cannot make this process write elsewhere. A folder that was removed, which
+//! programs that tidy up do, is made again when something is to be written ([`Directory::make_again`]).
 
 use super::error::{FullCause, SpillError};
+use parking_lot::RwLock;
 use rustix::fs::{self as unix, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,23 +20,26 @@ const NEVER: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW);
 
 /// An open folder that only this process uses.
 pub(super) struct Directory {
-    fd: OwnedFd,
+    opened: RwLock<Opened>,
     path: PathBuf,
-    /// Held while the folder is in use. A lock of the process: children that it forks do not keep it.
-    _lock: OwnedFd,
     /// Whether the file system takes writes that bypass the page cache.
     direct: AtomicBool,
     /// A forked child has a copy of this value, and must leave the files to its parent.
     owner: u32,
 }
 
-impl Directory {
-    /// Opens the folder, making it if it is not there. Only its owner may look into it.
-    pub(super) fn open(path: &Path) -> Result<Directory, SpillError> {
+struct Opened {
+    fd: OwnedFd,
+    /// Held while the folder is in use. A lock of the process: children that it forks do not keep it.
+    _lock: OwnedFd,
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Opened, SpillError> {
         let failed = |doing| move |source: io::Error| SpillError::Io { path: path.to_owned(), doing, source };
         let insecure = |what| SpillError::Insecure { path: path.to_owned(), what };
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed("making the folder above"))?;
+            DirBuilder::new().mode(0o700).recursive(true).create(parent).map_err(failed("making the folder above"))?;
         }
         match unix::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -58,8 +64,27 @@ impl Directory {
             Err(Errno::AGAIN | Errno::ACCESS) => return Err(SpillError::InUse { path: path.to_owned() }),
             Err(errno) => return Err(failed("locking")(errno.into())),
         }
-        let owner = std::process::id();
-        Ok(Directory { fd, path: path.to_owned(), _lock: lock, direct: AtomicBool::new(true), owner })
+        Ok(Opened { fd, _lock: lock })
+    }
+}
+
+impl Directory {
+    /// Opens the folder, making it if it is not there. Only its owner may look into it.
+    pub(super) fn open(path: &Path) -> Result<Directory, SpillError> {
+        let (opened, direct) = (RwLock::new(Opened::open(path)?), AtomicBool::new(true));
+        Ok(Directory { opened, path: path.to_owned(), direct, owner: std::process::id() })
+    }
+
+    /// Whether somebody removed the folder, with all that was in it.
+    pub(super) fn was_removed(&self) -> bool {
+        unix::fstat(&self.opened.read().fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// Opens a new folder in the place of one that was removed.
+    pub(super) fn make_again(&self) -> Result<(), SpillError> {
+        let anew = Opened::open(&self.path)?;
+        *self.opened.write() = anew;
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -68,14 +93,14 @@ impl Directory {
 
     /// Bytes that an ordinary user may still write.
     pub(super) fn free_bytes(&self) -> Result<u64, SpillError> {
-        let stat =
-            unix::fstatvfs(&self.fd).map_err(|errno| self.failed("", "asking for the free space of")(errno.into()))?;
+        let stat = unix::fstatvfs(&self.opened.read().fd)
+            .map_err(|errno| self.failed("", "asking for the free space of")(errno.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     /// The size of the file system.
     pub(super) fn disk_bytes(&self) -> u64 {
-        unix::fstatvfs(&self.fd).map(|stat| stat.f_blocks.saturating_mul(stat.f_frsize)).unwrap_or(0)
+        unix::fstatvfs(&self.opened.read().fd).map(|stat| stat.f_blocks.saturating_mul(stat.f_frsize)).unwrap_or(0)
     }
 
     /// A new file for reading and writing, bypassing the page cache if `direct` and the file system allows it.
@@ -84,7 +109,7 @@ impl Directory {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | NEVER;
         let mode = Mode::RUSR | Mode::WUSR;
         if direct && self.direct.load(Ordering::Relaxed) {
-            match unix::openat(&self.fd, name, flags | OFlags::DIRECT, mode) {
+            match unix::openat(&self.opened.read().fd, name, flags | OFlags::DIRECT, mode) {
                 Ok(fd) => return Ok((fd.into(), true)),
                 Err(Errno::INVAL) => {
                     self.direct.store(false, Ordering::Relaxed);
@@ -94,20 +119,21 @@ impl Directory {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok((unix::openat(&self.fd, name, flags, mode)?.into(), false))
+        Ok((unix::openat(&self.opened.read().fd, name, flags, mode)?.into(), false))
     }
 
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
-        Ok(unix::openat(&self.fd, name, OFlags::RDONLY | NEVER, Mode::empty())?.into())
+        Ok(unix::openat(&self.opened.read().fd, name, OFlags::RDONLY | NEVER, Mode::empty())?.into())
     }
 
     pub(super) fn len_of(&self, name: &str) -> Option<u64> {
-        let stat = unix::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let stat = unix::statat(&self.opened.read().fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_size as u64)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(unix::renameat(&self.fd, from, &self.fd, to)?)
+        let opened = self.opened.read();
+        Ok(unix::renameat(&opened.fd, from, &opened.fd, to)?)
     }
 
     /// Removes a file; that it is not there is fine.
@@ -115,7 +141,7 @@ impl Directory {
         if self.owner != std::process::id() {
             return;
         }
-        match unix::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match unix::unlinkat(&self.opened.read().fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
                 tracing::warn!(file = %self.file_path(name).display(), %errno, "a spill file cannot be removed")
@@ -126,7 +152,7 @@ impl Directory {
     /// Removes all files but those that `keep` names (and the lock).
     pub(super) fn remove_others(&self, keep: impl Fn(&str) -> bool) -> Result<(), SpillError> {
         let failed = |errno: Errno| self.failed("", "listing")(errno.into());
-        for entry in unix::Dir::read_from(&self.fd).map_err(failed)? {
+        for entry in unix::Dir::read_from(&self.opened.read().fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             match entry.file_name().to_str() {
                 Ok("." | ".." | LOCK) => {}

@@ -79,6 +79,9 @@ impl SpillDir {
     /// Writes values; small ones together. The results are in the same order.
     pub fn write_many(&self, values: &[(TaskId, Content)]) -> Vec<Outcome> {
         let started = Instant::now();
+        if let Err(error) = self.see_to_the_folder() {
+            tracing::debug!(%error, "the spill folder cannot be made again");
+        }
         let mut results: Vec<Option<Outcome>> = values.iter().map(|_| None).collect();
         let mut batch = Batch::default();
         for (index, (task, content)) in values.iter().enumerate() {

@@ -90,3 +90,36 @@ fn the_file_of_another_value_is_not_mistaken_for_it() {
     assert!(matches!(folder.read(&one), Err(SpillError::Damaged { .. })));
     assert!(matches!(folder.read(&two), Err(SpillError::Damaged { .. })));
 }
+
+#[test]
+fn a_folder_that_is_removed_is_made_again() {
+    let scratch = Scratch::new("removed");
+    let above = scratch.0.join("above");
+    let place = above.join("spill");
+    let folder = SpillDir::open(&place, PLACE, SCHEDULER, options(Compression::Never)).expect("it can be used");
+    let (large, small) = (whole(&[noise(1, 300_000)]), whole(&[noise(2, 500)]));
+    let lost: Vec<_> = [&large, &small].map(|content| folder.write(task(1), content).expect("there is room")).into();
+    let read_before = folder.read(&lost[0]).expect("it is there");
+    std::fs::remove_dir_all(&above).expect("it is ours");
+    let kept: Vec<_> = [&large, &small].map(|content| folder.write(task(2), content).expect("there is room")).into();
+    for spilled in &lost {
+        assert!(matches!(folder.read(spilled), Err(SpillError::Gone { .. })), "it went with the folder");
+    }
+    folder.remove_many(lost.iter().map(|spilled| &**spilled));
+    assert!(is_same(&read_before, &large), "what was read stays");
+    for (spilled, content) in kept.iter().zip([&large, &small]) {
+        assert!(is_same(&folder.read(spilled).expect("it is there"), content));
+    }
+    let stats = folder.stats();
+    assert_eq!((stats.values, stats.files), (2, 2));
+    assert_eq!(stats.bytes, files(&place).iter().map(|(_, len)| len).sum::<u64>());
+    drop(folder);
+    let (_, adopted) = SpillDir::adopt(&place, PLACE, SCHEDULER, options(Compression::Never)).expect("it can be used");
+    assert_eq!(adopted.len(), 1, "the newest value of the task");
+    folder_is_private(&above);
+}
+
+fn folder_is_private(folder: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(folder).expect("there").mode() & 0o777, 0o700);
+}
