@@ -44,7 +44,7 @@ def test_fields() -> None:
     check_function("argsort", array, options={"order": ["a", "b"]})
 
 
-@pytest.mark.parametrize("kind", ["f8", "f4", "i8", "u1", "M8[s]", "c16", "U2"])
+@pytest.mark.parametrize("kind", ["f8", "f4", "i8", ">i8", "u1", "M8[s]", "c16", "U2"])
 def test_sample_sort(kind: str) -> None:
     for values in (rng.integers(0, 200, 91), rng.integers(0, 3, 91), np.arange(60)[::-1], np.full(20, 7)):
         array = values.astype(kind)
@@ -122,6 +122,65 @@ def test_searchsorted(side: str) -> None:
         ka.searchsorted(x, LINE, sorter=ordered)
     with pytest.raises(ValueError, match="one axis"):
         ka.searchsorted(ka.from_array(GRID), LINE)
+
+
+RECORDS = np.rec.fromarrays(
+    [rng.integers(0, 4, 61), rng.choice([0.5, -1.0, np.nan], 61), rng.integers(0, 3, 61).astype("U1"), rng.integers(0, 2, 61).astype(">i4")],
+    names="a,b,c,d",
+).view(np.ndarray)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [None, "b", ["c", "a"], ("d",)])
+def test_records_are_sorted_by_sampling(order: Any) -> None:
+    with config.set({"array.chunk_size_bytes": 100}), nothing_runs():
+        x = ka.from_array(RECORDS, chunks=9)
+        ordered, places = ka.sort(x, order=order), ka.argsort(x, order=order, kind="stable")
+        arranged = ka.partition(x, 7, order=order)
+        whole = ka.sort(ka.from_array(RECORDS, chunks=61), order=order)
+    assert ordered.numblocks == (7,)
+    fields = [] if order is None else [*order]
+    keys = [RECORDS[name] for name in [*fields, *[name for name in "abcd" if name not in fields]]]
+    expected = np.lexsort(keys[::-1])
+    for found in (ordered, arranged):
+        # Records with NaN are not equal to themselves.
+        assert found.dtype == RECORDS.dtype
+        assert found.compute().tobytes() == RECORDS[expected].tobytes()
+    assert_same(places, expected)
+    assert whole.compute().tobytes() == RECORDS[expected].tobytes()
+
+
+@pytest.mark.parametrize("chunks", [7, (0, 15, 1, 0, 45)])
+def test_lexsort_of_long_lines(chunks: Any) -> None:
+    keys = [RECORDS[name] for name in "abcd"]
+    for some in (keys, keys[::-1], keys[1:3], keys[:1], [keys[0] % 2 == 0, keys[3].astype("M8[s]")]):
+        with config.set({"array.chunk_size_bytes": 32}), nothing_runs():
+            places = ka.lexsort([ka.from_array(key, chunks=(chunks,)) for key in some])
+        assert places.numblocks[0] > 4
+        assert_same(places, np.lexsort(some))
+    grid = rng.integers(0, 3, (2, 3, 40))
+    for axis in (0, 1, -1):
+        with config.set({"array.chunk_size_bytes": 64}), nothing_runs():
+            places = ka.lexsort(ka.from_array(grid, chunks=(1, 2, 7)), axis=axis % 2)
+        assert_same(places, np.lexsort(grid, axis=axis % 2))
+
+
+@pytest.mark.parametrize("kind", ["i8", "f8", "U2"])
+@pytest.mark.parametrize("k", [60, -60, 91, 500, -500])
+def test_more_of_the_largest_than_a_block_may_hold(k: int, kind: str) -> None:
+    array = rng.integers(0, 30, 91).astype(kind)
+    if kind == "f8":
+        array[::9] = np.nan
+    with config.set({"array.chunk_size_bytes": 64}), nothing_runs():
+        x = ka.from_array(array, chunks=10)
+        best, places = ka.topk(x, k), ka.argtopk(x, k)
+        across = ka.topk(ka.from_array(np.stack([array, array[::-1]], 1), chunks=(10, 1)), k, axis=0)
+    least = np.argsort(array, kind="stable")
+    most = 90 - np.argsort(array[::-1], kind="stable")[::-1]
+    wanted = (most if k > 0 else least)[: abs(k)]
+    assert_same(places, wanted)
+    assert_same(best, array[wanted])
+    assert_same(across, np.stack([array[wanted]] * 2, 1))
+    assert max(x.numblocks + best.numblocks) > 5
 
 
 @pytest.mark.parametrize("k", [1, 3, -1, -3, 100, -100])

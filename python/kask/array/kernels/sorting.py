@@ -9,10 +9,59 @@ import numpy as np
 
 from kask.engine import Parts
 
-__all__ = ["Cut", "CutAtRanks", "Sample", "Sorted", "SplitParts", "TopCombine", "TopPart", "splitters_of"]
+__all__ = ["Cut", "CutAtRanks", "Records", "Sample", "Sorted", "SplitParts", "TopCombine", "TopPart", "splitters_of"]
 
 #: The least samples of a block.
 _SAMPLES = 32
+
+
+def order_of(values: Any) -> Any:
+    """Where the elements are in their order, of equal ones the first first. Records are compared field by field."""
+    if values.dtype.names is None:
+        return np.argsort(values, kind="stable")
+    # Sorts that compare whole records take ten times as long.
+    return np.lexsort([values[name] for name in reversed(values.dtype.names)])
+
+
+def in_order(values: Any) -> Any:
+    """The elements in their order."""
+    return np.sort(values, kind="stable") if values.dtype.names is None else values[order_of(values)]
+
+
+class Records:
+    """Records made of one element of each array."""
+
+    __name__ = "records"
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, *fields: Any) -> Any:
+        block = np.empty(fields[0].shape, self.dtype)
+        for name, field in zip(self.dtype.names or (), fields):
+            block[name] = field
+        return block
+
+    def __kask_tokenize__(self) -> Any:
+        return "records", self.dtype
+
+
+class WithFields:
+    """Records with their fields in the order of a type, which has the same fields."""
+
+    __name__ = "fields"
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, block: Any) -> Any:
+        records = np.empty(block.shape, self.dtype)
+        for name in self.dtype.names or ():
+            records[name] = block[name]
+        return records
+
+    def __kask_tokenize__(self) -> Any:
+        return "withfields", self.dtype
 
 
 class Sorted:
@@ -25,8 +74,8 @@ class Sorted:
 
     def __call__(self, position: tuple[int, ...], block: Any) -> tuple[Any, ...]:
         if not self.wants_places:
-            return (np.sort(block, kind="stable"),)
-        order = np.argsort(block, kind="stable")
+            return (in_order(block),)
+        order = order_of(block)
         return block[order], order + self.chunks.block_start(position)[0]
 
     def __kask_tokenize__(self) -> Any:
@@ -59,7 +108,7 @@ def splitters_of(samples: list[Any], outputs: int) -> tuple[Any, Any, Any]:
     places = np.concatenate([sample[1] for sample in samples])
     weights = np.concatenate([np.full(len(sample[0]), sample[2]) for sample in samples])
     # Samples come by block and place, and the sort is stable.
-    order = np.argsort(values, kind="stable")
+    order = order_of(values)
     reached = np.cumsum(weights[order])
     wanted = reached[-1] / outputs * np.arange(1, outputs) if len(order) else np.empty(0)
     chosen = order[np.minimum(np.searchsorted(reached, wanted), len(order) - 1)] if len(order) else order
@@ -134,12 +183,13 @@ class MergeParts:
 
     def __call__(self, parts: list[Any], position: tuple[int, ...]) -> list[Any]:
         pieces = [pickle.loads(part) for part in parts]
-        arrays = [np.concatenate(ones) for ones in zip(*pieces)]
+        # As they are, also in the other byte order.
+        arrays = [np.concatenate(ones, dtype=ones[0].dtype) for ones in zip(*pieces)]
         if self.sorts:
             # Parts come by block, so that equal elements stay as they were. The sort finds the runs.
             if len(arrays) == 1:
-                return [(np.sort(arrays[0], kind="stable"),)]
-            order = np.argsort(arrays[0], kind="stable")
+                return [(in_order(arrays[0]),)]
+            order = order_of(arrays[0])
             return [tuple([array[order] for array in arrays])]
         return [arrays[0]]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import as_array, wrap
-from kask.array.kernels.sorting import Along, lexsort_blocks
+from kask.array.kernels.sorting import Along, Records, WithFields, lexsort_blocks
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.elementwise import unified
 from kask.array.ops.lines import by_lines, has_long_lines
@@ -22,18 +22,32 @@ from kask.engine import Chunks
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "searchsorted", "sort"]
 
 
-def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> Any:
-    """The array sorted along an axis by sampling, or where its elements were; None if its lines are not longer than a block may be."""
-    if array.dtype.names is not None or array.dtype.hasobject:
+def sampled(array: ArrayExpr, axis: int, wants_places: bool, order: Any = None) -> ArrayExpr | None:
+    """The array sorted along an axis by sampling, or where its elements were; None if its lines are not longer than a block may be,
+    or elements cannot be told apart field by field."""
+    names = array.dtype.names
+    kinds = [array.dtype] if names is None else [array.dtype[name] for name in names]
+    if names == () or any(kind.hasobject or kind.subdtype or kind.names for kind in kinds):
         return None
     if not array.ndim or not has_long_lines(array, (axis,)):
         return None
+    if names is None or order is None:
+        return _sampled(array, axis, wants_places)
+    first = [order] if isinstance(order, str) else list(order)
+    # Fields that are not named tell equal ones apart.
+    fields = [*first, *[name for name in names if name not in first]]
+    ordered = np.dtype([(name, array.dtype[name]) for name in fields])
+    found = _sampled(mapped(WithFields(ordered), array, chunks=array.chunks, dtype=ordered), axis, wants_places)
+    return found if wants_places else mapped(WithFields(array.dtype), found, chunks=found.chunks, dtype=array.dtype)
+
+
+def _sampled(array: ArrayExpr, axis: int, wants_places: bool) -> ArrayExpr:
     if array.ndim == 1:
-        return wrap(sample_sorted(array, wants_places))
+        return sample_sorted(array, wants_places)
     lines = by_lines(array, (axis,), lambda line: sample_sorted(line, wants_places))
     order = list(range(array.ndim - 1))
     order.insert(axis, array.ndim - 1)
-    return wrap(transposed(lines, tuple(order)))
+    return transposed(lines, tuple(order))
 
 
 def _along(array: ArrayExpr, func: Any, axis: int, args: tuple[Any, ...], options: dict[str, Any], dtype: Any) -> Any:
@@ -85,8 +99,8 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """
     array, axis = with_one_axis(as_array(a).expr, axis)
     options = _options(kind, order, stable, array.dtype)
-    sampled = _sampled(array, axis, False)
-    return _along(array, np.sort, axis, (), options, array.dtype) if sampled is None else sampled
+    found = sampled(array, axis, False, order)
+    return _along(array, np.sort, axis, (), options, array.dtype) if found is None else wrap(found)
 
 
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
@@ -121,8 +135,8 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     """
     array, axis = with_one_axis(as_array(a).expr, axis, of_number=True)
     options = _options(kind, order, stable, array.dtype)
-    sampled = _sampled(array, axis, True)
-    return _along(array, np.argsort, axis, (), options, np.intp) if sampled is None else sampled
+    found = sampled(array, axis, True, order)
+    return _along(array, np.argsort, axis, (), options, np.intp) if found is None else wrap(found)
 
 
 def _places(kth: Any, length: int) -> Any:
@@ -172,8 +186,8 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
     array, axis = with_one_axis(as_array(a).expr, axis)
     _places(kth, array.shape[axis])
     options = {"kind": kind, **({} if order is None else {"order": order})}
-    sampled = _sampled(array, axis, False)
-    return _along(array, np.partition, axis, (kth,), options, array.dtype) if sampled is None else sampled
+    found = sampled(array, axis, False, order)
+    return _along(array, np.partition, axis, (kth,), options, array.dtype) if found is None else wrap(found)
 
 
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
@@ -205,8 +219,8 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     array, axis = with_one_axis(as_array(a).expr, axis)
     _places(kth, array.shape[axis])
     options = {"kind": kind, **({} if order is None else {"order": order})}
-    sampled = _sampled(array, axis, True)
-    return _along(array, np.argpartition, axis, (kth,), options, np.intp) if sampled is None else sampled
+    found = sampled(array, axis, True, order)
+    return _along(array, np.argpartition, axis, (kth,), options, np.intp) if found is None else wrap(found)
 
 
 def lexsort(keys: Any, axis: int = -1) -> Any:
@@ -217,11 +231,15 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     keys : sequence of array_like, or array_like
         The keys, of one shape; of an array, the rows.
     axis : int, optional
-        The axis to sort along. Tasks have it whole.
+        The axis to sort along.
 
     Returns
     -------
     Array of intp
+
+    Notes
+    -----
+    As for :func:`sort`: lines that are longer than a block may be are sorted by sampling, as records of all keys.
 
     Examples
     --------
@@ -240,6 +258,12 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
         raise ValueError("all keys need to be the same shape")
     axis = normalize_axis_index(axis, arrays[0].ndim) if arrays[0].ndim else 0
     arrays, _ = unified(arrays)
+    by_importance = arrays[::-1]
+    kind = np.dtype([(str(place), key.dtype) for place, key in enumerate(by_importance)])
+    records = mapped(Records(kind), *by_importance, chunks=arrays[0].chunks, dtype=kind)
+    found = sampled(records, axis, True)
+    if found is not None:
+        return wrap(found)
     largest = max(arrays, key=lambda array: array.dtype.itemsize)
     chunks = cut_whole(largest, (axis,)).chunks if arrays[0].ndim else arrays[0].chunks
     arrays = [rechunked(array, chunks) for array in arrays]

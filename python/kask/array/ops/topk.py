@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from kask import config
 from kask.array.base import as_array, wrap
 from kask.array.kernels.sorting import TopCombine, TopFinish, TopPart
+from kask.array.node import ArrayExpr
 from kask.array.ops.reductions import reduced
+from kask.array.ops.shaping import flip
+from kask.array.ops.sorting import sampled
 
 __all__ = ["argtopk", "topk"]
 
@@ -21,8 +25,12 @@ def _top(a: Any, k: Any, axis: Any, split_every: Any, wants_places: bool) -> Any
     k = operator.index(k)
     if k == 0:
         raise ValueError("k= must not be 0: with k > 0 the largest elements are given, with k < 0 the smallest")
+    length = array.shape[axis]
+    size = min(abs(k), length)
+    found = _of_sorted(array, k < 0, size, axis, wants_places)
+    if found is not None:
+        return found
     part = TopPart(k, axis, wants_places)
-    size = min(abs(k), array.shape[axis])
     kind = np.dtype(np.intp) if wants_places else array.dtype
     tree = reduced(
         array,
@@ -38,6 +46,22 @@ def _top(a: Any, k: Any, axis: Any, split_every: Any, wants_places: bool) -> Any
         output_size=size,
     )
     return wrap(tree)
+
+
+def _of_sorted(array: ArrayExpr, smallest: bool, size: int, axis: int, wants_places: bool) -> Any:
+    """The first elements of the array sorted by sampling, or where they are; None if a block may hold so many, or the whole line."""
+    if size * array.dtype.itemsize <= int(config.get("array.chunk_size_bytes")):
+        return None
+    first: tuple[Any, ...] = (slice(None),) * axis + (slice(size),)
+    if smallest:
+        found = sampled(array, axis, wants_places)
+        return None if found is None else wrap(found)[first]
+    # Of equal elements the first comes first also backwards.
+    found = sampled(flip(wrap(array), axis).expr, axis, wants_places)
+    if found is None:
+        return None
+    largest = flip(wrap(found), axis)[first]
+    return array.shape[axis] - 1 - largest if wants_places else largest
 
 
 def topk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Any:
@@ -67,7 +91,8 @@ def topk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Any:
     Notes
     -----
     Each block is sorted (merge sort, so that of equal elements the first come first) and keeps ``k`` elements; a tree merges these. A task
-    holds ``k`` elements of each block that it combines.
+    holds ``k`` elements of each block that it combines. If that is more than a block may hold, lines that are longer than that are sorted
+    as a whole: see :func:`sort`.
 
     Examples
     --------
@@ -106,7 +131,8 @@ def argtopk(a: Any, k: int, axis: int = -1, split_every: Any = None) -> Any:
     Notes
     -----
     Each block is sorted (merge sort, so that of equal elements the first come first) and keeps ``k`` elements; a tree merges these. A task
-    holds ``k`` elements of each block that it combines.
+    holds ``k`` elements of each block that it combines. If that is more than a block may hold, lines that are longer than that are sorted
+    as a whole: see :func:`sort`.
 
     Examples
     --------
