@@ -477,6 +477,9 @@ class TestOthers:
         check_function("linalg.matrix_rank", low, options={"tol": 1e-3})
         for p in (None, 2, -2, 1, np.inf, "fro"):
             check_function("linalg.cond", regular(4), options={"p": p}, **CLOSE)
+        for p in (1, -1, np.inf, -np.inf, "fro"):
+            for array in (np.ones((4, 4)), np.diag([1.0, 0, 2, 3]), np.where(np.eye(4), np.nan, 1)):
+                check_function("linalg.cond", array, options={"p": p})
 
     @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, -2])
     def test_powers(self, n):

@@ -243,6 +243,10 @@ class TestEinsum:
 
         check(call, numbers((3, 4), dtype), numbers((4, 2), dtype))
 
+    @pytest.mark.parametrize("subscripts", ["ii->i", "ij->ji", "ij->ij", "ij->i", "ii"])
+    def test_the_other_byte_order_stays_where_elements_only_move(self, subscripts):
+        check(lambda a: np.einsum(subscripts, a), numbers((3, 3)).astype(">f8"), **CLOSE)
+
     def test_lists_of_axes(self):
         check(lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]), numbers((3, 4)), numbers((4, 5)))
         check(lambda a, b: np.einsum(a, [0, Ellipsis], b, [1, 2]), numbers((3, 4)), numbers((4, 5)))

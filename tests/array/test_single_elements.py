@@ -187,6 +187,14 @@ class TestTypes:
     def test_view(self, dtype):
         check(lambda x: x.view(dtype), INTS)
 
+    def test_view_of_kinds_of_arrays(self):
+        masked = np.ma.masked_equal(INTS, INTS.flat[0])
+        for array in (INTS, masked):
+            for kind in (np.ndarray, np.ma.MaskedArray):
+                check(lambda x, kind=kind: x.view(kind), array)
+        with pytest.raises(TypeError, match="not as matrix"):
+            ka.from_array(INTS).view(np.matrix)
+
     def test_view_of_larger_types(self):
         check(lambda x: x.view("i4"), np.arange(24, dtype="i2").reshape(3, 8))
         check(lambda x: x.view("i8"), np.arange(24, dtype="i2").reshape(3, 8))

@@ -51,11 +51,14 @@ def eliminated(columns: list[Any], panels: list[Any], start: int, width: int) ->
     return out
 
 
-def substituted(columns: list[Any], panels: list[Any], start: int, width: int) -> Any:
-    """The right-hand side, solved for the unknowns of a panel, which are then taken out of the rows above."""
+def substituted(columns: list[Any], panels: list[Any], start: int, width: int, refuses: bool) -> Any:
+    """The right-hand side, solved for the unknowns of a panel, which are then taken out of the rows above. A singular matrix is refused, or
+    its solution is NaN."""
     factors, end = panels[0][1], start + width
     if not np.diagonal(factors[start:end]).all():
-        raise np.linalg.LinAlgError("Singular matrix")
+        if refuses:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return np.full_like(columns[0], np.nan)
     out = columns[0].copy()
     out[start:end] = triangular_solution(factors[start:end], out[start:end], lower=False)
     out[:start] -= call_blas(np.matmul, factors[:start], out[start:end])

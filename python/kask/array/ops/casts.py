@@ -77,8 +77,11 @@ def _long_enough(x: Any, dtype: np.dtype) -> np.dtype:
 
 
 def view_of(x: Any, dtype: Any = None, order: str = "C") -> Any:
-    """The bytes of an array seen as another type. Types of another size change the last axis (``order="C"``) or the first (``"F"``)."""
+    """The bytes of an array seen as another type. Types of another size change the last axis (``order="C"``) or the first (``"F"``). A kind of
+    array is seen with or without a mask."""
     x = as_array(x)
+    if isinstance(dtype, type) and issubclass(dtype, np.ndarray):
+        return _seen_as_array(x, dtype)
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     if order not in ("C", "F"):
         raise ValueError(f"order must be 'C' or 'F', got {order!r}")
@@ -104,6 +107,15 @@ def view_of(x: Any, dtype: Any = None, order: str = "C") -> Any:
     chunks = expr.chunks.replace(last, chunks_of_runs([(size * old // new, count) for size, count in runs]))
     meta = np.empty_like(expr.meta, dtype=dtype)
     return wrap(Blocks(ViewAs(dtype), (expr,), (tuple(range(x.ndim)),), chunks, meta, "view"))
+
+
+def _seen_as_array(x: Any, kind: type) -> Any:
+    is_masked = isinstance(x.expr.meta, np.ma.MaskedArray)
+    if kind is np.ndarray:
+        return wrap(elementwise_of(np.ma.getdata, x)) if is_masked else x
+    if kind is np.ma.MaskedArray:
+        return x if is_masked else wrap(elementwise_of(np.ma.asarray, x))
+    raise TypeError(f"an array can be seen as numpy.ndarray or numpy.ma.MaskedArray, not as {kind.__name__}")
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:

@@ -14,7 +14,7 @@ from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrices_of, matrix_of, product, real_of
-from kask.array.ops.linalg_solving import inv
+from kask.array.ops.linalg_solving import blocked_inverse, inv
 from kask.array.ops.linalg_stacks import of_each, stacked_singular_values
 from kask.array.ops.linalg_svd import svd_of, values_of
 from kask.array.ops.matrices import eye
@@ -193,8 +193,7 @@ def cond(x: Any, p: Any = None) -> Any:
 
     Notes
     -----
-    Of singular matrices it is infinite. In norms that take the inverse, a matrix in several blocks that is singular raises ``LinAlgError`` when
-    it is computed.
+    Of singular matrices it is infinite.
 
     Examples
     --------
@@ -212,7 +211,10 @@ def cond(x: Any, p: Any = None) -> Any:
         return wrap(elementwise(_nothing_by_nothing, ratio.expr, has_nan.expr, dtype=ratio.dtype))
     if array.ndim > 2 or array.chunks.is_single:
         return wrap(of_each(np.linalg.cond, array, [()], [real_of(array.dtype)], p=p)[0])
-    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+    inverse = wrap(blocked_inverse(array, "cond", refuses=False))
+    product = matrix_norm(x, ord=p) * matrix_norm(inverse, ord=p)
+    has_nan = isnan(wrap(array)).any()
+    return wrap(elementwise(_nothing_by_nothing, product.expr, has_nan.expr, dtype=product.dtype))
 
 
 def _nothing_by_nothing(ratio: Any, has_nan: Any) -> Any:

@@ -182,14 +182,15 @@ def permutation(order: ArrayExpr, chunks: Chunks, dtype: Any) -> ArrayExpr:
     )
 
 
-def lu_solution(array: ArrayExpr, right: ArrayExpr) -> ArrayExpr:
-    """The X of A X = B, of one type: B goes through the steps of elimination with A, and through those of substitution back."""
+def lu_solution(array: ArrayExpr, right: ArrayExpr, refuses: bool = True) -> ArrayExpr:
+    """The X of A X = B, of one type: B goes through the steps of elimination with A, and through those of substitution back. A singular A is
+    refused, or X is NaN."""
     panels = lu_panels(array)
     found = block_columns(right)
     for panel in panels:
         found = _stepped(kernels.eliminated, found, panel, panel[1:], "solve-forward")
     for panel in reversed(panels):
-        found = _stepped(kernels.substituted, found, panel, panel[1:], "solve-back")
+        found = _stepped(kernels.substituted, found, panel, (*panel[1:], refuses), "solve-back")
     return found
 
 

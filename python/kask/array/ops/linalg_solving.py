@@ -176,11 +176,11 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
     return _as_given(blocked.triangular_solution(left, right, lower), is_vector)
 
 
-def _solution(array: ArrayExpr, right: ArrayExpr, is_positive: bool) -> ArrayExpr:
+def _solution(array: ArrayExpr, right: ArrayExpr, is_positive: bool, refuses: bool = True) -> ArrayExpr:
     dtype = np.result_type(array.dtype, right.dtype)
     array, right = cast(array, dtype), cast(right, dtype)
     if not is_positive:
-        return rechunked(panels.lu_solution(array, right), right.chunks)
+        return rechunked(panels.lu_solution(array, right, refuses), right.chunks)
     lower = blocked.cholesky_factor(array)
     return blocked.triangular_solution(adjoint(lower), blocked.triangular_solution(lower, right, True), False)
 
@@ -269,9 +269,14 @@ def inv(a: Any) -> Any:
     if array.ndim > 2 or (array.ndim == 2 and array.chunks.is_single):
         array = in_lapack_type(array, "inv")
         return wrap(stacked(np.linalg.inv, array, [(0, array.dtype)])[0])
-    array = blocked.square_cuts(matrix_of(a, "inv"), "inv")
+    return wrap(blocked_inverse(matrix_of(a, "inv"), "inv"))
+
+
+def blocked_inverse(array: ArrayExpr, name: str, refuses: bool = True) -> ArrayExpr:
+    """The inverse of a matrix in several blocks. A singular one is refused, or its inverse is NaN."""
+    array = blocked.square_cuts(array, name)
     one = eye(array.shape[0], dtype=array.dtype).expr
-    return wrap(_solution(array, rechunked(one, array.chunks), False))
+    return _solution(array, rechunked(one, array.chunks), False, refuses)
 
 
 def _triangle(array: ArrayExpr) -> tuple[ArrayExpr, ArrayExpr]:

@@ -142,6 +142,9 @@ def einsum(
     if dtype is not None:
         arrays = [_cast(array, np.dtype(dtype), casting) for array in arrays]
     kind = np.result_type(*[array.dtype for array in arrays])
+    # What only moves elements leaves them as they are, also in the other byte order.
+    moves = len(arrays) == 1 and set(inputs[0]) == set(result)
+    last = arrays[0].dtype if moves else kind
     arrays = [_cast(array, kind, "unsafe") for array in arrays]
     for path in _path(arrays, inputs, result, optimize):
         chosen = sorted(path)
@@ -153,7 +156,7 @@ def einsum(
         kept = kept if arrays else result
         arrays.append(_one_step(parts, labels, kept, {}, split_every))
         inputs.append(kept)
-    return into(out, arrays[0])
+    return into(out, cast(arrays[0], last))
 
 
 def _path(arrays: list[ArrayExpr], inputs: list[_Labels], result: _Labels, optimize: Any) -> list[tuple[int, ...]]:
