@@ -16,7 +16,25 @@ import pytest
 
 import kask.array as ka
 
-DTYPES = ["f8", "f4", "i8", "i4", "u1", "i1", "?", "c16", "M8[s]", "m8[s]", "u2", ">f8", ">i2", "i4,f8"]
+DTYPES = [
+    "f8",
+    "f4",
+    "i8",
+    "i4",
+    "u1",
+    "i1",
+    "?",
+    "c16",
+    "M8[s]",
+    "m8[s]",
+    "u2",
+    ">f8",
+    ">i2",
+    "i4,f8",
+    "O",
+    "U3",
+    "S2",
+]
 LENGTHS = [0, 1, 2, 3, 5, 8, 13]
 MOST = 20_000
 PROGRAMS = 60
@@ -193,11 +211,17 @@ def _has_units_only_here(x: Any) -> bool:
     return x.dtype == np.dtype("m8")
 
 
+def _are_numbers(objects: Any) -> bool:
+    return all(isinstance(one, int | float) for one in objects.ravel().tolist())
+
+
 def program(seed: int) -> tuple[str, Any, Any]:
     """How a program reads, what NumPy makes, and Kask's array."""
     drawn = Drawn(seed)
     # Without axes NumPy's functions make scalars, whose operators differ in places from those of arrays.
     expected = drawn.array()[()]
+    while not hasattr(expected, "dtype"):
+        expected = drawn.array()[()]
     chunks = drawn.chunks(expected.shape)
     text = [f"{expected.dtype}{expected.shape} in {chunks}"]
     lazy = ka.from_array(expected, chunks=chunks)
@@ -209,12 +233,20 @@ def program(seed: int) -> tuple[str, Any, Any]:
         except Exception:
             # What NumPy refuses, other tests look at.
             continue
-        # Of records NumPy makes truth values of Python in places.
+        # Of records NumPy makes truth values of Python in places, and of objects what they are, with a type that only they know.
         is_array = isinstance(following, np.ndarray | np.generic)
+        if expected.dtype.hasobject and (not isinstance(following, np.ndarray) or name.startswith("median")):
+            continue
         if not is_array or following.size > MOST or _has_units_only_here(following):
+            continue
+        if expected.dtype.kind in "SU" and not expected.size:
+            # There are sums of texts as long as there are no texts.
             continue
         expected, lazy, is_exact = following, step(ka, lazy), is_exact and keeps
         text.append(name)
+        if isinstance(expected, np.character):
+            # Its type is as long as itself.
+            break
         if drawn.random.random() < 0.15:
             chunks = drawn.chunks(expected.shape)
             lazy = lazy.rechunk(chunks)
@@ -229,8 +261,13 @@ def test_programs(group: int) -> None:
         for seed in range(group * PROGRAMS, (group + 1) * PROGRAMS):
             text, expected, lazy = program(seed)
             found = lazy.compute()
+            if not np.ndim(expected) and expected.dtype.kind in "SUO":
+                # Of one text NumPy's type has its own length; of one object there is none.
+                found, expected = np.asarray(found, lazy.dtype)[None], np.asarray(expected, lazy.dtype)[None]
             assert (np.shape(found), found.dtype) == (np.shape(expected), expected.dtype), f"{seed}: {text}"
             assert lazy.dtype == expected.dtype, f"{seed}: {text}"
+            if expected.dtype.hasobject and _are_numbers(expected):
+                found, expected = found.astype(float), expected.astype(float)
             if expected.dtype.kind in "fc":
                 digits = _DIGITS[expected.dtype.char]
                 size = np.abs(np.atleast_1d(expected)[np.isfinite(np.atleast_1d(expected))]).max(initial=1)

@@ -139,7 +139,11 @@ class MeanFinish:
         if not self.is_masked and not np.all(count):
             warnings.warn("Mean of empty slice", RuntimeWarning, stacklevel=1)
         with np.errstate(all="ignore"):
-            mean = np.true_divide(total, count)
+            if total.dtype.hasobject:
+                # Python refuses to divide objects by 0.
+                mean = np.where(np.equal(count, 0), np.nan, np.true_divide(total, np.maximum(count, 1)))
+            else:
+                mean = np.true_divide(total, count)
         if self.is_masked:
             return np.ma.masked_array(mean, mask=np.equal(count, 0), dtype=self.dtype)
         return mean.astype(self.dtype, copy=False) if hasattr(mean, "astype") else self.dtype.type(mean)

@@ -64,7 +64,9 @@ def astype(
         raise TypeError(f"cannot cast an array from {x.dtype} to {dtype} with casting {casting!r}")
     if dtype.itemsize == 0 and dtype.kind in "SU":
         dtype = _long_enough(x, dtype)
-    return wrap(elementwise_of(kernels.cast, x, dtype, casting))
+    # What has no axes is not empty where only types matter, and the empty text is no number.
+    made = dtype if x.ndim == 0 and x.dtype.kind in "SU" else None
+    return wrap(elementwise_of(kernels.cast, x, dtype, casting, made=made))
 
 
 def _long_enough(x: Any, dtype: np.dtype) -> np.dtype:

@@ -21,6 +21,7 @@ from kask.array.kernels.statistics import (
 from kask.array.node import ArrayExpr
 from kask.array.ops.averages import average
 from kask.array.ops.choices import where
+from kask.array.ops.creation import Filled
 from kask.array.ops.diagonals import diagonal
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
@@ -114,6 +115,9 @@ def cov(
     given = [as_array(m).expr, *([] if y is None else [as_array(y).expr])]
     kind = np.dtype(dtype) if dtype is not None else np.result_type(*[one.dtype for one in given], np.float64)
     rows = _variables(m, "m", rowvar, True)
+    if not rows.shape[0]:
+        # Whatever else there is, in NumPy too.
+        return wrap(Filled(0.0, Chunks.whole([0, 0]), np.zeros((0, 0))))
     if y is not None:
         more = _variables(y, "y", rowvar, False)
         if more.shape[1] != rows.shape[1]:
