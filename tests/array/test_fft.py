@@ -118,7 +118,7 @@ def test_lines_longer_than_blocks_are_transformed_in_steps(kind: str, shape: tup
     if kind not in ("rfft", "ihfft"):
         arrays += [reals + 1j * reals[::-1], (reals - 1j * reals).astype("c8")]
     with kask.config.set({"array.chunk_size_bytes": 256}):
-        for array, n, norm in itertools.product(arrays, [None, 30, 64, 72, 97], [None, "ortho", "forward"]):
+        for array, n, norm in itertools.product(arrays, [None, 30, 64, 72, 97, 134], [None, "ortho", "forward"]):
             expected = getattr(np.fft, kind)(array, n=n, axis=axis, norm=norm)
             x = ka.from_array(array, chunks=tuple(max(1, length // 3) for length in shape))
             found = getattr(ka.fft, kind)(x, n=n, axis=axis, norm=norm)
@@ -127,8 +127,9 @@ def test_lines_longer_than_blocks_are_transformed_in_steps(kind: str, shape: tup
             np.testing.assert_allclose(found.compute(), expected, rtol=0, atol=digits * np.abs(expected).max())
 
 
-def test_no_task_holds_a_long_line() -> None:
-    line = np.random.default_rng(0).normal(size=2**14)
+@pytest.mark.parametrize("n", [2**14, 65_521])
+def test_no_task_holds_a_long_line(n: int) -> None:
+    line = np.random.default_rng(0).normal(size=n)
     with kask.config.set({"array.chunk_size_bytes": 2**15}):
         x = ka.fft.fft(ka.from_array(line, chunks=2**11))
         assert 16 * max(x.chunks[0]) <= 2**15

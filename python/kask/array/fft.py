@@ -68,7 +68,8 @@ The axis is made whole in one chunk, by a rechunk that is planned here, and each
 fast Fourier transforms (Cooley, Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965), and for lengths with
 large prime factors the method of Bluestein ("A linear filtering approach to the computation of discrete Fourier transform", 1970). A line
 that is cut and longer than a block may be (``array.chunk_size_bytes``) is never whole: it is transformed as a matrix, by columns and by
-rows (Gentleman, Sande, "Fast Fourier transforms: for fun and profit", 1966), unless its length is a prime.
+rows (Gentleman, Sande, "Fast Fourier transforms: for fun and profit", 1966); if its length is a prime, by Bluestein's method with such
+transforms.
 
 Examples
 --------

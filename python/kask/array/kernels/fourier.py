@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Transform", "frequencies", "turned"]
+__all__ = ["Transform", "chirp", "chirp_filter", "frequencies", "turned"]
 
 #: Roots of unity that are made at a time.
 _ROOTS = 2**16
@@ -38,6 +38,18 @@ def turned(block: Any, row: Any, column: Any, n: int, sign: int) -> Any:
         roots = np.exp(sign * 2j * np.pi * ((row[rows] * column) % n / n))
         np.multiply(block[at], roots, out=turned[at], casting="same_kind")
     return turned
+
+
+def chirp(place: Any, n: int, sign: int) -> Any:
+    """The roots of unity ``exp(sign pi i place**2 / n)``."""
+    # The squares are whole numbers, which repeat after 2 n: nothing is lost however large they are.
+    return np.exp(sign * 1j * np.pi * (place * place % (2 * n) / n))
+
+
+def chirp_filter(place: Any, n: int, sign: int, length: int) -> Any:
+    """The conjugates of these around place 0 of a sequence of this length that repeats, and 0 farther away."""
+    away = np.minimum(place, length - place)
+    return np.where(away < n, chirp(away, n, -sign), 0)
 
 
 def frequencies(index: Any, n: int, first_negative: int, step: float) -> Any:

@@ -14,7 +14,7 @@ from kask.array.kernels.fourier import Transform, frequencies
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunks import normalized
 from kask.array.ops.creation import indexed
-from kask.array.ops.fourier_steps import in_steps, rows_for
+from kask.array.ops.fourier_steps import can_be_in_steps, in_steps
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
@@ -93,7 +93,7 @@ def transformed(
     if func is getattr(np.fft, kind, None) and n * np.result_type(dtype, np.complex64).itemsize > int(
         config.get("array.chunk_size_bytes")
     ):
-        if (array.grid[axis] > 1 or array.shape[axis] * 2 < n) and rows_for(n) > 1:
+        if (array.grid[axis] > 1 or array.shape[axis] * 2 < n) and can_be_in_steps(n):
             return in_steps(kind, array, n, axis, norm, np.dtype(dtype))
     ready = _whole(array, (axis,), (length_used(kind, n),))
     chunks = ready.chunks.replace(axis, Chunks.whole([length_after(kind, n)]))
