@@ -31,6 +31,8 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
 }
 #: Differences in a few words.
 OTHERS: dict[str, str] = {
+    "kask.array.Array": "functions make arrays; there is no constructor of a graph, a name and chunks",
+    "kask.array.from_array": "`name` stands for the content of a store in names, and is not the array's `name`",
     "kask.array.from_delayed": "`dtype` or `meta` is needed; a value of another kind is refused when it comes",
     "kask.array.histogram": "`normed` is refused, use `density`",
     "kask.array.histogram2d": "`normed` is refused, use `density`",

@@ -341,9 +341,10 @@ def block_key(layer: str, block: int) -> str:
 
 # -- kernels ---------------------------------------------------------------------------------------------
 
-def split_table(table: Any, by: tuple, outputs: int, groups: int | Sequence[int]) -> Parts:
+def split_table(table: Any, by: tuple, outputs: int, groups: int | Sequence[int], keys: Any | None = None) -> Parts:
     """The rows of a table (with ``__arrow_c_stream__``) in one part for each group of outputs. ``by``: ``("hash", names)``,
-    ``("range", [(name, descending, nulls_first), ...], table of boundaries)`` or ``("column", name)``."""
+    ``("range", [(name, descending, nulls_first), ...], table of boundaries)`` or ``("column", name)``, which are columns of ``keys``,
+    another table of as many rows, if there is one."""
 
 def merge_tables(parts: Iterable[Any]) -> list[Any]:
     """The pyarrow tables of a group's outputs, from the same part of every split, in the order of the splits."""

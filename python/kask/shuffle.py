@@ -5,13 +5,19 @@ task for each input that splits it, tasks that merge what belongs together, and 
 worker to worker; a merge fetches no more of a split than it needs. What does not fit in memory is spilled, and what a lost
 worker held is made again.
 
-Tables may be of pandas, pyarrow or Polars (anything with ``__arrow_c_stream__``); they travel as Arrow, and the outputs are what
-the inputs were. Rows of an output are in the order of the inputs, whoever ran what.
+Tables may be of pandas, pyarrow or Polars; they travel as Arrow, and the outputs are what the inputs were, with the same types and
+labels. (Any other table with ``__arrow_c_stream__`` becomes one of pyarrow.) Rows of an output are in the order of the inputs,
+whoever ran what. Python objects in data frames of pandas are pickled one by one.
+
+The partitions of a table must be of the same types, but for two things. A column that has nothing but None (of the dtype object, or of
+Arrow's type null) takes the type that it has in other partitions. Categoricals get the categories of all partitions, in the order
+in which they first appear, as ``pandas.api.types.union_categoricals`` has them; those of ordered ones must be the same.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,12 +26,10 @@ from kask import engine
 from kask.annotations import current_options, unsized_options
 from kask.delayed import Delayed, delayed
 from kask.engine import Chunks, Hole, Layers, Node, merge_groups
+from kask.shuffle_tables import Described, SplitByRange, SplitTable, TakeTable, merge_tables
 from kask.tokens import normalize
 
 __all__ = ["rechunk", "shuffle", "sort_range"]
-
-# Under this name the schema of a part says what kind of table it was made of.
-_KIND = b"kask.kind"
 
 
 def shuffle(tables: Iterable[Any], on: str | Sequence[str], npartitions: int | None = None) -> list[Delayed]:
@@ -47,7 +51,7 @@ def shuffle(tables: Iterable[Any], on: str | Sequence[str], npartitions: int | N
     -------
     list of Delayed
         The new partitions, ``npartitions`` of them; some may be empty. Rows are in the order of ``tables``, and indexes of pandas stay with
-        their rows.
+        their rows (a ``RangeIndex`` becomes an index of its numbers).
 
     Raises
     ------
@@ -56,7 +60,8 @@ def shuffle(tables: Iterable[Any], on: str | Sequence[str], npartitions: int | N
     KeyError
         When computed: a column that a table does not have.
     TypeError
-        When computed: a column of a type that cannot be a key, or of different types in different partitions.
+        When computed: a column of a type that cannot be a key, or of different types in different partitions; partitions that are no
+        tables, such as Series, or are subclasses of pandas' data frames.
 
     Notes
     -----
@@ -72,9 +77,8 @@ def shuffle(tables: Iterable[Any], on: str | Sequence[str], npartitions: int | N
     """
     inputs = _inputs(tables, "tables")
     outputs = len(inputs) if npartitions is None else _count(npartitions)
-    by = ("hash", _names(on, "on"))
-    split = _SplitTable(by, outputs, merge_groups(outputs))
-    return _shuffled("shuffle", inputs, [len(inputs)], [outputs], split, _merge_tables, _TakeTable())
+    split = SplitTable(_names(on, "on"), outputs, merge_groups(outputs))
+    return _shuffled("shuffle", inputs, [len(inputs)], [outputs], split, merge_tables, TakeTable())
 
 
 def sort_range(
@@ -97,7 +101,9 @@ def sort_range(
         The columns to sort by, the most significant first.
     boundaries : sequence
         Where partitions begin, in the order of the result: partition ``i`` has the rows from ``boundaries[i - 1]`` on and before
-        ``boundaries[i]``. With several columns each is a tuple of one value for each column.
+        ``boundaries[i]``. With several columns each is a tuple of one value for each column. They are compared exactly, and need not be
+        values of the column's type: 2.5 divides integers between 2 and 3, a noon dates. (Of a tuple only the last may be no value of its
+        column's type.)
     ascending : bool or sequence of bool
         Whether to sort from the smallest to the largest, for all columns or for each.
     na_position : {"last", "first"}
@@ -106,7 +112,8 @@ def sort_range(
     Returns
     -------
     list of Delayed
-        One partition more than there are boundaries; some may be empty. Indexes of pandas stay with their rows.
+        One partition more than there are boundaries; some may be empty. Indexes of pandas stay with their rows (a ``RangeIndex``
+        becomes an index of its numbers).
 
     Raises
     ------
@@ -115,7 +122,8 @@ def sort_range(
     KeyError
         When computed: a column that a table does not have.
     TypeError
-        When computed: a column of a type that cannot be sorted by, or boundaries that are not of its type.
+        When computed: a column of a type that cannot be sorted by, or boundaries that cannot be compared with it, such as moments with a
+        time zone with those of a column without; and whatever :func:`shuffle` refuses.
 
     Notes
     -----
@@ -144,8 +152,8 @@ def sort_range(
             )
     keys = [(name, not up, na_position == "first") for name, up in zip(names, directions)]
     outputs = len(rows) + 1
-    split = _SplitByRange(keys, [tuple(row) for row in rows], outputs, merge_groups(outputs))
-    return _shuffled("sort_range", inputs, [len(inputs)], [outputs], split, _merge_tables, _TakeTable(keys))
+    split = SplitByRange(keys, [tuple(row) for row in rows], outputs, merge_groups(outputs))
+    return _shuffled("sort_range", inputs, [len(inputs)], [outputs], split, merge_tables, TakeTable(keys))
 
 
 def rechunk(
@@ -172,7 +180,8 @@ def rechunk(
     ValueError
         Chunks that are not of the same array, or another number of blocks. When computed: a block of another shape than its chunks say.
     TypeError
-        When computed: blocks of Python objects, which have no bytes to move, or of different types.
+        Chunks that are not whole numbers. When computed: blocks of Python objects, which have no bytes to move, masked arrays, or blocks
+        of different types.
 
     Examples
     --------
@@ -216,13 +225,22 @@ def _names(names: str | Sequence[str], what: str) -> list[str]:
 
 
 def _count(npartitions: Any) -> int:
-    if isinstance(npartitions, bool) or not isinstance(npartitions, int) or npartitions < 1:
+    try:
+        count = 0 if isinstance(npartitions, bool) else operator.index(npartitions)
+    except TypeError:
+        count = 0
+    if count < 1:
         raise ValueError(f"npartitions= must be a number of partitions (1 or more), got {npartitions!r}")
-    return npartitions
+    return count
 
 
 def _chunks(chunks: Sequence[Sequence[int]], what: str) -> tuple[tuple[int, ...], ...]:
-    found = tuple(tuple(int(size) for size in sizes) for sizes in chunks)
+    try:
+        found = tuple(tuple(operator.index(size) for size in sizes) for sizes in chunks)
+    except TypeError as error:
+        raise TypeError(
+            f"{what}= must have a sequence of whole numbers for each axis, such as ((2, 2), (3,)), got {chunks!r}"
+        ) from error
     for axis, sizes in enumerate(found):
         if not sizes or min(sizes) < 0:
             raise ValueError(
@@ -258,14 +276,7 @@ def _shuffled(
     ]
 
 
-class _Described:
-    """Something made of a few plain values: equal ones have equal tokens."""
-
-    def __kask_tokenize__(self) -> Any:
-        return type(self).__qualname__, list(vars(self).values())
-
-
-class _ShuffleLayer(_Described):
+class _ShuffleLayer(Described):
     def __init__(
         self,
         name: str,
@@ -299,134 +310,10 @@ class _ShuffleLayer(_Described):
         )
 
 
-# -- tasks: tables
-
-
-def _to_arrow(table: Any) -> Any:
-    """The table as one of pyarrow, and what it was."""
-    import pyarrow
-
-    if isinstance(table, pyarrow.Table):
-        return table
-    kind = type(table).__module__.partition(".")[0]
-    if kind == "pandas":
-        table = pyarrow.Table.from_pandas(table, preserve_index=True)
-    elif hasattr(table, "__arrow_c_stream__"):
-        table = pyarrow.table(table)
-    else:
-        raise TypeError(f"a partition must be a table of pandas, pyarrow or Polars, got {type(table).__name__}")
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: kind.encode()})
-
-
-def _stream(table: Any) -> Any:
-    """What the kernels read. The stream of a table without rows has no batches, and would lose the categories."""
-    import pyarrow
-
-    if table.num_rows:
-        return table
-    columns = [column.chunk(0) if column.num_chunks else pyarrow.array([], column.type) for column in table.columns]
-    batch = pyarrow.RecordBatch.from_arrays(columns, schema=table.schema)
-    return pyarrow.RecordBatchReader.from_batches(table.schema, [batch])
-
-
-def _from_arrow(table: Any) -> Any:
-    """The table as what its inputs were."""
-    metadata = dict(table.schema.metadata or {})
-    kind = metadata.pop(_KIND, b"pyarrow")
-    table = table.replace_schema_metadata(metadata or None)
-    if kind == b"pandas":
-        return table.to_pandas()
-    if kind == b"polars":
-        import polars
-
-        return polars.from_arrow(table)
-    return table
-
-
-class _SplitTable(_Described):
-    def __init__(self, by: tuple, outputs: int, groups: int) -> None:
-        self.by, self.outputs, self.groups = by, outputs, groups
-
-    def __call__(self, table: Any, position: tuple[int, ...]) -> engine.Parts:
-        return engine.split_table(_stream(_to_arrow(table)), self.by, self.outputs, self.groups)
-
-
-class _SplitByRange(_Described):
-    def __init__(self, keys: list[tuple[str, bool, bool]], rows: list[tuple], outputs: int, groups: int) -> None:
-        self.keys, self.rows, self.outputs, self.groups = keys, rows, outputs, groups
-
-    def __call__(self, table: Any, position: tuple[int, ...]) -> engine.Parts:
-        table = _to_arrow(table)
-        by = ("range", self.keys, self._boundaries(table))
-        return engine.split_table(_stream(table), by, self.outputs, self.groups)
-
-    def _boundaries(self, table: Any) -> Any:
-        """The boundaries as a table, of the types that the columns have."""
-        import pyarrow
-
-        columns = {}
-        for place, (name, _, _) in enumerate(self.keys):
-            if name not in table.schema.names:
-                raise KeyError(
-                    f"there is no column {name!r}; the table has the columns {', '.join(table.schema.names)}"
-                )
-            kind = table.schema.field(name).type
-            if pyarrow.types.is_dictionary(kind):
-                kind = kind.value_type
-            if pyarrow.types.is_null(kind):
-                # Nothing is known of the column here; other partitions will say more.
-                kind = None
-            values = [row[place] for row in self.rows]
-            try:
-                columns[name] = pyarrow.array(values, type=kind, from_pandas=True)
-            except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError) as error:
-                raise TypeError(f"boundaries= cannot be of the type {kind} of column {name!r}: {error}") from error
-        return pyarrow.table(columns)
-
-
-def _merge_tables(parts: list[Any], position: tuple[int, ...]) -> list[Any]:
-    return engine.merge_tables(parts)
-
-
-class _TakeTable(_Described):
-    """One output of a merged group; sorted, if there are keys."""
-
-    def __init__(self, keys: list[tuple[str, bool, bool]] | None = None) -> None:
-        self.keys = keys
-
-    def __call__(self, outputs: list[Any], position: tuple[int]) -> Any:
-        output = outputs[position[0]]
-        return _from_arrow(output if self.keys is None else _sorted(output, self.keys))
-
-
-def _sorted(table: Any, keys: list[tuple[str, bool, bool]]) -> Any:
-    import pyarrow
-    import pyarrow.compute
-
-    columns: list[Any] = []
-    order: list[tuple[str, str]] = []
-    for name, descending, nulls_first in keys:
-        column = table.column(name)
-        if pyarrow.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if pyarrow.types.is_floating(column.type):
-            # NaN counts as missing.
-            nothing = pyarrow.scalar(None, column.type)
-            column = pyarrow.compute.if_else(pyarrow.compute.is_nan(column), nothing, column)
-        if column.null_count:
-            # Whether there is a value is a key of its own, so that missing ones go to their end for each column.
-            order.append((f"key{len(columns)}", "ascending" if nulls_first else "descending"))
-            columns.append(column.is_valid())
-        order.append((f"key{len(columns)}", "descending" if descending else "ascending"))
-        columns.append(column)
-    by = pyarrow.table(columns, names=[f"key{place}" for place in range(len(columns))])
-    return table.take(pyarrow.compute.sort_indices(by, sort_keys=order))
-
-
 # -- tasks: blocks
 
 
-class SplitBlock(_Described):
+class SplitBlock(Described):
     """Takes a block of an array apart into parts for groups of the blocks of another chunking."""
 
     def __init__(self, old: Chunks, new: Chunks, groups: int) -> None:
@@ -435,6 +322,10 @@ class SplitBlock(_Described):
     def __call__(self, block: Any, position: tuple[int, ...]) -> engine.Parts:
         import numpy
 
+        if isinstance(block, numpy.ma.MaskedArray):
+            raise TypeError(
+                f"block {position} is a masked array, whose mask would be lost; rechunk its data and its mask one by one"
+            )
         block = numpy.asarray(block)
         shape = self.old.block_shape(position)
         if block.shape != shape:
@@ -447,7 +338,7 @@ class SplitBlock(_Described):
         return engine.split_block(_raw(block), list(self.old.block_start(position)), self.new, self.groups, note)
 
 
-class MergeBlocks(_Described):
+class MergeBlocks(Described):
     """Puts the parts of a group together: its blocks of the new chunking."""
 
     def __init__(self, new: Chunks, groups: int) -> None:

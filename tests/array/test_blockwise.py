@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,3 +287,115 @@ class TestAlong:
             ka.apply_over_axes(lambda a, axis: 1, cut(), 0)
         with pytest.raises(np.exceptions.AxisError):
             ka.apply_over_axes(ka.add.reduce, cut(), 2)
+
+
+def _spoiled(block: Any) -> Any:
+    block[...] = 9
+    return block
+
+
+SPOILING = {
+    "map_blocks": lambda x: x.map_blocks(_spoiled, dtype=float),
+    "blockwise": lambda x: ka.blockwise(lambda blocks: _spoiled(blocks[0]), "i", x, "ij", dtype=float),
+    "gufunc": lambda x: ka.apply_gufunc(lambda b: _spoiled(b)[..., 0], "(i)->()", x, output_dtypes=float),
+    "map_overlap": lambda x: x.map_overlap(_spoiled, depth=0, dtype=float),
+    "along": lambda x: ka.apply_along_axis(_spoiled, 1, x, dtype=float, shape=(3,)),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILING)
+def test_functions_do_not_write_to_what_others_hold(kind: str) -> None:
+    source = np.ones((4, 3))
+    for cut in [(4, 3), (2, 3)]:
+        read = ka.from_array(source, chunks=cut)
+        held = (read * 1).persist()
+        for x in (read, held):
+            with pytest.raises(ValueError, match="read-only"):
+                SPOILING[kind](x).compute()
+            np.testing.assert_array_equal(source, 1)
+            np.testing.assert_array_equal(x.compute(), 1)
+
+
+def test_functions_may_write_to_what_was_made_for_them() -> None:
+    for cut in [(4, 3), (2, 3), (1, 1)]:
+        x = ka.ones((4, 3), chunks=cut) + 1
+        assert_same(x.map_blocks(_spoiled, dtype=float), np.full((4, 3), 9.0))
+        with pytest.raises(ValueError, match="read-only"):
+            (x.map_blocks(_spoiled, dtype=float) + x).compute()
+        assert_same(x.map_blocks(lambda b: _spoiled(kask.writable(b)), dtype=float) + x, np.full((4, 3), 11.0))
+        masked = ka.ma.masked_equal(x, 0)
+        with pytest.raises(ValueError, match="read-only"):
+            masked.persist().map_blocks(_spoiled, dtype=float).compute()
+
+
+VECTOR = np.array([5.0, 20, 3, 11, 12, 40, 1, 2])
+NAN = float("nan")
+
+
+def large(block):
+    return block[block > 10]
+
+
+UNKNOWN = {
+    "size": lambda v: v.map_blocks(large, chunks=NAN, dtype=float),
+    "sizes": lambda v: v.map_blocks(large, chunks=(NAN,), dtype=float),
+    "all sizes": lambda v: v.map_blocks(large, chunks=((NAN,) * v.npartitions,), dtype=float),
+    "blockwise": lambda v: ka.blockwise(large, "i", v, "i", adjust_chunks={"i": NAN}, dtype=float),
+    "function": lambda v: ka.blockwise(large, "i", v, "i", adjust_chunks={"i": lambda size: NAN}, dtype=float),
+    "gufunc": lambda v: ka.apply_gufunc(large, "(i)->(k)", v, output_sizes={"k": NAN}, allow_rechunk=True),
+    "delayed": lambda v: ka.concatenate(
+        [ka.from_delayed(kask.delayed(large)(part), shape, float) for part, shape in [(v[:3], NAN), (v[3:], (NAN,))]]
+    ),
+}
+
+
+@pytest.mark.parametrize("chunks", [2, 3, 8])
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_blocks_of_unknown_length(kind, chunks, tmp_path):
+    v, expected = ka.from_array(VECTOR, chunks=chunks), large(VECTOR)
+    with nothing_runs():
+        x, y = UNKNOWN[kind](v), UNKNOWN[kind](v)
+        many = [x + 1, x.sum(), x[::-1], x[1:] * 2, ka.concatenate([x, v]), x[x > 11], x.rechunk(3), ka.sort(x)]
+        assert x.dtype == float and x.ndim == 1 and "(?,)" in repr(x)
+        assert x.name == y.name or kind in ("function", "delayed")
+    found = kask.compute(x, *many)
+    wanted = [expected, expected + 1, expected.sum(), expected[::-1], expected[1:] * 2]
+    wanted += [np.concatenate([expected, VECTOR]), expected[expected > 11], expected, np.sort(expected)]
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert UNKNOWN[kind](v).shape == expected.shape
+    assert_same(UNKNOWN[kind](UNKNOWN[kind](v) + 1), expected + 1) if "all" not in kind else None
+    target = np.zeros(len(expected))
+    UNKNOWN[kind](v).store(target)
+    np.testing.assert_array_equal(target, expected)
+    np.testing.assert_array_equal(UNKNOWN[kind](v).persist().compute(), expected)
+
+
+def test_several_axes_of_unknown_length():
+    for chunks in [((1, 3), (2, 2, 2)), (4, 6), (2, 3)]:
+        x = cut(chunks=chunks)
+        rows, columns = np.cumsum((0, *x.chunks[0][:-1])), np.cumsum((0, *x.chunks[1][:-1]))
+        assert_same(x.map_blocks(lambda b: b[:1, :1], chunks=(NAN, NAN), dtype=float), GRID[np.ix_(rows, columns)])
+        assert_same(x.map_blocks(lambda b: b[:, :1], chunks=(x.chunks[0], NAN), dtype=float), GRID[:, columns])
+        added = x.map_blocks(lambda b: b[..., None] * np.ones(2), chunks=(*x.chunks, NAN), new_axis=2, dtype=float)
+        assert_same(added, GRID[..., None] * np.ones(2))
+        kept = ka.blockwise(lambda b: b.sum(1)[:1], "i", x, "ij", adjust_chunks={"i": NAN}, concatenate=True)
+        assert_same(kept, GRID.sum(1)[rows])
+
+
+def test_unknown_lengths_that_do_not_fit():
+    x = cut(chunks=(2, 3))
+    with pytest.raises(ValueError, match=r"shape \(2, 1\).*\(2, 3\).*chunks=\(np\.nan,\)"):
+        x.map_blocks(lambda b: b[:, :1], dtype=float).compute()
+    with pytest.raises(ValueError, match=r"shape \(2, 1\).*\(nan, 3\)"):
+        x.map_blocks(lambda b: b[:, :1], chunks=(NAN, 3), dtype=float).compute()
+    with pytest.raises(ValueError, match=r"lengths \[0, 1\] along axis 0 \(in place 0\).*rechunk"):
+        x.map_blocks(lambda b: b[b[:, 0] > 8], chunks=(NAN, 3), dtype=float).compute()
+    seen = []
+
+    def first(block, block_info=None):
+        seen.append(block_info[None])
+        return block[:1]
+
+    x.map_blocks(first, chunks=(NAN, 3), dtype=float).compute()
+    assert np.isnan(seen[-1]["shape"][0]) and seen[-1]["chunk-shape"][1] == 3

@@ -156,3 +156,22 @@ def test_a_registered_type(name):
     both = (x + Frozen(DENSE)).compute(scheduler="sync")
     assert type(both) is Frozen
     np.testing.assert_array_equal(both.values, DENSE * 2)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_matrix"])
+def test_blocks_of_scipy_are_put_together(kind):
+    kind = getattr(pytest.importorskip("scipy.sparse"), kind)
+    for chunks in [(3, 8), (3, 4), (6, 3), (6, 8)]:
+        x = ka.from_array(DENSE, chunks=chunks).map_blocks(kind)
+        for found, expected in [(x, DENSE), (x * 2, DENSE * 2), (x.persist(), DENSE)]:
+            value = found.compute()
+            assert type(value) is kind and value.shape == DENSE.shape
+            np.testing.assert_array_equal(value.toarray(), expected)
+        np.testing.assert_array_equal(x.to_backend("numpy").compute(), DENSE)
+        np.testing.assert_array_equal(np.asarray(x.map_blocks(kind.toarray)), DENSE)
+        with pytest.raises(TypeError, match=rf"{kind.__name__} of scipy\.sparse; x\.to_backend\('numpy'\)"):
+            np.asarray(x)
+        if not kind.__name__.startswith("coo"):
+            np.testing.assert_array_equal(ka.concatenate([x, x]).compute().toarray(), np.concatenate([DENSE, DENSE]))
+            np.testing.assert_array_equal(x.rechunk((4, 5)).compute().toarray(), DENSE)
+            np.testing.assert_array_equal(x[1:5].compute().toarray(), DENSE[1:5])

@@ -150,3 +150,68 @@ def test_blocks_are_let_go_of_as_they_are_placed():
     gc.collect()
     step = blocks * _STEP_BYTES // x.nbytes
     assert step <= alive.most <= 2 * step + 6 < blocks, alive.most
+
+
+def ones_of(cut):
+    return ka.ones(4, chunks=cut)
+
+
+def fresh(values):
+    return np.array(values, float)
+
+
+HELD = {
+    "persisted": lambda cut: (ones_of(cut) * 1).persist(),
+    "real": lambda cut: (ones_of(cut) * 1).persist().real,
+    "filled": lambda cut: (ones_of(cut) * 1).persist().filled(0),
+    "function": lambda cut: (ones_of(cut) * 1).persist().map_blocks(lambda block: block),
+    "mask": lambda cut: ones_of(cut)[ones_of(cut) > 0],
+    "future": lambda cut: ka.from_delayed(kask.delayed(fresh)([1] * 4).persist(), (4,), float),
+    "value": lambda cut: ka.from_delayed(kask.delayed(np.ones(4)), (4,), float),
+    "source": lambda cut: ka.from_array(np.ones(4), chunks=cut).map_blocks(lambda block: block),
+}
+
+
+@pytest.mark.parametrize("cut", [4, 2])
+@pytest.mark.parametrize("kind", HELD)
+def test_results_are_not_what_others_hold(kind, cut):
+    x = HELD[kind](cut)
+    for get in (lambda: x.compute(), lambda: kask.compute(x, x + 1)[0], lambda: np.asarray(x)):
+        found = get()
+        found[0] = 9
+        np.testing.assert_array_equal(x.compute(), np.ones(4))
+
+
+def test_equal_work_that_is_persisted_is_not_given_away():
+    for x in (ka.ones(4, chunks=4) * 3, (ka.arange(8.0, chunks=8) * 0 + 3)[2:6]):
+        first, second = x.persist(), x.persist()
+        del first
+        x.compute()[0] = 9
+        np.testing.assert_array_equal(second.compute(), [3] * 4)
+        np.testing.assert_array_equal(x.compute(), [3] * 4)
+
+
+def test_what_nobody_holds_is_not_copied():
+    places = []
+
+    def remembered(block):
+        made = block + 1
+        places.append(made.ctypes.data)
+        return made
+
+    x = ka.ones(100_000, chunks=-1)
+    x.persist()
+    found = x.map_blocks(remembered, dtype=float).compute()
+    assert found.ctypes.data == places[-1]
+
+
+def test_delayed_calls_do_not_write_to_what_is_persisted():
+    def filled(block):
+        block[:] = 9
+        return block
+
+    p = (ka.ones(4, chunks=4) * 1).persist()
+    with pytest.raises(ValueError, match="read-only"):
+        kask.delayed(filled)(p).compute()
+    assert kask.delayed(lambda block: filled(kask.writable(block)).sum())(p).compute() == 36
+    np.testing.assert_array_equal(p.compute(), np.ones(4))

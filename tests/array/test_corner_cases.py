@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import assert_same
+from against_numpy import assert_same, check, check_function
 
 import kask.array as ka
 
@@ -98,6 +98,32 @@ def test_places_that_a_long_array_does_not_have(kth: Any, error: type) -> None:
             xp.partition(x, kth)
 
 
+@pytest.mark.parametrize("name", ["partition", "argpartition"])
+def test_every_place_is_right_where_there_is_nothing(name: str) -> None:
+    for shape, axis in (((3, 0), -1), ((0, 3), 1), ((0,), 0), ((2, 0, 3), 0)):
+        check_function(name, np.ones(shape), args=(5,), options={"axis": axis})
+    for xp in (np, ka):
+        with pytest.raises(TypeError, match="must be integer"):
+            getattr(xp, name)(xp.ones((3, 0)), 1.5)
+
+
+def test_an_average_of_nothing() -> None:
+    for shape, axis in (((0, 3), 1), ((3, 0), 0), ((2, 0, 3), 0), ((0, 3), 0), ((0, 3), None), ((3, 0), (0, 1))):
+        array = np.ones(shape)
+        try:
+            with np.errstate(all="ignore"):
+                expected = np.average(array, axis)
+        except ZeroDivisionError:
+            with pytest.raises(ZeroDivisionError, match="division by zero"):
+                ka.average(ka.from_array(array, chunks=1), axis)
+        else:
+            with np.errstate(all="ignore"):
+                assert_same(ka.average(ka.from_array(array, chunks=1), axis), expected)
+        heavy = np.ones(shape)
+        if np.sum(heavy, axis).size == 0:
+            check(lambda x, w, axis=axis: np.average(x, axis, weights=w), array, heavy)
+
+
 class TestNumpyMa:
     data = np.ma.masked_array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[0, 1, 0], [0, 0, 1]])
 
@@ -123,6 +149,14 @@ class TestNumpyMa:
             found, expected = self.x().dot(ours).compute(), self.data.dot(theirs)
             np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(expected))
             np.testing.assert_array_equal(found.filled(0), expected.filled(0))
+
+    def test_products_by_its_function(self) -> None:
+        for a, b in ((self.x(), self.x().T), (self.x(), ka.ones(3, chunks=2)), (ka.ones((2, 2), chunks=1), self.x())):
+            found = np.ma.dot(a, b)
+            assert isinstance(found, ka.Array)
+            expected = np.ma.dot(a.compute(), b.compute())
+            np.testing.assert_array_equal(np.ma.getmaskarray(found.compute()), np.ma.getmaskarray(expected))
+            np.testing.assert_array_equal(found.compute().filled(0), expected.filled(0))
 
     @pytest.mark.parametrize("name", ["sort", "median", "cumsum", "ptp", "var", "diff", "argsort", "max"])
     def test_more_functions(self, name: str) -> None:

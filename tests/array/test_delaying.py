@@ -259,3 +259,18 @@ def test_describing_costs_the_same_for_many_blocks() -> None:
     with nothing_runs():
         call = delayed(math.sqrt)(x.sum())
     assert len(kask.graphs.in_order([call._lowered()])) == 2
+
+
+def test_delayed_values_of_unknown_length():
+    nan = float("nan")
+    one = kask.delayed(np.ones)((3, 4))
+    x = ka.from_delayed(one, (nan, 4), float)
+    with nothing_runs():
+        total = ka.from_delayed(one, (nan, 4), float).sum(axis=0)
+    np.testing.assert_array_equal(total.compute(), [3] * 4)
+    assert x.shape == (3, 4)
+    np.testing.assert_array_equal(ka.from_delayed(one, (nan, nan), float).T.compute(), np.ones((4, 3)))
+    with pytest.raises(ValueError, match=r"shape \(nan, 5\), but it has \(3, 4\)"):
+        ka.from_delayed(one, (nan, 5), float).compute()
+    with pytest.raises(ValueError, match=r"\(2, 4\), but it has \(3, 4\); say shape=\(np\.nan,\)"):
+        ka.from_delayed(one, (2, 4), float).compute()

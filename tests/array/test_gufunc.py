@@ -188,3 +188,23 @@ def test_results_have_the_types_that_were_said():
     )
     assert first.compute().dtype == np.int16 and second.compute().dtype == np.float64
     np.testing.assert_array_equal(first.compute(), [0, 3])
+
+
+def test_core_axes_of_unknown_size():
+    nan, grid = float("nan"), np.arange(24.0).reshape(4, 6)
+
+    def part(block):
+        return block[..., ::2] + 1
+
+    for chunks in [(4, 6), (2, 6), ((1, 3), 6)]:
+        x = ka.from_array(grid, chunks=chunks)
+        assert_same(ka.apply_gufunc(part, "(i)->(k)", x, output_sizes={"k": nan}), part(grid))
+        several = ka.apply_gufunc(
+            lambda b: (part(b), b.sum(-1)), "(i)->(k),()", x, output_sizes={"k": nan}, output_dtypes=[float, float]
+        )
+        for ours, theirs in zip(several, (part(grid), grid.sum(1)), strict=True):
+            assert_same(ours, theirs)
+        turned = ka.apply_gufunc(part, "(i)->(k)", x.T, axes=[(0,), (0,)], output_sizes={"k": nan})
+        assert_same(turned, part(grid).T)
+    with pytest.raises(ValueError, match=r"\(1, 5\).*\(1, 6, nan\)"):
+        ka.apply_gufunc(lambda b: b[:, 1:], "()->(k)", x, output_sizes={"k": nan}, output_dtypes=float).compute()

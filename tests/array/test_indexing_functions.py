@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from against_numpy import assert_same, check, check_function, chunkings, nothing_runs
@@ -100,6 +103,58 @@ def test_insert_refuses():
             ka.insert(GRID, obj, 1, 1)
     with pytest.raises(ValueError, match="values of shape"):
         ka.insert(GRID, [1, 2], np.ones((3, 7)), 0)
+
+
+STEPS = [slice(None, None, 2), slice(1, None, 3), slice(30, 2, -4), slice(3, 12), slice(12, 3, -1), slice(33, 34, 5)]
+
+
+@pytest.mark.parametrize("obj", [*STEPS, -3, 34, [5, 6, 7, 8, 9, 10, 33], [9, 2, 2, -1, 0], np.arange(35) % 4 > 0])
+@pytest.mark.parametrize(
+    "part", [slice(None), slice(4, 9), slice(None, None, -2), slice(7, 7), slice(-6, None), slice(1, 30, 5)]
+)
+def test_parts_of_what_is_left_or_put_in(obj, part):
+    line, count = GRID.reshape(-1), np.insert(np.zeros(35), obj, 0).size - 35
+    for cut in (35, 1, (12, 23), (0, 17, 0, 18, 0), (34, 1)):
+        with nothing_runs():
+            x = ka.from_array(line, chunks=(cut,))
+            left, more = ka.delete(x, obj), ka.insert(x, obj, np.arange(count))
+        assert_same(left[part], np.delete(line, obj)[part])
+        assert_same(more[part], np.insert(line, obj, np.arange(count))[part])
+        assert_same(ka.insert(x, obj, ka.from_array(np.arange(count), chunks=2))[part], more.compute()[part])
+
+
+def test_values_longer_than_chunks_are_put_in():
+    check(lambda x, v: (np.insert if isinstance(x, np.ndarray) else ka.insert)(x, 3, v, 0), GRID, np.ones((19, 7)))
+    for obj in ([3] * 40, [3] * 39 + [5], [5] * 20 + [0] * 20):
+        check_function("insert", GRID, args=(obj, np.arange(40)[:, None], 0))
+
+
+def test_masks_are_kept():
+    masked = np.ma.array(GRID, mask=GRID > 5)
+    for obj in (2, [0, 4], slice(1, 4), slice(None, None, 2)):
+        for cut in (1, 2, 5):
+            x = ka.from_array(masked, chunks=cut)
+            keep, places = np.delete(np.arange(5), obj), np.insert(np.arange(5), obj, 9)
+            np.testing.assert_array_equal(ka.delete(x, obj, 0).compute().mask, masked[keep].mask)
+            found = ka.insert(x, obj, 9, 0).compute()
+            np.testing.assert_array_equal(found.mask[places < 9], masked.mask)
+            assert not found.mask[places == 9].any()
+
+
+LONG_EDITS = """
+import resource
+import kask.array as ka
+x = ka.ones(50_000_000, chunks=1_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for obj in (5, -1, slice(0, 10), slice(None, None, 3), slice(None, 5, -1), [7, 3, 10_000_000]):
+    ka.delete(x, obj), ka.insert(x, obj, 2.0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_long_arrays_cost_nothing_to_describe():
+    grown_kib = int(subprocess.run([sys.executable, "-c", LONG_EDITS], capture_output=True, check=True).stdout)
+    assert grown_kib < 20 << 10
 
 
 def test_append():

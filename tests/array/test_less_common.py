@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -38,12 +39,80 @@ class TestConversions:
             with pytest.raises(kind):
                 x.item(*index)
 
+    def test_bytes_and_files(self, x: Any, tmp_path: Any) -> None:
+        for order in ("C", "F"):
+            assert x.tobytes(order) == TABLE.tobytes(order)
+        assert x[x > 5].tobytes() == TABLE[TABLE > 5].tobytes()
+        x.tofile(tmp_path / "x")
+        np.testing.assert_array_equal(np.fromfile(tmp_path / "x"), TABLE.ravel())
+        x.tofile(tmp_path / "x", sep=" ", format="%.1f")
+        assert (tmp_path / "x").read_text().split()[:2] == ["0.0", "1.0"]
+
+    def test_where_blocks_are(self) -> None:
+        for chunks in (((2, 2), (3, 3, 3)), ((0, 2),), (), ((1,), (), (2,))):
+            found = ka.core.slices_from_chunks(chunks)
+            assert len(found) == math.prod(map(len, chunks))
+            places = np.arange(math.prod(map(sum, chunks))).reshape(tuple(map(sum, chunks)))
+            if places.size:
+                blocks = ka.from_array(places, chunks=chunks).to_delayed().ravel()
+                for place, block in zip(found, blocks, strict=True):
+                    assert_same(places[place], block.compute())
+
     def test_methods_survive_pickling(self, x: Any) -> None:
         assert pickle.loads(pickle.dumps(ka.Array.sum)) is ka.Array.sum
         assert pickle.loads(pickle.dumps(x.sum))().compute() == TABLE.sum()
 
 
+FLAT: list[tuple[Any, Any]] = [
+    (3, 9.0),
+    (-1, 2.0),
+    (slice(2, 9, 3), [1, 2, 3]),
+    ([1, 5], [7, 8]),
+    (slice(None, None, -1), np.arange(12)),
+    (TABLE.ravel() > 5, 0.0),
+]
+
+
 class TestChangesInPlace:
+    @pytest.mark.parametrize("index, value", FLAT)
+    def test_in_a_row(self, index: Any, value: Any) -> None:
+        expected = TABLE.copy()
+        expected.flat[index] = value
+        for cuts in chunkings(TABLE.shape):
+            found = ka.from_array(TABLE, chunks=cuts)
+            before = found + 1
+            with nothing_runs():
+                part = found.flat[index]
+                found.flat[index] = value
+            assert_same(part, TABLE.flat[index])
+            assert_same(found, expected)
+            assert_same(before, TABLE + 1)
+
+    def test_all_in_a_row(self, x: Any) -> None:
+        assert len(x.flat) == 12 and [float(one) for one in x.flat] == TABLE.ravel().tolist()
+        np.testing.assert_array_equal(np.asarray(x.flat), TABLE.ravel())
+        x.flat = np.arange(12)[::-1]
+        assert_same(x, TABLE[::-1, ::-1])
+        x.flat = 3
+        assert_same(x, np.full((3, 4), 3.0))
+        with pytest.raises(ValueError, match=r"shape \(2,\)"):
+            x.flat = [1, 2]
+        number = ka.asarray(3.0)
+        number.flat[0] = 5
+        assert_same(number, np.array(5.0))
+
+    @pytest.mark.parametrize("index", [0, [0, 5], 5, slice(2, None)])
+    def test_of_unknown_size(self, x: Any, index: Any) -> None:
+        expected = TABLE[TABLE > 3]
+        expected[index] = 50
+        by_row, by_index = x[x > 3], x[x > 3]
+        by_row.flat[index] = 50
+        by_index[index] = 50
+        for found in (by_row, by_index):
+            # Methods work after an assignment that had to know the size, too.
+            assert_same(found + 1, expected + 1)
+            assert_same(found.reshape((-1, 2)).sum(axis=0), expected.reshape((-1, 2)).sum(axis=0))
+
     @pytest.mark.parametrize(
         "change",
         [
@@ -244,3 +313,15 @@ def test_ranges_of_dates_given_as_text() -> None:
 def test_names_that_have_nothing_to_do_with_chunks() -> None:
     for name in ("errstate", "issubdtype", "floating", "s_", "ndindex", "printoptions"):
         assert getattr(ka, name) is getattr(np, name)
+
+
+@pytest.mark.parametrize(
+    "call", ["integers(5, 1)", "integers(5, 1, 3)", "integers(300, dtype='i1')", "normal(0, -1)", "poisson(-1, 4)"]
+)
+def test_parameters_that_are_none_are_told_at_once(call: str) -> None:
+    with pytest.raises(ValueError) as expected:
+        eval(f"generator.{call}", {"generator": np.random.default_rng(0)})
+    with pytest.raises(ValueError) as found, nothing_runs():
+        eval(f"generator.{call}", {"generator": ka.random.default_rng(0)})
+    assert str(found.value) == str(expected.value)
+    assert ka.random.default_rng(0).integers(5, 1, size=0).compute().shape == (0,)

@@ -222,6 +222,12 @@ class TestBlocked:
             p, lower, upper = kask.compute(*factors)
         assert_same(p @ lower @ upper, x.compute(), **CLOSE)
 
+    def test_orders_are_put_together_without_panels(self):
+        x = ka.from_array(matrix((40, 40)), chunks=8)
+        with config.set({"array.chunk_size_bytes": 640}):
+            need = lazily(lambda: ka.linalg.lu(x))[0].explain().largest
+        assert need.inputs_bytes + need.own_bytes <= 5 * 640
+
     def test_lu_of_a_singular_matrix(self):
         array = np.arange(16.0).reshape(4, 4)
         for x in cut(array):
@@ -576,6 +582,9 @@ class TestOthers:
         for call in calls:
             with config.set({"array.chunk_size_bytes": 800}), pytest.warns(PerformanceWarning, match=r"\(30, 30\)"):
                 call(x)
+        right = ka.from_array(matrix((30,)), chunks=5)
+        with config.set({"array.chunk_size_bytes": 800}), pytest.warns(PerformanceWarning, match=r"lstsq.*\(30, 30\)"):
+            ka.linalg.lstsq(x, right)
 
     def test_systems_of_several_axes(self):
         array, right = matrix((3, 4, 2, 6)), matrix((3, 4))

@@ -9,6 +9,7 @@ import pytest
 from against_numpy import assert_same, check, check_function, nothing_runs
 
 import kask.array as ka
+from kask import config
 
 RNG = np.random.default_rng(7)
 KINDS = [np.bool_, np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.complex64, np.complex128]
@@ -97,6 +98,31 @@ class TestMatmul:
         result = (x @ x).expr.partial.array
         assert result.grid == (3, 3, 3)
 
+    @pytest.mark.parametrize("shape", [(40, 40), (33, 47), (7, 90)])
+    def test_thin_pieces_of_a_contracted_axis(self, shape):
+        left, right = numbers(shape), numbers(shape[::-1])
+        for thickness in (1, 3, 7):
+            a, b = ka.from_array(left, chunks=(-1, thickness)), ka.from_array(right, chunks=(thickness, -1))
+            assert_same(a @ b, left @ right)
+            assert_same(b @ a, right @ left)
+            assert_same(ka.einsum("ik,kj->ji", a, b), (left @ right).T)
+            assert_same(ka.tensordot(a, a, 2), np.tensordot(left, left, 2))
+
+    def test_thin_pieces_are_put_together(self):
+        a, b = ka.ones((2000, 2000), chunks=(2000, 40)), ka.ones((2000, 2000), chunks=(40, 2000))
+        found = (a @ b).explain()
+        assert sum(family.result_bytes for family in found.families if "matmul" in family.prefix) == a.nbytes
+        assert held(a @ b) <= 2 * a.nbytes
+        # As many tasks at once as for a result in many blocks.
+        assert (a @ b).npartitions == 16
+
+    def test_results_are_no_larger_than_pieces_of_operands(self):
+        # One operand is in one block, but is cut for the other one's sake.
+        with config.set({"array.chunk_size_bytes": 1 << 16}):
+            a, b = ka.ones((512, 512), chunks=(512, 16)), ka.ones((512, 512), chunks=-1)
+            assert np.prod((a @ b).chunksize) * 8 <= 1 << 16
+            assert (a @ b).sum().compute() == 512**3
+
 
 @pytest.mark.parametrize("name", ["dot", "inner"])
 @pytest.mark.parametrize(
@@ -140,9 +166,13 @@ def test_large_outer_products_are_cut_finer():
 
 
 def kask_limit():
-    from kask import config
-
     return config.get("array.chunk_size_bytes")
+
+
+def held(array):
+    """The most bytes that a task reads and makes."""
+    largest = array.explain().largest
+    return largest.inputs_bytes + largest.own_bytes
 
 
 @pytest.mark.parametrize(
@@ -192,6 +222,21 @@ def test_cross():
 def test_convolve_and_correlate(name, mode, left, right):
     for dtype in (np.int64, np.bool_, np.complex128):
         check_function(name, numbers((left,), dtype), numbers((right,), dtype), options={"mode": mode})
+
+
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("left", "right"), [(40, 9), (9, 40), (40, 40), (12, 10)])
+def test_long_windows_are_taken_in_pieces(name, mode, left, right):
+    for dtype in (np.int8, np.bool_, np.float64):
+        with config.set({"array.chunk_size_bytes": 4 * np.dtype(dtype).itemsize}):
+            check_function(name, numbers((left,), dtype), numbers((right,), dtype), options={"mode": mode}, **CLOSE)
+
+
+def test_tasks_of_convolutions_hold_pieces():
+    with config.set({"array.chunk_size_bytes": 800}):
+        found = ka.convolve(ka.ones(10_000, chunks=100), ka.ones(5_000, chunks=100))
+        assert held(found) <= 20 * 800
 
 
 def test_convolve_and_correlate_refuse():

@@ -160,6 +160,42 @@ def test_weights() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["quantile", "nanquantile", "percentile", "nanpercentile"])
+def test_weights_of_large_arrays(small_blocks: Any, name: str) -> None:
+    most = 100 if "percentile" in name else 1
+    single = np.float32 if most == 1 else np.float64
+    arrays = [NUMBERS, NUMBERS.ravel(), NUMBERS.ravel() > 4, HOLED, CUBE.ravel().astype(single), np.full(12, np.nan)]
+    for array in arrays:
+        weights = rng.integers(0, 4, array.shape)
+        weights.flat[0] = 2
+        for q, keepdims in ((0.4, False), (0, True), (1, False), ([[0.25, 0.5], [0.0, 1.0]], True)):
+            options = {"weights": weights, "method": "inverted_cdf", "keepdims": keepdims}
+            check_function(name, array, args=(np.multiply(q, most).tolist(),), options=options)
+    lines = rng.integers(0, 9, (3, 40))
+    # NumPy's nanquantile fails with weights of one line.
+    for weights in (rng.integers(0, 3, (3, 40)), rng.integers(0, 3, 40))[: 1 if "nan" in name else 2]:
+        options = {"axis": 1, "weights": weights, "method": "inverted_cdf"}
+        check_function(name, lines, args=(0.3 * most,), options=options)
+
+
+def test_weighted_quantiles_gather_nothing() -> None:
+    with config.set({"array.chunk_size_bytes": 800}):
+        x, weights = ka.ones(100_000, chunks=100), ka.ones(100_000, chunks=100)
+        need = ka.quantile(x, 0.5, weights=weights, method="inverted_cdf").explain().largest
+        assert need is not None and need.inputs_bytes + need.own_bytes < x.nbytes // 2
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, np.nan, 1.0], [1.0, np.inf, 1.0]])
+def test_weights_that_are_refused(weights: Any) -> None:
+    array, heavy = np.arange(30.0), np.tile(weights, 10)
+    with pytest.raises(ValueError) as told:
+        np.quantile(array, 0.5, weights=heavy, method="inverted_cdf")
+    with config.set({"array.chunk_size_bytes": 64}):
+        found = ka.quantile(ka.from_array(array, chunks=7), 0.5, weights=heavy, method="inverted_cdf")
+        with pytest.raises(ValueError, match=str(told.value)):
+            found.compute()
+
+
 def test_errors() -> None:
     x = ka.from_array(CUBE, chunks=2)
     with pytest.raises(ValueError, match="range"):

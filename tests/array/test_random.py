@@ -312,6 +312,26 @@ def test_choice() -> None:
         ka.random.default_rng(1).choice(3, p=[0.5, 0.5])
 
 
+def test_long_choices_are_made_by_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kask.array.ops.random.LONG", 1_000)
+    x = ka.from_array(np.arange(9_000)[:, None] * 2, chunks=(700, 1))
+    with nothing_runs():
+        places = ka.random.default_rng(1).choice(9_000, (30, 100), replace=False, chunks=(7, 50))
+        rows = ka.random.default_rng(1).choice(x, 3_000, replace=False)
+        again = ka.random.default_rng(1).choice(x, (30, 100))
+        few = ka.random.default_rng(1).choice(9_000, 5, replace=False)
+    assert places.chunks == ((7, 7, 7, 7, 2), (50, 50))
+    found = places.compute()
+    assert found.min() >= 0 and found.max() < 9_000 and np.unique(found).size == 3_000
+    assert abs(found.mean() - 4_500) < 200
+    np.testing.assert_array_equal(rows.compute()[:, 0], found.reshape(-1) * 2)
+    np.testing.assert_array_equal(
+        again.compute()[..., 0], ka.random.default_rng(1).choice(9_000, (30, 100)).compute() * 2
+    )
+    monkeypatch.undo()
+    np.testing.assert_array_equal(few.compute(), ka.random.default_rng(1).choice(9_000, 5, replace=False).compute())
+
+
 def test_permutation() -> None:
     x = ka.random.default_rng(1).permutation(50, chunks=7)
     assert sorted(x.compute()) == list(range(50))

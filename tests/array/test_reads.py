@@ -121,3 +121,106 @@ def test_sizes_of_sources_of_several_results() -> None:
     found = kask.compute(x.mean(), x.std(axis=0), (x * 2).max())
     assert found[0] == pytest.approx(VALUES.mean()) and found[2] == VALUES.max() * 2
     assert store.read == VALUES.size
+
+
+LISTS: dict[str, tuple[Callable[..., Any], int]] = {
+    "a list of one": (lambda x, m, r: np.take(x, [1], axis=1), 12 * 6),
+    "two": (lambda x, m, r: x[[3, 11]], 2 * 10 * 6),
+    "backwards": (lambda x, m, r: x[:, [8, 1]], 12 * 2 * 6),
+    "then a slice": (lambda x, m, r: x[[3, 11]][:, 2:4], 2 * 2 * 6),
+    "of the list too": (lambda x, m, r: x[[3, 11]][1:], 10 * 6),
+    "of what is left of an axis": (lambda x, m, r: x[:, 0][[11, 4]], 2 * 6),
+    "of a transpose": (lambda x, m, r: x.T[..., [0, 11]] * 2, 2 * 10 * 6),
+    "through arithmetic": (lambda x, m, r: (x * 2 + x[0])[:, [0, 9]], 13 * 2 * 6),
+    "through new axes": (lambda x, m, r: x[:, None][[0, 11]], 2 * 10 * 6),
+    "along two axes": (lambda x, m, r: x[np.ix_([0, 11], [1, 8])], 2 * 2 * 6),
+}
+
+
+@pytest.mark.parametrize("name", list(LISTS))
+def test_lists(name: str) -> None:
+    check_reads(*LISTS[name])
+
+
+LONG = np.random.default_rng(2).random((1000, 5))
+
+
+class LongStore(Store):
+    """A longer one."""
+
+    shape = LONG.shape
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        found = LONG[index]
+        self.read += found.size
+        return found
+
+
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [
+        ([3, 7, 500], 6),
+        ([500, 3, 7], 6),
+        ([-1, 3, 3, 3], 2),
+        ([900, 3, 500, 200, 700, 100, 100, 110], 16),
+        ([0, 1, 97], 100),
+        (list(range(0, 1000, 10)), 991),
+    ],
+)
+def test_of_each_block_a_list_reads_what_lies_between_its_ends(index: list[int], rows: int) -> None:
+    for call in (lambda x: x[index], lambda x: (x + 1)[index, 1:3], lambda x: x.T[1:, index][:, ::-1]):
+        store = LongStore()
+        with nothing_runs():
+            found = call(ka.from_array(store, chunks=(100, 5), name=False))
+        assert_same(found, call(LONG))
+        assert store.read <= rows * 5
+
+
+def test_long_lists_read_each_block_once() -> None:
+    index = np.random.default_rng(0).integers(0, 1000, 700)
+    for places in (index, np.sort(index)):
+        store = LongStore()
+        assert_same(ka.from_array(store, chunks=(100, 5), name=False)[places], LONG[places])
+        assert store.read == LONG.size
+
+
+def test_lists_of_what_is_in_memory(processes: Any) -> None:
+    for call in (lambda x: x[[900, 3, 8]] * 2, lambda x: x.T[[4, 0]], lambda x: (x + x[:1])[[3, 4, 7, 900], 2:]):
+        for chunks in ((100, 5), (1000, 2)):
+            assert_same(call(ka.from_array(LONG, chunks=chunks)), call(LONG))
+            found = call(ka.from_array(LongStore(), chunks=chunks, name="long"))
+            np.testing.assert_array_equal(found.compute(scheduler=processes), call(LONG))
+
+
+#: What is read of a source of 1000 rows.
+SHIFTED: dict[str, tuple[Callable[..., Any], int]] = {
+    "difference": (lambda x: np.diff(x, axis=0), 1000),
+    "slices": (lambda x: x[1:] - x[:-1], 1000),
+    "second difference": (lambda x: x[2:] - 2 * x[1:-1] + x[:-2], 1000),
+    "along two axes": (lambda x: x[1:, 1:] + x[:-1, :-1] + x[1:, :-1], 1000),
+    "rolled": (lambda x: x - np.roll(x, 1, 0), 1000),
+    "trapezoids": (lambda x: np.trapezoid(x, axis=0), 1000),
+    "a chain": (lambda x: np.diff(np.sin(x) * 2, axis=0), 1000),
+    "with a reduction": (lambda x: x.sum() + np.diff(x, axis=0).sum(), 1000),
+    # Only what all of them need together.
+    "some of it": (lambda x: np.diff(x, axis=0)[:100], 101),
+    "some of a chain": (lambda x: np.diff(np.sin(x) * 2, axis=0)[150:250], 101),
+    "few": (lambda x: x[:100].mean() + x[50:150].mean(), 150),
+    # Apart, or few of all: each reads its own.
+    "halves": (lambda x: x[:500] - x[500:], 1000),
+    "a few of all": (lambda x: x.sum() + x[:100].sum(), 1100),
+    # Blocks would have to be kept until the other end is reached.
+    "turned round": (lambda x: x - x[::-1], 2000),
+    "rolled by half": (lambda x: x - np.roll(x, 500, 0), 2000),
+}
+
+
+@pytest.mark.parametrize("name", list(SHIFTED))
+def test_shifted_slices_read_once(name: str) -> None:
+    call, rows = SHIFTED[name]
+    for chunks in ((100, 5), (300, 5), ((0, 250, 0, 350, 400), 5), (170, 5)):
+        store = LongStore()
+        with nothing_runs():
+            found = call(ka.from_array(store, chunks=chunks, name=False))
+        assert_same(found, call(LONG), rtol=1e-12)
+        assert store.read == rows * 5, f"with chunks {chunks}"

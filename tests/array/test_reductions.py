@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -11,6 +12,12 @@ import pytest
 from tests.array.against_numpy import assert_same, check_function
 
 import kask.array as ka
+from kask import config
+from kask.array.kernels.moments import MomentsCombine, SumsCombine
+from kask.array.kernels.reductions import ArgCombine, Combine, Part
+from kask.array.kernels.sorting import TopCombine, TopPart
+from kask.expr.fused import runs_of
+from kask.expr.program import Program, Step, Use
 
 rng = np.random.default_rng(7)
 NAN = np.nan
@@ -239,3 +246,143 @@ def test_extremes_of_objects_that_are_nan_only(name: str) -> None:
                 found = getattr(ka, name)(ka.from_array(array, chunks=chunks), **options).compute()
             assert repr(found) == repr(expected)
     assert getattr(ka, name)(ka.from_array(np.array(3, object))).compute() == 3
+
+
+class TestLargePartialResults:
+    """Partial results of blocks that have one element, or a few, for each of the result."""
+
+    TALL = np.where(rng.random((9, 6, 7)) < 0.1, NAN, rng.integers(-3, 4, (9, 6, 7)))
+    NAMES = (
+        "sum",
+        "prod",
+        "min",
+        "max",
+        "any",
+        "all",
+        "nansum",
+        "nanprod",
+        "nanmin",
+        "nanmax",
+        "argmin",
+        "argmax",
+        "nanargmin",
+        "nanargmax",
+        "count_nonzero",
+        "ptp",
+        "mean",
+        "nanmean",
+        "var",
+        "std",
+        "nanvar",
+        "nanstd",
+    )
+
+    @pytest.fixture(params=[(1, 200), (1 << 20, 200), (1, 1 << 30)])
+    def sizes(self, request: Any, monkeypatch: Any) -> Any:
+        """Two blocks at a time, or strips of two elements, or both."""
+        chunk_bytes, strip_bytes = request.param
+        monkeypatch.setattr("kask.array.kernels.reductions._STRIP_BYTES", strip_bytes)
+        with config.set({"array.chunk_size_bytes": chunk_bytes}):
+            yield
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_equal_numpy(self, sizes: Any, name: str) -> None:
+        tall = self.TALL if not name.startswith("nanarg") else np.where(np.isnan(self.TALL).all(0), 1.0, self.TALL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for array in (tall, np.nan_to_num(tall).astype("i2"), np.nan_to_num(tall).astype("f4") - 0.5):
+                is_exact = array.dtype.kind == "i" and name[-3:] not in ("var", "std")
+                close = {} if is_exact else {"rtol": 1e-5, "atol": 1e-6}
+                for axis in (0, 1, -1):
+                    for chunks in ((1, -1, -1), (-1, 1, -1), (-1, -1, 1), (1, 2, 3), ((4, 1, 0, 4), 3, (1, 6))):
+                        x = ka.from_array(array, chunks=chunks)
+                        expected = getattr(np, name)(array, axis=axis)
+                        assert_same(getattr(ka, name)(x, axis=axis), expected, **close)
+                assert_same(getattr(ka, name)(ka.from_array(array, chunks=1)), getattr(np, name)(array), **close)
+
+    def test_where_and_masks(self, sizes: Any) -> None:
+        where = rng.random((6, 7)) < 0.7
+        array = np.nan_to_num(self.TALL)
+        masked = np.ma.masked_where(array > 1, array)
+        for chunks in ((1, -1, -1), (2, 2, -1), ((4, 1, 4), 1, 7)):
+            x = ka.from_array(array, chunks=chunks)
+            for name in ("sum", "mean", "std"):
+                expected = getattr(np, name)(array, axis=0, where=where | True)
+                assert_same(getattr(ka, name)(x, axis=0, where=where | True), expected, rtol=1e-12)
+                found = getattr(ka, name)(ka.from_array(masked, chunks=chunks), axis=0).compute()
+                expected = getattr(np, name)(masked, axis=0)
+                np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(expected))
+                np.testing.assert_allclose(found.filled(0), expected.filled(0), rtol=1e-12)
+            assert_same(ka.sum(x, axis=0, where=where), np.sum(array, axis=0, where=where))
+
+    def test_what_is_not_finite(self, sizes: Any) -> None:
+        array = np.ones((4, 3, 5))
+        array[1, 0], array[2, 1, :2], array[3, 1, 1], array[0, 2, 3] = np.inf, np.inf, -np.inf, NAN
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for name in ("mean", "var", "std", "nanstd", "sum", "argmax"):
+                for rows in (1, 2, (1, 3), 4):
+                    x = ka.from_array(array, chunks=(rows, -1, -1))
+                    assert_same(getattr(ka, name)(x, axis=0), getattr(np, name)(array, axis=0))
+                only = ka.from_array(array[1:2], chunks=(1, 2, -1))
+                assert_same(getattr(ka, name)(only, axis=0), getattr(np, name)(array[1:2], axis=0))
+
+    def test_blocks_stay_as_they_are(self) -> None:
+        array = rng.normal(size=(9, 300, 200))
+        x = ka.from_array(array, chunks=(1, -1, -1)).map_blocks(np.copy).persist()
+        for name in ("sum", "max", "mean", "std", "argmax"):
+            expected = getattr(np, name)(array, axis=0)
+            assert_same(getattr(x, name)(axis=0), expected, rtol=1e-12)
+            only = x[:1]
+            found = getattr(ka, name)(only, axis=0).compute()
+            found[...] = 99
+        assert_same(x, array)
+        assert not np.signbit(ka.sum(ka.from_array(np.full((1, 5), -0.0), chunks=(1, 2)), axis=0).compute()).any()
+
+
+def test_no_task_combines_more_than_half_a_block() -> None:
+    x = ka.ones((64, 100, 100), chunks=(1, -1, -1)) * 2
+    block = 100 * 100 * 8
+    with config.set({"array.chunk_size_bytes": 8 * block}):
+        found = x.sum(axis=0).explain().largest
+        assert found.inputs_bytes <= 4.1 * block and found.own_bytes <= 2.1 * block
+        assert x.std(axis=0).explain().largest.inputs_bytes <= 4.1 * block
+        assert ka.reduction(x, np.sum, np.sum, axis=0, dtype=float).explain().largest.inputs_bytes <= 4.1 * block
+        assert x.sum(axis=0, split_every=32).explain().largest.inputs_bytes > 30 * block
+        # Small ones are combined as before.
+        assert x.sum(axis=(0, 1)).explain().tasks == 64 + 4 + 1
+
+
+def test_combining_makes_little_on_the_way() -> None:
+    parts = [np.ones((1, 500, 1000)) * number for number in range(8)]
+    size = parts[0].nbytes
+    count, nothing = np.ones((1, 1, 1), np.intp), np.zeros((1, 1, 1))
+    moments = [(count, part, nothing) for part in parts]
+    extremes = [(part, count * number, nothing != 0) for number, part in enumerate(parts)]
+    for func, given, made in (
+        (Combine(np.sum, (0,), {}), parts, 1),
+        (MomentsCombine((0,)), moments, 2),
+        (SumsCombine((0,)), [(part, count) for part in parts], 1),
+        (ArgCombine(np.argmax, (0,)), extremes, 2),
+        (TopCombine(TopPart(2, 0, False)), [(part, count) for part in parts], 4),
+    ):
+        tracemalloc.start()
+        func(given)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < (made + 0.7) * size + (4 << 20)
+
+
+def test_a_block_of_single_elements_is_left_to_numpy() -> None:
+    """A kernel gains nothing where nothing is reduced."""
+    double = Step(np.multiply, (Use(0), 2.0), {})
+    steps = (double, Step(np.add, (Use(1), 1.0), {}), Step(Part(np.sum, {}, is_combined=True), (Use(2), (0,)), {}))
+    program = Program(1, steps, False)
+    for rows in (1, 3):
+        block = rng.normal(size=(rows, 1 << 14))
+        np.testing.assert_allclose(program(block), (block * 2 + 1).sum(axis=0, keepdims=True))
+    runs = program.runs
+    assert runs is not None
+    alone = runs_of(1, (double, steps[2]._replace(args=(Use(1), (0,)))))[0]
+    assert alone([np.ones((1, 1 << 14))]) is NotImplemented
+    assert alone([np.ones((4, 1 << 14))]) is not NotImplemented

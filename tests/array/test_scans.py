@@ -9,6 +9,7 @@ import pytest
 from tests.array.against_numpy import assert_same, check, check_function
 
 import kask.array as ka
+from kask import config
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -44,6 +45,58 @@ def test_many_blocks() -> None:
         assert_same(x.cumsum(method=method), array.cumsum())
     wide = rng.integers(0, 99, (3, 400))
     assert_same(ka.cumsum(ka.from_array(wide, chunks=(2, 3)), axis=1, method="blelloch"), wide.cumsum(axis=1))
+
+
+@pytest.mark.parametrize("method", ["sequential", "blelloch"])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "nancumsum", "nancumprod"])
+def test_large_totals(name: str, method: str) -> None:
+    """Totals of which two are more than a task may have."""
+    with config.set({"array.chunk_size_bytes": 60}):
+        for array in (GRID, HOLED, LINE + 1j, GRID.astype("u1"), np.zeros((0, 3)), (GRID * 10).astype("m8[s]")):
+            if array.dtype.kind == "m" and name != "cumsum":
+                continue
+            for axis in range(array.ndim):
+
+                def call(x: Any, axis: int = axis) -> Any:
+                    options = {"method": method} if isinstance(x, ka.Array) else {}
+                    return getattr(ka if options else np, name)(x, axis=axis, **options)
+
+                check(call, array, most=6, **(CLOSE if array.dtype.kind in "fc" else {}))
+        x = ka.cumsum(ka.from_array(GRID, chunks=(1, -1)), axis=0, method=method).persist()
+        assert_same(x + 1, GRID.cumsum(axis=0) + 1)
+
+
+def test_no_task_holds_all_totals() -> None:
+    block = 100 * 100 * 8
+    x = ka.ones((200, 100, 100), chunks=(1, -1, -1)) + 1
+    with config.set({"array.chunk_size_bytes": 8 * block}):
+        for method, most in (("sequential", 3), ("blelloch", 9)):
+            found = ka.cumsum(x, axis=0, method=method).explain()
+            assert found.largest.inputs_bytes + found.largest.own_bytes <= (most + 0.1) * block
+        # Small ones are added up by one task.
+        assert ka.cumsum(ka.ones(2000, chunks=10)).explain().tasks <= 3 * 200 + 1
+
+
+def test_parts_of_scans_scan_parts() -> None:
+    array = rng.integers(-9, 10, (12, 8))
+    for chunks in ((1, -1), (5, 3), ((4, 0, 8), 8)):
+        x = ka.from_array(array, chunks=chunks)
+        for size in (1 << 27, 100):
+            with config.set({"array.chunk_size_bytes": size}):
+                for key in (
+                    np.s_[:4, :],
+                    np.s_[:7, 2:6:3],
+                    np.s_[:, 5],
+                    np.s_[:3, ::-1],
+                    np.s_[2:, :],
+                    np.s_[::2],
+                    np.s_[0],
+                ):
+                    assert_same(ka.cumsum(x, axis=0)[key], array.cumsum(axis=0)[key])
+                    assert_same(ka.cumprod(x, axis=1)[key], array.cumprod(axis=1)[key])
+    x = ka.from_array(array, chunks=(1, 8))
+    assert ka.cumsum(x, axis=0)[:3].explain().tasks < ka.cumsum(x, axis=0).explain().tasks / 3
+    assert_same(ka.cumsum(ka.from_array(array, chunks=2))[:5], array.cumsum()[:5])
 
 
 def test_flattened() -> None:
@@ -132,6 +185,28 @@ def test_trapezoid() -> None:
         check_function("trapezoid", GRID, options={"axis": axis, "x": np.cumsum(GRID, axis=axis)}, **CLOSE)
     check_function("trapezoid", LINE, **CLOSE)
     check_function("trapezoid", LINE, np.sort(LINE), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.complex128, np.int64])
+def test_interp_of_many_points(kind: Any) -> None:
+    xp = np.array([-1.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 2.5, 3.0, 3.0])
+    fp = np.array([3, 1, 7, 2, 5, -0.0, 4, 1, 9, 8]).astype(kind)
+    places = np.array([-3, -1, -0.5, 0, 0.2, 0.5, 0.7, 1, 1.2, 2.5, 2.9, 3, 4, np.nan, np.inf, -np.inf])
+    with config.set({"array.chunk_size_bytes": 32}):
+        for options in ({}, {"left": -5.0}, {"left": np.nan, "right": 0}):
+            check_function("interp", places, xp, fp, options=options)
+        check_function("interp", places.reshape(4, 4), xp, fp)
+        check_function("interp", np.arange(-2, 5), xp.astype(int), fp)
+        if kind != np.int64:
+            fp[[2, 7]] = np.nan, np.inf
+            check_function("interp", places, xp, fp)
+
+
+def test_interp_gathers_no_points() -> None:
+    with config.set({"array.chunk_size_bytes": 800}):
+        x, points = ka.ones(1000, chunks=100), ka.arange(100_000.0, chunks=100)
+        need = ka.interp(x, points, points).explain().largest
+        assert need is not None and need.inputs_bytes + need.own_bytes <= 20 * 800
 
 
 def test_interp() -> None:

@@ -212,3 +212,11 @@ class TestTypes:
         assert ka.result_type(x, 1.5) == np.result_type(x, 2) == np.float32
         assert ka.result_type(x, np.float64(1)) == np.float64
         assert ka.can_cast(x, "f8") and not np.can_cast(x, "f2")
+
+
+def test_a_number_is_repeated_as_a_row() -> None:
+    for axis in (None, 0, -1):
+        check_function("repeat", np.array(3), args=(2,), options={"axis": axis})
+    for xp in (np, ka):
+        with pytest.raises(np.exceptions.AxisError, match="axis 1 is out of bounds"):
+            xp.repeat(xp.asarray(3), 2, axis=1)

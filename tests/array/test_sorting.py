@@ -114,6 +114,13 @@ def test_searchsorted(side: str) -> None:
         check_function("searchsorted", ordered[:0], wanted, options={"side": side})
     shuffled = rng.permutation(ordered)
     check_function("searchsorted", shuffled, LINE, options={"side": side, "sorter": np.argsort(shuffled)})
+    with config.set({"array.chunk_size_bytes": 64}):
+        check_function("searchsorted", shuffled, LINE, options={"side": side, "sorter": np.argsort(shuffled)})
+        holed = np.where(shuffled > np.median(shuffled), np.nan, shuffled)
+        check_function("searchsorted", holed, holed, options={"side": side, "sorter": np.argsort(holed)})
+        x = ka.ones(10_000, chunks=8)
+        need = ka.searchsorted(x, LINE, sorter=ka.arange(10_000, chunks=8)).explain().largest
+        assert need is not None and need.inputs_bytes + need.own_bytes < x.nbytes // 8
     check(lambda a, v: a.searchsorted(v, side), ordered, LINE)
     x = ka.from_array(ordered, chunks=4)
     with pytest.raises(ValueError, match="side"):

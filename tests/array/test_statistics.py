@@ -83,6 +83,36 @@ def test_histogram(density: Any) -> None:
     check_function("histogram", COUNTS > 4)
 
 
+def test_histograms_whose_bins_are_lazy() -> None:
+    edges = np.array([-1.0, 0.0, 0.2, 3.0])
+    for array in (LINE, GRID, COUNTS, LINE.astype("f4")):
+        check(lambda x, e: np.histogram(x, e), array, edges)
+        check(lambda x, e: np.histogram(x, bins=e, weights=x, density=True), array.astype(float), edges, **CLOSE)
+        check(lambda x: np.histogram(x, 4, (x.min(), x.max())), array)
+        check(lambda x: np.histogram(x, 4, (-2, x.max())), array)
+        check(lambda x: np.histogram(x, range=(x.min(), 1.5), density=True), array, **CLOSE)
+    check(lambda x, e: np.histogram_bin_edges(x, e), LINE, edges)
+    check(lambda x, e: np.histogram2d(x, x * 2, e), LINE, edges)
+    check(lambda x, e: np.histogram2d(x, x * 2, [e, 3]), LINE, edges)
+    check(lambda x, e: np.histogramdd([x, x], [3, e], range=[(x.min(), x.max()), None]), LINE, edges)
+    x = ka.from_array(LINE, chunks=5)
+    for bins, limits, text in (
+        ([3.0, 1.0], None, "increase monotonically"),
+        (3, (5.0, 1), "max must be larger than min"),
+    ):
+        bins = ka.from_array(np.array(bins), chunks=1) if isinstance(bins, list) else bins
+        limits = limits and (ka.asarray(limits[0]), limits[1])
+        with pytest.raises(ValueError, match=text):
+            ka.histogram(x, bins, limits)[0].compute()
+
+
+def test_histograms_of_objects() -> None:
+    array = np.array([1, 4, 3, 2, 2], object)
+    for options in ({}, {"bins": 3}, {"range": (1, 3)}, {"bins": 3, "density": True}):
+        check_function("histogram", array, options=options)
+    check_function("histogram_bin_edges", array, options={"bins": 4})
+
+
 def test_bin_edges() -> None:
     check_function("histogram_bin_edges", LINE, options={"bins": 6})
     check_function("histogram_bin_edges", GRID, options={"bins": 6, "range": (0, 1)})

@@ -18,6 +18,7 @@ from kask.array.base import wrap
 from kask.array.ops.slicing import sliced
 from kask.array.ops.storage import FromStore
 from kask.distributed import Client
+from kask.exceptions import SerializationError
 from kask.expr import rewrite
 
 MATRIX = np.arange(42).reshape(6, 7)
@@ -232,6 +233,63 @@ def test_wrong_stores() -> None:
         ka.store([np.ones(3)], [np.ones(3)])
     with pytest.raises(ValueError, match="has 1 elements along axis 0"):
         x.store(np.zeros((5, 5)), regions=(slice(0, 1), slice(0, 3)))
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_memory_of_this_process_is_filled_whoever_computes(scheduler: str) -> None:
+    for cut in chunkings(MATRIX.shape):
+        x = ka.from_array(MATRIX, chunks=cut)
+        target, wide = np.zeros(MATRIX.shape), np.zeros((10, 20), "i2")
+        ka.store([x, x * 2], [target, wide], regions=[None, (slice(2, 8), slice(1, 15, 2))], scheduler=scheduler)
+        np.testing.assert_array_equal(target, MATRIX)
+        np.testing.assert_array_equal(wide[2:8, 1:15:2], MATRIX * 2)
+        assert wide.sum() == 2 * MATRIX.sum()
+        again = x.store(target, return_stored=True, scheduler=scheduler)
+        np.testing.assert_array_equal(again.compute(scheduler=scheduler), MATRIX)
+    one = np.zeros(())
+    ka.store(ka.arange(5, chunks=2).sum(), one, scheduler=scheduler)
+    assert one == 10
+    masked = np.ma.masked_equal(np.arange(6.0), 3)
+    target = np.ma.zeros(8)
+    ka.store(ka.from_array(masked, chunks=2), target, regions=(slice(1, 7),), scheduler=scheduler)
+    assert target.tolist() == [0, 0, 1, 2, None, 4, 5, 0]
+
+
+def test_arrays_of_unknown_size_fill_memory(processes: Client) -> None:
+    target, x = np.zeros(3), ka.arange(5, chunks=2)
+    with processes.as_current():
+        ka.store(x[x > 1], target, lock=threading.Lock())
+    assert target.tolist() == [2, 3, 4]
+
+
+def test_large_targets_are_filled_in_steps(processes: Client) -> None:
+    target = np.zeros((2000, 3000))
+    ka.store(ka.arange(6_000_000.0, chunks=400_000).reshape(2000, 3000), target, scheduler=processes)
+    np.testing.assert_array_equal(target, np.arange(6_000_000.0).reshape(2000, 3000))
+
+
+def test_what_other_processes_cannot_do_is_said(processes: Client, tmp_path: Path) -> None:
+    x, target = ka.ones(4, chunks=2), np.zeros(4)
+    with pytest.raises(
+        SerializationError, match=r"shape \(4,\), is in the memory of this process.*compute\(\).*memmap"
+    ):
+        x.store(target, compute=False).compute(scheduler=processes)
+    file = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", float, (4,))
+    with pytest.raises(SerializationError, match=r"lock= is a _thread\.lock.*lock=True"):
+        x.store(file, lock=threading.Lock(), scheduler=processes)
+    read = ka.from_array(file, chunks=2, lock=threading.Lock())
+    with pytest.raises(SerializationError, match=r"lock= is a _thread\.lock.*lock=True"):
+        read.compute(scheduler=processes)
+    assert not read.compute().any()
+
+
+def test_wrong_regions_are_shown() -> None:
+    x, target = ka.ones((2, 3)), np.zeros((4, 3))
+    for regions in [(slice(0, 2), 1), (..., 1), [5], slice(0, 2)]:
+        with pytest.raises(ValueError, match=r"regions= has the region .*for each of the 2 axes"):
+            x.store(target, regions=regions)
+    with pytest.raises(ValueError, match="3 regions for 2 arrays"):
+        ka.store([x, x], [target, target], regions=[None] * 3)
 
 
 def test_stacks_of_files(tmp_path: Path) -> None:

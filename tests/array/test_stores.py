@@ -78,6 +78,17 @@ def test_each_chunk_is_written_once(zarr: Any, tmp_path: Path, monkeypatch: pyte
     assert sorted(written) == [(0, 0), (1, 0), (2, 0)]
 
 
+@pytest.mark.parametrize("form", [2, 3])
+def test_compressors_by_either_name(zarr: Any, tmp_path: Path, form: int) -> None:
+    x = ka.from_array(MATRIX, chunks=4)
+    for number, name in enumerate(["compressor", "compressors"]):
+        x.to_zarr(tmp_path / str(number), zarr_format=form, **{name: None})
+        assert zarr.open_array(tmp_path / str(number)).compressors == ()
+        assert_same(ka.from_zarr(tmp_path / str(number)), MATRIX)
+    with pytest.raises(ValueError, match="compressors=, or compressor="):
+        x.to_zarr(tmp_path / "both", compressor=None, compressors=None)
+
+
 def test_zarr_components_modes_and_appending(zarr: Any, tmp_path: Path) -> None:
     x = ka.from_array(MATRIX, chunks=4)
     x.to_zarr(tmp_path / "g", component="a/b")

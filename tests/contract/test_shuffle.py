@@ -106,6 +106,10 @@ def test_the_inputs_say_how_many_outputs_there_are():
     assert len(shuffle([frame(5), frame(3)], on="int")) == 2
 
 
+def test_any_integer_is_a_number_of_partitions():
+    assert len(shuffle([frame(5)], on="int", npartitions=np.int64(3))) == 3
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_tiny_tables(rows):
     whole = frame(rows)
@@ -139,6 +143,15 @@ def test_tables_of_polars_stay_tables_of_polars():
     outputs = kask.compute(*shuffle([table[:5], table[5:]], on="k", npartitions=3))
     assert all(isinstance(output, pl.DataFrame) and output.schema == table.schema for output in outputs)
     assert pl.concat(outputs).sort("n").equals(table)
+
+
+def test_types_of_polars_that_arrow_has_not():
+    pl = pytest.importorskip("polars")
+    for kind, values in [(pl.Int128, [1, 2]), (pl.Object, [{1}, {2}])]:
+        table = pl.DataFrame({"k": [1, 2], "x": pl.Series(values, dtype=kind)})
+        for by in ("k", "x"):
+            with pytest.raises(TypeError, match=f"column 'x' has the type {kind} of Polars, .*; cast it"):
+                kask.compute(*shuffle([table], on=by))
 
 
 def test_equal_values_of_other_types_go_to_the_same_partition():
@@ -380,6 +393,14 @@ def test_options_reach_the_tasks():
         ),
         (lambda: rechunk([1], ((1, 1),), ((2,),)), ValueError, "describe 2 blocks, 1 were given"),
         (lambda: rechunk([1], ((),), ((),)), ValueError, "must have at least one size"),
+        (
+            lambda: rechunk([1], ((4.7,),), ((2, 2),)),
+            TypeError,
+            r"chunks_in= must have a sequence of whole numbers for each axis, such as .*, got \(\(4.7,\),\)",
+        ),
+        (lambda: rechunk([1], ((4,),), ((2, 2.9),)), TypeError, r"chunks_out= .* got \(\(2, 2.9\),\)"),
+        (lambda: rechunk([1], (4,), (2, 2)), TypeError, r"chunks_in= .* got \(4,\)"),
+        (lambda: shuffle([1], on="k", npartitions=2.0), ValueError, "npartitions= .* got 2.0"),
     ],
 )
 def test_mistakes_are_named_at_once(call, error, message):
@@ -390,10 +411,16 @@ def test_mistakes_are_named_at_once(call, error, message):
 TABLE = pa.table({"k": [1, 2], "l": [[1], [2]]})
 
 
+class Frame(pd.DataFrame):
+    """A subclass, which might have a state of its own."""
+
+
 @pytest.mark.parametrize(
     ("outputs", "error", "message"),
     [
-        (lambda: shuffle([TABLE], on="x"), KeyError, 'no column "x"'),
+        (lambda: shuffle([TABLE], on="x"), KeyError, "no column 'x'; the table has the columns 'k', 'l'"),
+        # The index has no name, so it is not among them.
+        (lambda: shuffle([TABLE.to_pandas()], on="x"), KeyError, r"the table has the columns 'k', 'l'\W*$"),
         (lambda: shuffle([TABLE], on="l"), TypeError, 'column "l" has the type List'),
         (lambda: shuffle([5], on="k"), TypeError, "must be a table of pandas, pyarrow or Polars, got int"),
         (lambda: shuffle([TABLE, TABLE.drop_columns("l")], on="k"), ValueError, "do not have the same columns"),
@@ -405,6 +432,19 @@ TABLE = pa.table({"k": [1, 2], "l": [[1], [2]]})
         (lambda: sort_range([TABLE], "k", [2, 1]), ValueError, "not sorted: number 1 comes before number 0"),
         (lambda: sort_range([TABLE], "k", ["a"]), TypeError, "boundaries= cannot be of the type int64 of column 'k'"),
         (lambda: sort_range([TABLE], "x", []), KeyError, "no column 'x'"),
+        (
+            lambda: shuffle([pd.Series([1], name="k")], on="k"),
+            TypeError,
+            r"must be a table of pandas, pyarrow or Polars, got Series; make it one with to_frame\(\)",
+        ),
+        (lambda: shuffle([Frame({"k": [1]})], on="k"), TypeError, r"got Frame; give pandas.DataFrame\(\) of it"),
+        (lambda: shuffle([pa.chunked_array([[1]])], on="k"), TypeError, "must be a table .* got ChunkedArray"),
+        (lambda: shuffle([TABLE.rename_columns(["k", "k"])], on="k"), ValueError, "2 columns named 'k'; rename"),
+        (
+            lambda: rechunk([np.ma.array([1, 2], mask=[True, False])], ((2,),), ((1, 1),)),
+            TypeError,
+            r"block \(0,\) is a masked array, whose mask would be lost",
+        ),
         (lambda: rechunk([np.ones(2)], ((3,),), ((3,),)), ValueError, r"the shape \(3,\), it has \(2,\)"),
         (lambda: rechunk([np.array([None])], ((1,),), ((1,),)), TypeError, "hold Python objects"),
         (lambda: rechunk([np.ones(1), np.ones(1, "i4")], ((1, 1),), ((2,),)), TypeError, "these are of float64, int32"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ import pytest
 
 xr = pytest.importorskip("xarray")
 
+import kask  # noqa: E402
 import kask.array as ka  # noqa: E402
+from kask.array.ops import storing_here  # noqa: E402
+from kask.base import Work  # noqa: E402
 from kask.distributed import Client  # noqa: E402
 from kask.integrations.xarray import KaskManager, UnaskedManager  # noqa: E402
 
@@ -132,6 +137,136 @@ def test_files(client: Client, tmp_path: Path) -> None:
         xr.testing.assert_identical(opened.compute(), ds)
         assert isinstance(opened.persist().t.data, ka.Array)
         opened.close()
+
+
+def test_the_blocks_of_a_file_are_computed_by_one_graph(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("netCDF4")
+    submitted: list[Work] = []
+    taken: list[int] = []
+    submit, place = Work.submit, storing_here._Writer.place
+    monkeypatch.setattr(Work, "submit", lambda self, target: submitted.append(self) or submit(self, target))
+    monkeypatch.setattr(
+        storing_here._Writer,
+        "place",
+        lambda self, first, blocks: taken.append(len(blocks)) or place(self, first, blocks),
+    )
+    monkeypatch.setattr(storing_here, "_STEP_BYTES", 2000)
+    ds = plain().drop_vars("k").assign(u=lambda ds: ds.t.sum("x"), empty=("none", np.zeros(0)))
+    for engine, chunks in (("netcdf4", {"time": 7, "x": 3}), ("h5netcdf", {"time": 11}), ("scipy", {"x": 2})):
+        submitted.clear()
+        (ds.chunk(chunks) * 2).to_netcdf(tmp_path / "x.nc", engine=engine)
+        assert len(submitted) == 1
+        with xr.open_dataset(tmp_path / "x.nc", engine=engine, chunks=None) as found:
+            xr.testing.assert_allclose(found, ds * 2, rtol=1e-15)
+    # What is here at a time are a few blocks, and not all.
+    assert 1 < max(taken) <= 30 and len(taken) > 9
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+def test_variables_that_grow(engine: str, client: Client, tmp_path: Path) -> None:
+    pytest.importorskip("netCDF4")
+    for scheduler in ("auto", "embedded"):
+        with kask.config.set({"scheduler": scheduler}):
+            chunked(13).to_netcdf(tmp_path / "x.nc", engine=engine, unlimited_dims=["time"])
+        with xr.open_dataset(tmp_path / "x.nc", engine=engine, chunks=None) as found:
+            assert found.encoding["unlimited_dims"] == {"time"}
+            xr.testing.assert_identical(found.load(), plain())
+
+
+def test_parts_of_targets(client: Client) -> None:
+    class Target:
+        def __init__(self) -> None:
+            self.values = np.zeros((6, 8))
+
+        def __setitem__(self, index: Any, block: Any) -> None:
+            self.values[index] = block
+
+    a, b = np.arange(12.0).reshape(3, 4), np.ones((6, 8))
+    for chunks in (1, 2, (3, 1), -1):
+        targets = [Target(), Target()]
+        regions = [(slice(0, 6, 2), slice(2, 6)), None]
+        MANAGER.store([ka.from_array(a, chunks=chunks), ka.from_array(b, chunks=chunks)], targets, regions=regions)
+        expected = np.zeros((6, 8))
+        expected[0:6:2, 2:6] = a
+        np.testing.assert_array_equal(targets[0].values, expected)
+        np.testing.assert_array_equal(targets[1].values, b)
+
+
+def test_lazy_writes_are_refused_without_dask(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    for number, write in enumerate((xr.Dataset.to_zarr, xr.Dataset.to_netcdf)):
+        try:
+            import dask  # noqa: F401
+        except ImportError:
+            with pytest.raises(NotImplementedError, match=r"kask.delayed\(ds.to_netcdf\).*region="):
+                write(chunked(), tmp_path / f"{number}", compute=False)
+        else:
+            write(chunked(), tmp_path / f"{number}", compute=False).compute()
+            opened = (xr.open_zarr, xr.open_dataset)[number](tmp_path / f"{number}", chunks=None)
+            xr.testing.assert_identical(opened.load(), plain())
+
+
+def test_what_dask_is_given_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask computes calls that it made itself; anything else it would hand on as it is."""
+    stub = types.ModuleType("dask")
+    vars(stub)["delayed"] = lambda func, pure: lambda *args: types.SimpleNamespace(compute=lambda: func(*args))
+    monkeypatch.setitem(sys.modules, "dask", stub)
+    target, x = np.zeros(5), ka.arange(5.0, chunks=2)
+    lazy = MANAGER.store([x], [target], lock=None, regions=[None], compute=False, flush=True)
+    x[0] = 9.0
+    assert not target.any()
+    assert type(lazy) is types.SimpleNamespace
+    lazy.compute()
+    np.testing.assert_array_equal(target, np.arange(5.0))
+
+
+#: What xarray itself wants to have in one chunk.
+IN_ONE_CHUNK: dict[str, Callable[[Any], Any]] = {
+    "interpolate_na": lambda ds: ds.t.where(ds.t > 0.2).interpolate_na("time"),
+    "rank": lambda ds: ds.t.rank("time"),
+    "quantile of groups": lambda ds: ds.t.groupby("k").quantile(0.3),
+    "weighted quantile": lambda ds: ds.t.weighted(plain().time + 1.0).quantile(0.3, dim="time"),
+    "curvefit": lambda ds: ds.t.curvefit("time", lambda time, a, b: a * time + b),
+    "cross": lambda ds: xr.cross(ds.t[:3], ds.t[:3] + 1, dim="time"),
+}
+
+
+@pytest.mark.parametrize("name", IN_ONE_CHUNK)
+def test_whole_dimensions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = IN_ONE_CHUNK[name]
+    if name == "rank":
+        pytest.importorskip("bottleneck")
+    with monkeypatch.context() as patch:
+        patch.setattr(kask.base, "engine_for", None)
+        found = call(plain().chunk(time=-1, x=3).assign_coords(k=plain().k))
+    xr.testing.assert_allclose(found.compute(), call(plain()))
+    if name != "quantile of groups" or "dask" not in sys.modules:
+        with pytest.raises(ValueError, match="multiple chunks"):
+            call(chunked(2))
+
+
+def test_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of docs/array.md on xarray."""
+    for module in ("zarr", "netCDF4", "h5netcdf"):
+        pytest.importorskip(module)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "array.md").read_text()
+    section = text[text.index("\n## xarray") : text.index("\n## The array API standard")]
+    blocks = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    days = xr.date_range("2001-01-01", periods=200, use_cftime=False)
+    ds = xr.Dataset({"t": (("time", "x"), np.random.default_rng(1).random((200, 3)))}, coords={"time": days})
+    monkeypatch.chdir(tmp_path)
+    ds.to_zarr("x.zarr")
+    ds.to_netcdf("x.nc")
+    names: dict[str, Any] = {"kask": kask, "ka": ka, "np": np}
+    for block in blocks:
+        exec(block, names)
+    for found in (xr.open_zarr("y.zarr", chunks=None), xr.open_dataset("y.nc", chunks=None)):
+        xr.testing.assert_identical(found.load(), ds)
+        found.close()
+    names["ds"].close()
 
 
 def test_who_does_not_ask_gets_nothing(tmp_path: Path) -> None:

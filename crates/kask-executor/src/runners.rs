@@ -400,4 +400,8 @@ impl JobHost for WorkerHost {
     fn local_directory(&self) -> Arc<str> {
         self.options.local_directory.clone()
     }
+
+    fn memory_limit_bytes(&self) -> u64 {
+        WorkerHost::memory_limit_bytes(self)
+    }
 }

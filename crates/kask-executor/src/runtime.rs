@@ -139,6 +139,8 @@ pub trait JobHost: Send + Sync {
     fn address(&self) -> Arc<str>;
     /// Where `local_directory` is.
     fn local_directory(&self) -> Arc<str>;
+    /// What its process may use of memory; 0 is no limit.
+    fn memory_limit_bytes(&self) -> u64;
 }
 
 /// The attempt that the calling thread is running.

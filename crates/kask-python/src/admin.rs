@@ -320,12 +320,17 @@ pub fn scatter(
     timeout: Option<Duration>,
 ) -> PyResult<()> {
     let keys: Vec<Key> = names.iter().map(|(key, _)| *key).collect();
-    let described = names.iter().zip(&payloads).map(|((key, name), (_, nbytes))| {
+    let described = names.iter().zip(&payloads).map(|((key, name), (payload, _))| {
         let family = match name {
             TaskName::Hashed { prefix, .. } | TaskName::Block { prefix, .. } => prefix.clone(),
             TaskName::Custom(name) => name.clone(),
         };
-        (*key, family, *nbytes)
+        // Buffers are read where they are, in shared memory or on disk.
+        let in_memory = match payload {
+            Payload::Bytes { head, .. } => head.0.len() as u64,
+            Payload::Local(_) => 0,
+        };
+        (*key, family, in_memory)
     });
     let described: Vec<_> = described.collect();
     core.client.retain(&keys);

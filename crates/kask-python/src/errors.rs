@@ -54,6 +54,11 @@ pub fn graph(py: Python<'_>, message: &str) -> PyErr {
     new(py, "GraphError", message, None)
 }
 
+/// A task that takes more than a worker has.
+pub fn out_of_memory(py: Python<'_>, message: &str) -> PyErr {
+    new(py, "OutOfMemoryError", message, None)
+}
+
 /// A connection that was not made.
 pub fn connection(message: &str) -> PyErr {
     PyOSError::new_err(message.to_owned())

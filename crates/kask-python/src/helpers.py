@@ -257,3 +257,17 @@ def start_thread(name, body):
     thread = threading.Thread(target=body, name=name, daemon=True)
     thread.start()
     return thread
+
+
+# -- results ---------------------------------------------------------------------------------------------
+
+
+def arrow_copy(columns):
+    """A table or record batch with buffers of its own, which hold what it shows."""
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, columns.schema) as stream:
+        stream.write(columns)
+    reader = pyarrow.ipc.open_stream(sink.getvalue())
+    return reader.read_next_batch() if isinstance(columns, pyarrow.RecordBatch) else reader.read_all()

@@ -12,9 +12,12 @@ mod memory;
 mod numpy_loop;
 mod streams;
 
+use crate::errors;
 use crate::names::layer_name;
 use crate::parts::Parts;
 use bytes::Bytes;
+use kask_executor::runtime::current_job;
+use kask_graph::usable_bytes;
 use kask_kernels::{Grouping, KernelError, PartitionBy, SortKey, SplitPlan, Table};
 use kask_types::Key;
 use memory::PartMemory;
@@ -85,21 +88,26 @@ fn partition_by(by: &Bound<'_, PyAny>) -> PyResult<PartitionBy> {
     }
 }
 
-/// The rows of a table in parts, one for each group of outputs.
+/// The rows of a table in parts, one for each group of outputs. What they go by is in `keys`, a table of as many rows that stays
+/// behind; without it in the table itself.
 #[pyfunction]
+#[pyo3(signature = (table, by, outputs, groups, keys = None))]
 pub fn split_table(
     py: Python<'_>,
     table: &Bound<'_, PyAny>,
     by: &Bound<'_, PyAny>,
     outputs: u32,
     groups: &Bound<'_, PyAny>,
+    keys: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Parts> {
     let (table, by, grouping) = (streams::table_of(table)?, partition_by(by)?, grouping(groups, outputs)?);
-    py.detach(move || split(&table, &by, &grouping)).map(Parts::of).map_err(to_python)
+    let keys = keys.map(streams::table_of).transpose()?;
+    let keys = keys.as_ref().unwrap_or(&table);
+    py.detach(|| split(&table, keys, &by, &grouping)).map(Parts::of).map_err(to_python)
 }
 
-fn split(table: &Table, by: &PartitionBy, grouping: &Grouping) -> Result<Vec<Bytes>, KernelError> {
-    let assignment = kask_kernels::assign(table, by, grouping.outputs())?;
+fn split(table: &Table, keys: &Table, by: &PartitionBy, grouping: &Grouping) -> Result<Vec<Bytes>, KernelError> {
+    let assignment = kask_kernels::assign(keys, by, grouping.outputs())?;
     let plan = SplitPlan::new(table, &assignment, grouping)?;
     let mut memory = PartMemory::new(plan.nbytes());
     plan.write(memory.as_mut());
@@ -110,9 +118,24 @@ fn split(table: &Table, by: &PartitionBy, grouping: &Grouping) -> Result<Vec<Byt
 #[pyfunction]
 pub fn merge_tables<'py>(py: Python<'py>, parts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     let parts = bytes_of(parts)?;
+    check_room(py, parts.iter().map(|part| part.len() as u64).sum())?;
     let merged = py.detach(move || kask_kernels::merge(&parts)).map_err(to_python)?;
     let tables = merged.outputs.into_iter().map(|batches| streams::to_pyarrow(py, merged.schema.clone(), batches));
     PyList::new(py, tables.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// What a merge makes is as large as its parts, which are known only now: with few different keys one output may be most of the data.
+fn check_room(py: Python<'_>, nbytes: u64) -> PyResult<()> {
+    let limit = current_job().map_or(0, |job| job.worker.memory_limit_bytes());
+    if limit == 0 || nbytes <= usable_bytes(limit) {
+        return Ok(());
+    }
+    let (nbytes, most) = (nbytes.div_ceil(1 << 20), usable_bytes(limit) >> 20);
+    let message = format!(
+        "the rows that go to one group of outputs take {nbytes} MiB, and a worker has {most} MiB at most for a task; shuffle \
+         into more outputs, or by columns with more different values, or allow workers more memory"
+    );
+    Err(errors::out_of_memory(py, &message))
 }
 
 /// The memory of each of a sequence of parts.

@@ -18,6 +18,7 @@ mod callbacks;
 mod calls;
 mod chunks;
 mod cluster;
+mod compact;
 mod completion;
 mod connect;
 mod coroutine;

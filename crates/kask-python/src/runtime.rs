@@ -4,6 +4,7 @@
 //! lets others in after `PATIENCE`, because calls of C functions never do. Everything a task can raise, `SystemExit`
 //! included, ends the task and nothing else.
 
+use crate::compact::compact;
 use crate::errors::{self, Origin};
 use crate::home::Home;
 use crate::job::call;
@@ -104,10 +105,12 @@ impl PythonRuntime {
         };
         if coroutine::is_awaitable(&result) {
             let deferred = jobs.defer();
-            coroutine::start(py, &result, self.ender(job.name.clone()), self.home.clone(), deferred)?;
+            let ender = self.ender(job.name.clone(), !job.inputs.is_empty());
+            coroutine::start(py, &result, ender, self.home.clone(), deferred)?;
             return Ok(Completion::Deferred);
         }
-        Ok(self.completion(result, &job.name))
+        let has_inputs = !job.inputs.is_empty();
+        Ok(self.completion(result, &job.name, has_inputs))
     }
 
     /// The function of a blob, unpickled at its first use in this worker.
@@ -152,12 +155,13 @@ impl PythonRuntime {
     }
 
     /// A result as the worker keeps it. Small plain ones are encoded at once, which is cheaper than doing it later.
-    fn completion(&self, result: Bound<'_, PyAny>, name: &TaskName) -> Completion {
+    fn completion(&self, result: Bound<'_, PyAny>, name: &TaskName, has_inputs: bool) -> Completion {
         if let Ok(parts) = result.cast_exact::<Parts>() {
             let (nbytes, parts) = (parts.get().nbytes(), parts.get().shared());
             return Completion::Value { value: Value::Parts(parts), nbytes };
         }
-        let nbytes = sizes::nbytes(&result);
+        let result = if has_inputs { compact(result) } else { result };
+        let nbytes = if has_inputs { sizes::nbytes_without_inputs(&result) } else { sizes::nbytes(&result) };
         let mut small = Vec::new();
         let encoded = (!self.local && fast::encode(&result, &mut small)).then(|| Payload::from_bytes(small));
         let object = if self.local || encoded.is_some() {
@@ -169,10 +173,10 @@ impl PythonRuntime {
     }
 
     /// Turns the end of a coroutine into the end of its job.
-    fn ender(&self, name: TaskName) -> coroutine::Ender {
+    fn ender(&self, name: TaskName, has_inputs: bool) -> coroutine::Ender {
         let runtime = PythonRuntime { local: self.local, home: self.home.clone() };
         Box::new(move |py, ended| match ended {
-            Ok(result) => runtime.completion(result, &name),
+            Ok(result) => runtime.completion(result, &name, has_inputs),
             Err(error) => runtime.raised(py, error, &name.to_string()),
         })
     }

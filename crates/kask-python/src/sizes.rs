@@ -50,6 +50,8 @@ struct Walk {
     owners: FxHashMap<usize, Owner>,
     /// Bytes counted so far that were met more than once.
     shared: u64,
+    /// Whether views count all that they keep alive, although something else does, too.
+    views_keep: bool,
 }
 
 struct Seen {
@@ -116,17 +118,26 @@ impl Drop for Ending {
 pub fn nbytes(object: &Bound<'_, PyAny>) -> u64 {
     match number(object).or_else(|| text(object)) {
         Some(size) => size,
-        None => within_walk(|| visit(object)),
+        None => within_walk(false, || visit(object)),
+    }
+}
+
+/// The same of the result of a task that had inputs. A worker lets go of these, and what a view of one shows keeps all of
+/// it: so views count what they keep.
+pub fn nbytes_without_inputs(object: &Bound<'_, PyAny>) -> u64 {
+    match number(object).or_else(|| text(object)) {
+        Some(size) => size,
+        None => within_walk(true, || visit(object)),
     }
 }
 
 /// Runs `work` in the walk of this thread; begins one if there is none.
-fn within_walk<T>(work: impl FnOnce() -> T) -> T {
+fn within_walk<T>(views_keep: bool, work: impl FnOnce() -> T) -> T {
     if WALK.with_borrow(Option::is_some) {
         return work();
     }
     let (seen, owners) = Default::default();
-    WALK.set(Some(Walk { visits: VISITS, depth: 0, seen, owners, shared: 0 }));
+    WALK.set(Some(Walk { visits: VISITS, depth: 0, seen, owners, shared: 0, views_keep }));
     let _ending = Ending;
     work()
 }
@@ -340,7 +351,7 @@ fn array(object: &Bound<'_, PyAny>) -> PyResult<u64> {
 }
 
 /// Whose memory an array shows, if not its own.
-fn owner<'py>(array: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub fn owner<'py>(array: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let mut owner = None;
     let mut base = array.getattr(intern!(array.py(), "base"))?;
     while !base.is_none() {
@@ -351,7 +362,7 @@ fn owner<'py>(array: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> 
 }
 
 /// From the first to the last byte that an array shows: less than its size where elements overlap.
-fn extent(array: &Bound<'_, PyAny>) -> PyResult<u64> {
+pub fn extent(array: &Bound<'_, PyAny>) -> PyResult<u64> {
     let py = array.py();
     let shape: Vec<i64> = array.getattr(intern!(py, "shape"))?.extract()?;
     let strides: Vec<i64> = array.getattr(intern!(py, "strides"))?.extract()?;
@@ -360,16 +371,20 @@ fn extent(array: &Bound<'_, PyAny>) -> PyResult<u64> {
     Ok(item + steps.sum::<u64>())
 }
 
+/// All that the owner of an array's memory has, where that is known.
+pub fn whole(owner: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    match owner.getattr_opt(intern!(owner.py(), "nbytes"))? {
+        Some(nbytes) => nbytes.extract().map(Some),
+        // A mapped file, bytes.
+        None => Ok(PyUntypedBuffer::get(owner).ok().map(|export| export.len_bytes() as u64)),
+    }
+}
+
 /// What a view of `bytes` adds to what is known of its owner.
 fn view(owner: &Bound<'_, PyAny>, bytes: u64) -> PyResult<u64> {
-    let py = owner.py();
-    let whole = match owner.getattr_opt(intern!(py, "nbytes"))? {
-        Some(nbytes) => nbytes.extract()?,
-        // A mapped file, bytes: what is shown of it.
-        None => PyUntypedBuffer::get(owner).map_or(bytes, |export| export.len_bytes() as u64),
-    };
+    let whole = whole(owner)?.unwrap_or(bytes);
     // One reference is the view's, one is ours.
-    let is_sole = buffers::reference_count(owner) <= 2;
+    let is_sole = buffers::reference_count(owner) <= 2 || walk(|walk| walk.views_keep);
     let here = if is_sole { whole } else { bytes.min(whole) };
     Ok(walk(|walk| match walk.owners.get_mut(&owner.as_ptr().addr()) {
         None => {
@@ -395,7 +410,7 @@ pub fn sizeof(object: &Bound<'_, PyAny>) -> u64 {
 /// What `population` objects hold, of which `items` are some.
 #[pyfunction]
 pub fn sizeof_items(items: &Bound<'_, PyList>, population: usize) -> u64 {
-    within_walk(|| estimate(items.iter().map(|item| visit(&item)), population))
+    within_walk(false, || estimate(items.iter().map(|item| visit(&item)), population))
 }
 
 /// Up to `count` places in a sequence of `len` items that stand for all.

@@ -1,9 +1,11 @@
-//! Tasks whose arguments no worker can take.
+//! Tasks that no worker can take, as is known before they are sent.
 //!
 //! What a call was given as it is travels with the task: its template, its item, and what its function holds (closures,
 //! bound objects). A worker has all of that in memory before it can do anything about it, so a task is only sent where
 //! its arguments fit. When they fit nowhere it fails at once, before anything is sent. Attempts that wait for a runner have
 //! theirs in memory as well: a worker with large ones gets no more from the queue.
+//!
+//! The same goes for what the user says that a task needs. What is only learned or estimated may be wrong: such a task is tried.
 
 use crate::scheduler::Scheduler;
 use crate::tasks::{Slot, State, WorkerIx};
@@ -27,12 +29,13 @@ impl Scheduler {
     /// The worker, or if it is too small for this call the largest that may run the task.
     ///
     /// # Errors
-    /// The bytes that travel with the task, if that is too small as well.
+    /// What the task needs, if that is too small as well.
     pub(crate) fn with_room_for_arguments(&self, slot: Slot, worker: WorkerIx, call: &Call) -> Result<WorkerIx, u64> {
         if !self.workers.any_limit {
             return Ok(worker);
         }
-        let nbytes = own_bytes(call).saturating_add(self.function_bytes(call));
+        let arguments = own_bytes(call).saturating_add(self.function_bytes(call));
+        let nbytes = arguments.saturating_add(self.said_bytes(slot));
         // A suspect has been sent before, and where it goes is being counted.
         if self.workers[worker].can_take(nbytes) || self.is_suspect(slot) {
             return Ok(worker);
@@ -65,7 +68,7 @@ impl Scheduler {
         for (task, nbytes) in std::mem::take(&mut self.refused) {
             let slot = self.tasks.current(task);
             if let Some(slot) = slot.filter(|&slot| matches!(self.tasks[slot].state, State::Waiting { missing: 0 })) {
-                let failure = self.arguments_too_large(slot, nbytes);
+                let failure = self.too_large(slot, nbytes);
                 self.fail(slot, &Arc::new(failure));
             }
         }
@@ -77,14 +80,23 @@ impl Scheduler {
         eligible.max_by_key(|&ix| (self.workers[ix].usable_bytes(), std::cmp::Reverse(ix)))
     }
 
-    fn arguments_too_large(&self, slot: Slot, nbytes: u64) -> Failure {
-        let most = self.largest_for(slot).map_or(0, |ix| self.workers[ix].usable_bytes());
-        let reason = format!(
-            "{} MiB of arguments travel with it, and a worker has {} MiB at most for a task; pass large data as \
-             futures (client.scatter, or a task that loads it), or allow workers more memory",
-            nbytes.div_ceil(1 << 20),
-            most >> 20,
-        );
+    fn too_large(&self, slot: Slot, nbytes: u64) -> Failure {
+        let most = self.largest_for(slot).map_or(0, |ix| self.workers[ix].usable_bytes()) >> 20;
+        let said = self.said_bytes(slot);
+        let mib = |nbytes: u64| nbytes.div_ceil(1 << 20);
+        let reason = if said > nbytes / 2 {
+            format!(
+                "it is said to need {} MiB (memory_bytes), and a worker has {most} MiB at most for a task; allow workers more memory, \
+                 or make the task smaller",
+                mib(said)
+            )
+        } else {
+            format!(
+                "{} MiB of arguments travel with it, and a worker has {most} MiB at most for a task; pass large data as \
+                 futures (client.scatter, or a task that loads it), or allow workers more memory",
+                mib(nbytes - said),
+            )
+        };
         Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() }
     }
 }
@@ -96,7 +108,7 @@ fn own_bytes(call: &Call) -> u64 {
 
 impl Worker {
     /// What it has for one task.
-    fn usable_bytes(&self) -> u64 {
+    pub(crate) fn usable_bytes(&self) -> u64 {
         match self.info.memory_limit_bytes {
             0 => u64::MAX,
             limit => usable_bytes(limit),
@@ -108,7 +120,8 @@ impl Worker {
         self.arguments_bytes <= self.usable_bytes() / MUCH
     }
 
-    fn can_take(&self, nbytes: u64) -> bool {
+    /// Whether one value, or what one task needs, may be so large.
+    pub(crate) fn can_take(&self, nbytes: u64) -> bool {
         nbytes <= self.usable_bytes()
     }
 }

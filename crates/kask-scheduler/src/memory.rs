@@ -25,11 +25,14 @@ impl Scheduler {
         self.told_bytes(slot).max(self.expected_result(slot))
     }
 
+    /// What the user says that the task needs; 0 when nothing is said.
+    pub(crate) fn said_bytes(&self, slot: Slot) -> u64 {
+        self.tasks.lineage(slot).map_or(0, |batch| batch.style_of(self.tasks[slot].row).memory_bytes)
+    }
+
     /// What its worker is told that the task needs; 0 when nothing is known.
     fn told_bytes(&self, slot: Slot) -> u64 {
-        let batch = self.tasks.lineage(slot);
-        let said = batch.map_or(0, |batch| batch.style_of(self.tasks[slot].row).memory_bytes);
-        said.max(self.raised_bytes(slot))
+        self.said_bytes(slot).max(self.raised_bytes(slot))
     }
 
     /// What it costs to write to disk and read back what so many more bytes push out of a worker's memory.

@@ -6,6 +6,9 @@
 //! `allowed_deaths` deaths fails; deaths by lack of memory count towards a limit of their own, and raise what the task
 //! is taken to need.
 //!
+//! Results that take more than anybody knows of kill a worker whatever it runs, each time another task, and what is lost
+//! is computed again and again. When many deaths by lack of memory in a row have brought nothing new, suspects fail.
+//!
 //! Suspects that are ready are in `parked`, looked at whenever a worker or a certificate may have become available.
 
 use crate::scheduler::Scheduler;
@@ -27,6 +30,17 @@ pub(crate) struct RecentDeath {
     /// No verdict on these tasks before; `None` once the certificate is there or nobody will send one.
     awaited_until: Option<Tick>,
 }
+
+/// Deaths by lack of memory since there were more results than ever before.
+#[derive(Debug, Default)]
+pub(crate) struct VainDeaths {
+    count: usize,
+    /// The most results that there were at a death, less those that had been lost before.
+    most_results: u64,
+}
+
+/// So many for each worker, and for each death that a task is allowed, are too many.
+const VAIN: usize = 3;
 
 /// See [`RecentDeath`].
 pub(crate) type RecentDeaths = VecDeque<RecentDeath>;
@@ -56,6 +70,7 @@ impl Scheduler {
         let is_of_memory = certificate.cause == DeathCause::OutOfMemory;
         if is_of_memory {
             self.counters.memory_deaths += 1;
+            self.count_vain_death();
             self.raise_needs(&culprits, memory_limit_bytes);
         }
         for &slot in &culprits {
@@ -90,7 +105,10 @@ impl Scheduler {
         let (was_of_memory, limit) = (recent.is_of_memory, recent.memory_limit_bytes);
         recent.is_of_memory = certificate.cause == DeathCause::OutOfMemory;
         let turns_out = recent.is_of_memory && !was_of_memory;
-        self.counters.memory_deaths += u64::from(turns_out);
+        if turns_out {
+            self.counters.memory_deaths += 1;
+            self.count_vain_death();
+        }
         let alive: Vec<Slot> = tasks.into_iter().filter_map(|id| self.tasks.current(id)).collect();
         let culprits = self.culprits(alive.iter().copied(), certificate);
         let asked = certificate.cause == DeathCause::Retired;
@@ -112,6 +130,21 @@ impl Scheduler {
             self.clear_suspicion(slot);
         }
         self.look_at_parked = true;
+    }
+
+    fn count_vain_death(&mut self) {
+        let results = self.counters.finished.saturating_sub(self.counters.recomputed);
+        let vain = &mut self.vain_deaths;
+        if results > vain.most_results {
+            *vain = VainDeaths { count: 0, most_results: results };
+        }
+        vain.count += 1;
+    }
+
+    /// Whether workers die of want of memory all the time, and nothing comes of it.
+    fn all_is_in_vain(&self) -> bool {
+        let workers = self.workers.len() + 1;
+        self.vain_deaths.count >= VAIN * workers * self.config.allowed_memory_deaths.max(1) as usize
     }
 
     /// A task that runs and is no suspect any more makes room for one.
@@ -182,7 +215,13 @@ impl Scheduler {
         let of_memory = |death: &&Death| death.certificate.cause == DeathCause::OutOfMemory;
         let counted = deaths.len() - deaths.iter().filter(of_memory).count();
         counted >= self.config.allowed_deaths.max(1) as usize
+            || self.is_killed_in_vain(slot)
             || deaths.len() >= self.config.allowed_memory_deaths.max(1) as usize
+    }
+
+    fn is_killed_in_vain(&self, slot: Slot) -> bool {
+        let of_memory = |death: &Death| death.certificate.cause == DeathCause::OutOfMemory;
+        self.all_is_in_vain() && self.tasks.rare(slot).is_some_and(|rare| rare.deaths.iter().any(of_memory))
     }
 
     fn awaits_certificate(&self, slot: Slot) -> bool {
@@ -193,8 +232,19 @@ impl Scheduler {
 
     fn convict(&mut self, slot: Slot) {
         let rare = self.tasks.rare(slot).expect("a suspect has deaths");
-        let deaths = rare.deaths.iter().map(|death| death.certificate.clone()).collect();
-        let failure = Failure::KilledWorker { task: self.tasks.printed(slot), deaths };
+        let failure = if rare.deaths.len() < self.config.allowed_memory_deaths as usize && self.is_killed_in_vain(slot)
+        {
+            let reason = format!(
+                "workers were ended for their use of memory {} times in a row, whatever they ran, and nothing new came of \
+                 it: what is kept there takes more than is known; tell kask.sizeof of your types, return copies of what \
+                 you need and not views, or allow workers more memory",
+                self.vain_deaths.count
+            );
+            Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() }
+        } else {
+            let deaths = rare.deaths.iter().map(|death| death.certificate.clone()).collect();
+            Failure::KilledWorker { task: self.tasks.printed(slot), deaths }
+        };
         self.fail(slot, &Arc::new(failure));
     }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 pub(crate) struct PendingScatter {
     pub(crate) client: ClientIx,
     request: u64,
-    /// Each value's task, and whether the client shall put the value.
-    tasks: Vec<(TaskId, bool)>,
+    /// Each value's task, whether the client shall put the value, and its bytes that have to be in memory.
+    tasks: Vec<(TaskId, bool, u64)>,
     workers: Option<WorkerRestriction>,
     broadcast: bool,
 }
@@ -37,12 +37,12 @@ impl Scheduler {
     ) {
         let mut tasks = Vec::with_capacity(values.len());
         let mut known = Vec::with_capacity(values.len());
-        for (key, prefix, _) in &values {
+        for (key, prefix, nbytes) in &values {
             let (slot, put) = self.scatter_one(*key, prefix);
             if put {
                 self.scattering.entry(slot).or_default();
             }
-            tasks.push((self.tasks.id(slot), put));
+            tasks.push((self.tasks.id(slot), put, *nbytes));
             known.push(slot);
         }
         let job = PendingScatter { client, request, tasks, workers, broadcast };
@@ -90,17 +90,25 @@ impl Scheduler {
         let takers = if takers.is_empty() { targets } else { &takers };
         let turns: Vec<WorkerIx> =
             takers.iter().flat_map(|&ix| std::iter::repeat_n(ix, self.workers[ix].nthreads() as usize)).collect();
+        let largest =
+            targets.iter().copied().max_by_key(|&ix| self.workers[ix].usable_bytes()).expect("there are some");
         let mut answer = Vec::with_capacity(job.tasks.len());
-        for (position, &(id, put)) in job.tasks.iter().enumerate() {
+        let mut too_large = Vec::new();
+        for (position, &(id, put, nbytes)) in job.tasks.iter().enumerate() {
             // It may have come from elsewhere, or been given up, while the job waited.
             let slot =
                 self.tasks.current(id).filter(|&slot| put && matches!(self.tasks[slot].state, State::Scattering));
             let chosen: Vec<WorkerIx> = match (slot, job.broadcast) {
                 (None, _) => Vec::new(),
-                (Some(_), true) => targets.to_vec(),
+                (Some(slot), _) if !self.workers[largest].can_take(nbytes) => {
+                    too_large.push((slot, nbytes));
+                    Vec::new()
+                }
+                (Some(_), true) => targets.iter().copied().filter(|&ix| self.workers[ix].can_take(nbytes)).collect(),
                 (Some(_), false) => {
                     self.scatter_turn = (self.scatter_turn + 1) % turns.len();
-                    vec![turns[self.scatter_turn]]
+                    let next = turns[self.scatter_turn];
+                    vec![if self.workers[next].can_take(nbytes) { next } else { largest }]
                 }
             };
             if let Some(slot) = slot {
@@ -113,12 +121,22 @@ impl Scheduler {
         let reply = Reply::Scatter(answer);
         let client = self.clients[job.client].id;
         self.out.tell_client(client, SchedulerToClient::Answer { request: job.request, reply });
+        for (slot, nbytes) in too_large {
+            let reason = format!(
+                "the pickle of the value takes {} MiB, and a worker has {} MiB at most for one; scatter it in parts, or as \
+                 arrays, or allow workers more memory",
+                nbytes.div_ceil(1 << 20),
+                self.workers[largest].usable_bytes() >> 20,
+            );
+            let failure = Failure::OutOfMemory { task: self.tasks.printed(slot), reason: reason.into() };
+            self.fail(slot, &Arc::new(failure));
+        }
     }
 
     /// Whether a scatter that waits for a worker is going to say where to put this.
     pub(crate) fn is_scatter_pending(&self, slot: Slot) -> bool {
         let id = self.tasks.id(slot);
-        self.pending_scatters.iter().any(|job| job.tasks.contains(&(id, true)))
+        self.pending_scatters.iter().flat_map(|job| &job.tasks).any(|&(task, put, _)| put && task == id)
     }
 
     /// The task for a value, and whether the client shall put the value.

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::event::{Action, Event};
 use crate::outbox::Outbox;
 use crate::placement::Candidate;
-use crate::poison::RecentDeaths;
+use crate::poison::{RecentDeaths, VainDeaths};
 use crate::queries::WorkerWait;
 use crate::replicas::{Copies, Replication};
 use crate::restart::Restart;
@@ -71,6 +71,7 @@ pub struct Scheduler {
     pub(crate) parked: BTreeSet<Slot>,
     pub(crate) look_at_parked: bool,
     pub(crate) recent_deaths: RecentDeaths,
+    pub(crate) vain_deaths: VainDeaths,
     /// Workers that may come back with values.
     pub(crate) returns: Vec<Return>,
     /// Not before this has any worker rested long enough.
@@ -122,6 +123,7 @@ impl Scheduler {
             parked: BTreeSet::new(),
             look_at_parked: false,
             recent_deaths: RecentDeaths::new(),
+            vain_deaths: VainDeaths::default(),
             returns: Vec::new(),
             next_rest: None,
             next_relief: Tick(0),

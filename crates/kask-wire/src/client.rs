@@ -47,7 +47,7 @@ pub enum ClientToScheduler {
     Scatter {
         /// Names the answer.
         request: u64,
-        /// Key, family prefix, size of each value.
+        /// Key, family prefix, and the bytes of each value that have to be in memory when it is used.
         values: Vec<(Key, Arc<str>, u64)>,
         /// Where to.
         workers: Option<WorkerRestriction>,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kask.array.kernels.blockwise import joined
+from kask.array.kernels.blockwise import can_be_filled, is_of_scipy, joined
 from kask.array.node import ArrayExpr
 from kask.base import Methods, graph_view
 from kask.engine import Chunks, Future, GraphBuilder
@@ -143,12 +144,16 @@ class ArrayBase(Methods):
         from kask.array.ops.staged import closed_or_first
 
         roots = closed_or_first([self.expr])
-        return optimised(roots) if optimized else roots
+        found = optimised(roots) if optimized else roots
+        self.expr.__dict__["_computed_name"] = found[0].name
+        return found
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         from kask.array.ops.staged import closed_so_far
 
-        return _assembled, (closed_so_far(self.expr),)
+        expr: Any = closed_so_far(self.expr)
+        # Equal work is done once, so what is computed may be the very block that somebody has persisted.
+        return _assembled, (expr, self.expr.__dict__.get("_computed_name", expr.name) in _HELD)
 
     def __kask_collector__(self) -> _Collector | None:
         from kask.array.ops.staged import closed_so_far
@@ -195,8 +200,14 @@ class ArrayBase(Methods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a kask array cannot become a NumPy array without making one: copy=False is not possible")
+        value = self.compute()
+        if is_of_scipy(value):
+            raise TypeError(
+                f"NumPy makes no array of the elements of a {type(value).__name__} of scipy.sparse; x.to_backend('numpy') has dense blocks, and "
+                "x.compute() gives the sparse one"
+            )
         # A masked array stays one where subclasses are asked for, as numpy.ma does; np.asarray makes a plain one of it.
-        return np.asanyarray(self.compute(), dtype=dtype)
+        return np.asanyarray(value, dtype=dtype)
 
     @property
     def mask(self) -> Any:
@@ -297,18 +308,30 @@ class Persisted(ArrayExpr):
         """Whoever reads the blocks finds them under their keys."""
 
 
-class _Blocks:
-    """Futures, which a token says nothing about."""
+class _Holding:
+    """What all who hold the blocks of one layer have in common."""
 
-    def __init__(self, futures: list[Future]) -> None:
-        self.futures = futures
+
+#: By the name of a layer, as long as somebody holds its blocks.
+_HELD: weakref.WeakValueDictionary[str, _Holding] = weakref.WeakValueDictionary()
+
+
+class _Blocks:
+    """Futures of the blocks of a layer, which a token says nothing about."""
+
+    def __init__(self, name: str, futures: list[Future]) -> None:
+        self.name, self.futures = name, futures
+        self._holding = _HELD.setdefault(name, _Holding())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Blocks, (self.name, self.futures)
 
     def __kask_tokenize__(self) -> Any:
         return "blocks"
 
 
-def _assembled(blocks: list[Any], expr: Any) -> Any:
-    return put_together(blocks, expr.chunks)
+def _assembled(blocks: list[Any], expr: Any, is_held: bool = False) -> Any:
+    return put_together(blocks, expr.chunks, is_held)
 
 
 # A result of more bytes is filled as its blocks come, about so many bytes at a time.
@@ -346,16 +369,17 @@ class _Collector:
         return put_together(self._others, self._chunks) if self._out is None else self._out
 
 
-def put_together(blocks: list[Any], chunks: Chunks) -> Any:
-    """The array whose blocks these are. What others see or may not be written to is copied."""
+def put_together(blocks: list[Any], chunks: Chunks, is_held: bool = False) -> Any:
+    """The array whose blocks these are. What others see, as somebody holds the blocks, or what may not be written to is copied."""
     if chunks.ndim == 0:
         block = blocks[0]
         return block[()] if isinstance(block, np.ndarray) else block
     if len(blocks) == 1:
         block = blocks[0]
-        is_ours = not isinstance(block, np.ndarray) or (block.flags.owndata and block.flags.writeable)
-        return block if is_ours else block.copy()
-    if not hasattr(type(blocks[0]), "__setitem__"):
+        if not isinstance(block, np.ndarray):
+            return block
+        return block if block.flags.owndata and block.flags.writeable and not is_held else block.copy()
+    if not can_be_filled(blocks[0]):
         return joined(blocks, list(chunks.grid), list(range(chunks.ndim)))
     out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
     chunks.assemble(out, blocks)
@@ -365,7 +389,7 @@ def put_together(blocks: list[Any], chunks: Chunks) -> Any:
 def _on_futures(futures: list[Future], expr: Any) -> ArrayBase:
     if isinstance(expr, Persisted):
         return wrap(expr)
-    return wrap(Persisted(expr.name, expr.chunks, expr.meta, _Blocks(futures)))
+    return wrap(Persisted(expr.name, expr.chunks, expr.meta, _Blocks(expr.name, futures)))
 
 
 def wrap(expr: ArrayExpr) -> Any:

@@ -157,7 +157,8 @@ class Generator:
         size : int or tuple of int, optional
             How many; its axes take the place of ``axis``.
         replace : bool
-            Whether an element can be chosen again. Without it, and of lazy arrays, the index is made when this is called.
+            Whether an element can be chosen again. Without it, and of arrays of Kask, the index of up to 1,048,576 elements is made when this
+            is called, and that of more when it is computed; so are all indices without repetition that have probabilities.
         p : sequence of float, optional
             The probability of each element.
         axis : int

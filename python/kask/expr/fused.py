@@ -123,6 +123,8 @@ class Run:
         self.places = tuple(dict.fromkeys([place for place in places if place < self.begin]))
         self.last = tuple([place for step in steps for place in step.last if place < self.begin])
         self.reduces = _reduces(steps[-1])
+        #: What comes before the reduction.
+        self._before = Run(inputs, first, steps[:-1]) if self.reduces and len(steps) > 2 else None
         self._kernels: dict[tuple[Any, ...], Any] = {}
 
     def __call__(self, values: list[Any]) -> Any:
@@ -141,6 +143,8 @@ class Run:
                 return NotImplemented
         if math.prod(shape) < _WORTH_FUSING:
             return NotImplemented
+        if self.reduces and self._keeps_all(shape):
+            return self._of_each(values)
         # The buffer of an array without axes has no shape.
         arrays = [array if array.ndim else array.reshape(1) for array in arrays]
         kinds = tuple([array.dtype for array in arrays])
@@ -149,6 +153,18 @@ class Run:
         except KeyError:
             compiled = self._kernels[kinds] = self._compiled(kinds)
         return NotImplemented if compiled is None else compiled(arrays, shape)
+
+    def _keeps_all(self, shape: tuple[int, ...]) -> bool:
+        """Whether nothing is reduced: each element is the only one of its kind."""
+        args = self.steps[-1].args
+        return len(args) == 2 and all(axis < len(shape) and shape[axis] == 1 for axis in args[1])
+
+    def _of_each(self, values: list[Any]) -> Any:
+        """What the reduction's function makes of what comes before it: it knows best what to do with single elements."""
+        if self._before is None:
+            return NotImplemented
+        block = self._before(values)
+        return block if block is NotImplemented else self.steps[-1].func(block, *self.steps[-1].args[1:])
 
     def _compiled(self, kinds: tuple[Any, ...]) -> _Compiled | None:
         try:

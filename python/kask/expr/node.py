@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from kask.annotations import current_options
 from kask.engine import GraphBuilder, Options
 from kask.tokens import tokenize
+
+if TYPE_CHECKING:
+    from kask.expr.rewrite import Readers
 
 __all__ = ["Expr"]
 
@@ -121,9 +124,8 @@ class Expr:
 
         return shared(list(roots))
 
-    def settled(self, readers: Callable[[], dict[str, int]]) -> Expr | None:
-        """As ``simplified``, of which nothing is left to do, where it is known how many read each expression (by token; roots are read once
-        more)."""
+    def settled(self, readers: Readers) -> Expr | None:
+        """As ``simplified``, of which nothing is left to do, where it is known who reads each expression."""
         return None
 
     @staticmethod

@@ -15,7 +15,7 @@ import numpy as np
 from kask.expr.fused import Run, runs_of
 from kask.expr.steps import Position, Step, Use
 
-__all__ = ["Made", "Position", "Program", "Step", "Use"]
+__all__ = ["Made", "Position", "Program", "Step", "Use", "read_only"]
 
 #: Smaller buffers are cheaper to make than to think about.
 _WORTH_REUSING_BYTES = 1 << 15
@@ -45,11 +45,19 @@ class Program:
         Whether kernels may run some of the steps.
     """
 
-    __slots__ = ("fuses", "inputs", "runs", "steps", "wants_position")
+    __slots__ = ("fuses", "inputs", "lending", "runs", "steps", "wants_position")
 
     def __init__(self, inputs: int, steps: tuple[Step, ...], wants_position: bool, fuses: bool = True) -> None:
         self.inputs, self.steps, self.wants_position = inputs, _with_last_uses(inputs, steps), wants_position
         self.fuses = fuses
+        #: The calls of functions of the user, which may write to what they get, and which of their arguments nobody needs afterwards.
+        self.lending = {
+            at: frozenset(
+                [n for n, arg in enumerate(step.args) if type(arg) is Use and inputs <= arg.place in step.last]
+            )
+            for at, step in enumerate(self.steps)
+            if getattr(step.func, "is_of_user", False)
+        }
         #: Found at the first call, by the first step of each.
         self.runs: dict[int, Run] | None = None
 
@@ -76,12 +84,16 @@ class Program:
                 values[arg.place] if type(arg) is Use else _place(arg, position) if type(arg) is Position else arg
                 for arg in args
             ]
+            if at in self.lending:
+                actual = _lent(actual, self.lending[at], values)
             buffer = _reusable(func, actual, values, own) if own and not kwargs else None
             for index in last:
                 values[index] = None
             values.append(func(*actual, out=buffer) if buffer is not None else func(*actual, **kwargs))
             del actual, buffer
-        return values[-1]
+        result = values[-1]
+        # Others have what the program was given, so it may not become somebody's own as its result.
+        return read_only(result) if id(result) in map(id, arguments) else result
 
     def _runs(self) -> dict[int, Run]:
         if self.runs is None:
@@ -138,6 +150,27 @@ class Program:
 
     def __kask_tokenize__(self) -> Any:
         return "program", self.inputs, self.wants_position, [tuple(step) for step in self.steps]
+
+
+def _lent(actual: list[Any], free: Collection[int], values: list[Any]) -> list[Any]:
+    """Arguments for a function that may write to them: read-only, but for arrays that were made here and that nobody else needs."""
+    return [
+        value
+        if place in free and getattr(value, "base", None) is None and sum([one is value for one in values]) == 1
+        else read_only(value)
+        for place, value in enumerate(actual)
+    ]
+
+
+def read_only(value: Any) -> Any:
+    """A view of an array that cannot be written to, or a list of such views; anything else as it is."""
+    if not isinstance(value, np.ndarray):
+        return [read_only(one) for one in value] if type(value) is list else value
+    view = value.view()
+    view.setflags(write=False)
+    if isinstance(view, np.ma.MaskedArray):
+        view.unshare_mask()
+    return view
 
 
 def _place(arg: Position, position: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from kask.annotations import using
 from kask.expr.node import Expr
 
-__all__ = ["consumers", "rewrite", "rewritten_together", "walk"]
+__all__ = ["Readers", "consumers", "rewrite", "rewritten_together", "walk"]
 
 _ROUNDS = 100
 #: How many read each expression, by token, of all that will be computed at once.
@@ -50,7 +50,7 @@ def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: 
         better: dict[str, Expr] = {}
         is_changed = False
         order = walk(roots)
-        readers = functools.cache(functools.partial(_readers, order, roots, elsewhere))
+        readers = Readers(order, roots, elsewhere)
         for expr in order:
             with using(expr.options):
                 new: Expr = expr.with_operands(lambda operand, better=better: better[operand.token])
@@ -64,6 +64,42 @@ def rewrite(roots: list[Any], rule: Callable[[Any], Expr | None] = lambda expr: 
         if not is_changed:
             return roots
     return roots
+
+
+class Readers:
+    """Who reads each of some expressions, by token; it is found when it is asked for.
+
+    Parameters
+    ----------
+    order, roots : list of Expr
+        The expressions, and those of them that are wanted themselves: these are read once more.
+    elsewhere : dict
+        Of some it is known how many there are at least.
+    """
+
+    def __init__(self, order: list[Any], roots: list[Any], elsewhere: dict[str, int]) -> None:
+        self._given = order, roots, elsewhere
+        self._found: dict[tuple[str, Any], Any] = {}
+
+    @functools.cached_property
+    def counts(self) -> dict[str, int]:
+        """How many there are."""
+        return _readers(*self._given)
+
+    def together(self, expr: Any, find: Callable[[Any, list[Any]], Any]) -> Any:
+        """What ``find`` says of an expression and of those of the expressions that read it; it is asked once."""
+        key = expr.token, find
+        if key not in self._found:
+            self._found[key] = find(expr, self._known.get(expr.token, []))
+        return self._found[key]
+
+    @functools.cached_property
+    def _known(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for expr in self._given[0]:
+            for token in {operand.token for operand in expr.operands}:
+                found.setdefault(token, []).append(expr)
+        return found
 
 
 def _readers(order: list[Any], roots: list[Any], elsewhere: dict[str, int]) -> dict[str, int]:

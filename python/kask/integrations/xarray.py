@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 from xarray.namedarray.parallelcompat import ChunkManagerEntrypoint
 
 __all__ = ["KaskManager", "UnaskedManager"]
@@ -138,17 +138,31 @@ class KaskManager(ChunkManagerEntrypoint):
 
         return unify_chunks(*args, **kwargs)
 
-    def store(self, sources: Any, targets: Any, **kwargs: Any) -> Any:
+    def store(  # type: ignore[override]
+        self,
+        sources: Any,
+        targets: Any,
+        lock: Any = True,
+        regions: Any = None,
+        compute: bool = True,
+        flush: bool = True,
+        **kwargs: Any,
+    ) -> Any:
         """See :func:`kask.array.store`. What cannot be written by several processes is written by this one."""
         from kask.array import store
+        from kask.array.ops.storing_here import store_here
 
-        kwargs.pop("flush", None)
-        many = isinstance(sources, list | tuple)
-        goals = list(targets) if many else [targets]
-        if kwargs.get("compute", True) and _others_run_tasks() and not all(map(_may_be_written_anywhere, goals)):
-            arrays = list(sources) if many else [sources]
-            return _store_here(arrays, goals, kwargs.get("lock"), kwargs.get("regions"))
-        return store(sources, targets, **kwargs)
+        arrays = list(sources) if isinstance(sources, list | tuple) else [sources]
+        goals = list(targets) if isinstance(sources, list | tuple) else [targets]
+        parts = list(regions) if isinstance(regions, list) else [regions] * len(arrays)
+        if not compute:
+            return _written_by_dask(
+                partial(self.store, [array.copy() for array in arrays], goals, lock, parts, **kwargs)
+            )
+        if _others_run_tasks(kwargs.get("scheduler")) and not all(map(_may_be_written_anywhere, goals)):
+            return store_here(arrays, goals, lock, parts, **kwargs)
+        goals = [goal if _may_be_written_anywhere(goal) else _Growing(goal) for goal in goals]
+        return store(arrays, goals, lock, parts, **kwargs)
 
     def shuffle(self, x: Any, indexer: list[list[int]], axis: int, chunks: Any = "auto") -> Any:
         """See :func:`kask.array.shuffle`."""
@@ -224,43 +238,36 @@ class UnaskedManager(ChunkManagerEntrypoint):
         return self._refused()
 
 
-def _others_run_tasks() -> bool:
+def _others_run_tasks(scheduler: Any) -> bool:
     """Whether tasks may be run by another process than this one."""
     from kask.base import engine_for
     from kask.engine.embedded import running_engine, synchronous_engine
 
-    return engine_for() not in (running_engine(), synchronous_engine())
+    return engine_for(scheduler) not in (running_engine(), synchronous_engine())
 
 
 def _may_be_written_anywhere(target: Any) -> bool:
     return type(target).__module__ in ("xarray.backends.zarr",) or type(target).__module__.startswith("zarr")
 
 
-def _store_here(sources: list[Any], targets: list[Any], lock: Any, regions: Any) -> None:
-    """Write arrays block by block from this process: HDF5 files cannot be open in several. The blocks wait in the workers' memory, or on
-    their disks."""
-    import contextlib
+class _Growing:
+    """A variable of a file, without its shape: along unlimited dimensions it grows while it is written."""
 
-    import kask
+    def __init__(self, target: Any) -> None:
+        self.target = target
 
-    parts = [regions] * len(sources) if regions is None or isinstance(regions, tuple) else list(regions)
-    for array, target, region in zip(kask.persist(*sources), targets, parts):
-        chunks = array.expr.chunks
-        # Each block passes through this process, so there is no way around a loop.
-        for position in np.ndindex(*chunks.grid):
-            start, shape = chunks.block_start(position), chunks.block_shape(position)
-            own = tuple([slice(first, first + length) for first, length in zip(start, shape)])
-            block = array[own].compute()
-            with lock if hasattr(lock, "__enter__") else contextlib.nullcontext():
-                target[_inside(region, own)] = block
+    def __setitem__(self, index: Any, block: Any) -> None:
+        self.target[index] = block
 
 
-def _inside(region: Any, own: tuple[slice, ...]) -> tuple[slice, ...]:
-    """A part of a region of a target."""
-    if region is None:
-        return own
-    found = []
-    for part, one in zip(region, own):
-        first, step = part.start or 0, part.step or 1
-        found.append(slice(first + step * one.start, first + step * (one.stop - 1) + 1, step))
-    return tuple(found)
+def _written_by_dask(write: Callable[[], Any]) -> Any:
+    """What writes when xarray's own Dask graph, which a lazy write of xarray is, comes to it. Dask would take anything else for a constant,
+    and nothing would be written."""
+    try:
+        from dask import delayed  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise NotImplementedError(
+            "compute=False makes xarray build a Dask graph, and Dask is not installed; write with kask.delayed(ds.to_netcdf)(path) to put it "
+            "off, or with xr.zeros_like(ds).to_zarr(path) to prepare a store that is written by region="
+        ) from None
+    return delayed(write, pure=False)()

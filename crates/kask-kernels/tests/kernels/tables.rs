@@ -1,7 +1,7 @@
 //! Split and merge against a naive way to do the same: Arrow's `take`, row by row and output by output.
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::{concat::concat_batches, take::take_record_batch};
 use kask_kernels::{Grouping, KernelError, PartitionBy, Table, assign, merge, split};
 use proptest::prelude::*;
@@ -157,6 +157,26 @@ fn partitions_that_do_not_fit_are_refused_by_name() {
     let error = all_in_one(&[one_column(text), other]).expect_err("two names");
     assert!(error.to_string().contains("partition 1 has d Utf8"), "{error}");
     assert!(matches!(merge(&[]), Err(KernelError::NoParts)));
+}
+
+#[test]
+fn types_that_only_arrow_takes_for_the_same_are_refused_by_the_names_of_their_makers() {
+    for kind in 0..crate::columns::KINDS {
+        let array = crate::columns::make(kind, &[1], 0);
+        if *array.data_type() == DataType::Null {
+            continue;
+        }
+        let named = |name: &str| {
+            let field = Field::new("c", array.data_type().clone(), true);
+            let field = field.with_metadata([("kask.dtype".to_owned(), name.to_owned())].into());
+            let schema = Arc::new(Schema::new(vec![field]));
+            let batch = RecordBatch::try_new(schema.clone(), vec![array.clone()]).expect("an array of the schema");
+            Table::new(schema, vec![batch]).expect("its own schema")
+        };
+        assert!(all_in_one(&[named("int64"), named("int64")]).is_ok());
+        let error = all_in_one(&[named("int64"), named("Int64")]).expect_err("two types").to_string();
+        assert!(error.contains("\"c\" has the type int64 in some partitions and Int64 in partition 1"), "{error}");
+    }
 }
 
 #[test]

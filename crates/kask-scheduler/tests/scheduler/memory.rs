@@ -258,6 +258,44 @@ fn a_task_whose_worker_ran_out_of_memory_asks_for_more_each_time() {
 }
 
 #[test]
+fn deaths_that_bring_nothing_new_come_to_an_end_whatever_ran() {
+    let mut cluster = Cluster::with(Config { allowed_memory_deaths: 5, ..Config::default() });
+    cluster.memory_limit_bytes = GIB;
+    let client = cluster.client();
+    let names: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let roots: Vec<(&str, &[&str])> = names.iter().map(|name| (&**name, &[][..])).collect();
+    let wanted: Vec<&str> = names.iter().map(|name| &**name).collect();
+    cluster.submit(client, graph(&roots), &wanted);
+    let mut lives = 0;
+    let ended = loop {
+        let worker = cluster.worker(&format!("w{lives}"), 1);
+        cluster.settle();
+        // A few results, which are lost with the next death: of another task each time.
+        for _ in 0..3 {
+            let on: Vec<String> = cluster.on(worker).into_iter().collect();
+            cluster.finish(worker, &on[lives % on.len()]);
+            cluster.settle();
+        }
+        let on: Vec<String> = cluster.on(worker).into_iter().collect();
+        let running = on.get((7 * lives) % on.len()).cloned();
+        cluster.die_of(worker, Some(certificate(DeathCause::OutOfMemory, running.as_deref())));
+        cluster.settle();
+        lives += 1;
+        let ended = wanted.iter().find_map(|name| match cluster.seen(client, name) {
+            Some(Seen::Ended(failure)) => Some(failure.clone()),
+            _ => None,
+        });
+        if let Some(failure) = ended {
+            break failure;
+        }
+        assert!(lives < 100, "it goes on and on");
+    };
+    assert!((15..=40).contains(&lives), "{lives}");
+    assert!(matches!(ended, Failure::OutOfMemory { .. } | Failure::KilledWorker { .. }), "{ended}");
+    assert!(ended.to_string().contains("nothing new came of it"), "{ended}");
+}
+
+#[test]
 fn a_late_account_of_a_death_by_memory_counts_as_much() {
     let mut cluster = Cluster::new();
     cluster.memory_limit_bytes = GIB;
@@ -735,6 +773,53 @@ fn arguments_that_no_worker_can_take_are_sent_to_none() {
     cluster.settle();
     assert_eq!(cluster.place("more"), Some(large));
     cluster.run_all();
+}
+
+#[test]
+fn what_is_said_to_need_more_than_any_worker_has_is_sent_to_none() {
+    let mut cluster = Cluster::new();
+    cluster.memory_limit_bytes = 300 << 20;
+    let worker = cluster.worker("w", 1);
+    let client = cluster.client();
+    let said = |memory_bytes| Annotations { memory_bytes, ..Annotations::default() };
+    cluster.submit(client, graph_with(&[("huge", &[])], said(GIB)), &["huge"]);
+    cluster.submit(client, graph_with(&[("large", &[])], said(200 << 20)), &["large"]);
+    cluster.settle();
+    match cluster.seen(client, "huge") {
+        Some(Seen::Ended(Failure::OutOfMemory { task, reason })) => {
+            assert_eq!(&*task, "huge");
+            assert!(reason.contains("said to need 1024 MiB") && reason.contains("has 222 MiB at most"), "{reason}");
+        }
+        seen => panic!("{seen:?}"),
+    }
+    assert_eq!(cluster.place("large"), Some(worker));
+    cluster.run_all();
+}
+
+#[test]
+fn data_that_no_worker_has_room_for_is_not_put_anywhere() {
+    let mut cluster = Cluster::new();
+    cluster.memory_limit_bytes = 300 << 20;
+    let small = cluster.worker("small", 4);
+    let client = cluster.client();
+    let values = vec![(key("huge"), "data".into(), 400 << 20), (key("little"), "data".into(), 8)];
+    cluster.tell(client, ClientToScheduler::Scatter { request: 1, values, workers: None, broadcast: false });
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 1) else { panic!("not answered") };
+    assert_eq!((&places[0].2[..], &places[1].2[..]), (&[][..], &[small][..]));
+    match cluster.seen(client, "huge") {
+        Some(Seen::Ended(Failure::OutOfMemory { reason, .. })) => {
+            assert!(reason.contains("takes 400 MiB") && reason.contains("222 MiB at most"), "{reason}");
+        }
+        seen => panic!("{seen:?}"),
+    }
+    // A larger worker takes it, whose turn it is not.
+    cluster.memory_limit_bytes = GIB;
+    let large = cluster.worker("large", 1);
+    let values = vec![(key("huge"), "data".into(), 400 << 20), (key("more"), "data".into(), 400 << 20)];
+    cluster.tell(client, ClientToScheduler::Scatter { request: 2, values, workers: None, broadcast: false });
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 2) else { panic!("not answered") };
+    assert!(places.iter().filter(|place| !place.2.is_empty()).all(|place| place.2[..] == [large]), "{places:?}");
+    assert!(!places[1].2.is_empty());
 }
 
 #[test]

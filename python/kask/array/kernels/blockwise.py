@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +11,20 @@ import numpy as np
 
 from kask.engine import Chunks
 
-__all__ = ["Along", "Argument", "GufuncCall", "UserCall", "ViewAs", "concatenated", "joined", "nested"]
+__all__ = [
+    "Along",
+    "Argument",
+    "GufuncCall",
+    "OfUser",
+    "UserCall",
+    "ViewAs",
+    "can_be_filled",
+    "concatenated",
+    "fits",
+    "is_of_scipy",
+    "joined",
+    "nested",
+]
 
 
 class ViewAs:
@@ -64,6 +79,25 @@ class Argument(NamedTuple):
         }
 
 
+class OfUser:
+    """A user's function of blocks. Those that the task did not make for it are read-only (``kask.expr.program``)."""
+
+    is_of_user = True
+
+    def __init__(self, func: Callable[..., Any], wants_block_id: bool = False) -> None:
+        self.func, self.wants_block_id = func, wants_block_id
+        self.__name__ = getattr(func, "__name__", type(func).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.wants_block_id:
+            return self.func(*args, **kwargs)
+        position, *blocks = args
+        return self.func(*blocks, block_id=position, **kwargs)
+
+    def __kask_tokenize__(self) -> Any:
+        return "of user", self.func, self.wants_block_id
+
+
 class UserCall:
     """The call of a user's function for the block at a position.
 
@@ -85,7 +119,11 @@ class UserCall:
         Whether a list of blocks is put together before the call; otherwise it is nested by axis.
     wanted : tuple of str
         ``"block_id"`` and ``"block_info"``, if the function takes them.
+    unknown : tuple of int
+        Axes along which a block may have any length.
     """
+
+    is_of_user = True
 
     def __init__(
         self,
@@ -97,7 +135,9 @@ class UserCall:
         dtype: Any,
         concatenate: bool,
         wanted: tuple[str, ...] = (),
+        unknown: tuple[int, ...] = (),
     ) -> None:
+        self.unknown = unknown
         self.func, self.args, self.arrays, self.kwargs = func, args, arrays, kwargs
         self.chunks, self.dtype, self.concatenate, self.wanted = chunks, dtype, concatenate, wanted
         self.__name__ = getattr(func, "__name__", type(func).__name__)
@@ -115,13 +155,22 @@ class UserCall:
         if "block_info" in self.wanted:
             kwargs["block_info"] = self.info(position)
         result = self.func(*args, **kwargs)
-        expected = self.chunks.block_shape(position)
-        if hasattr(result, "shape") and tuple(result.shape) != expected:
+        expected = self._told(self.chunks.block_shape(position))
+        if hasattr(result, "shape") and not fits(result.shape, expected):
             raise ValueError(
                 f"{self.__name__} made a block of shape {tuple(result.shape)} at {position}, where {expected} was expected; "
-                "say what the blocks are with chunks=, drop_axis= and new_axis= (or adjust_chunks= and new_axes=)"
+                "say what the blocks are with chunks=, drop_axis= and new_axis= (or adjust_chunks= and new_axes=), with chunks=(np.nan,) or "
+                "adjust_chunks={label: np.nan} where lengths are not known before"
             )
         return result
+
+    def _told(self, sizes: tuple[Any, ...], unknown: Any = math.nan) -> tuple[Any, ...]:
+        """What is known of sizes."""
+        return (
+            tuple([unknown if axis in self.unknown else size for axis, size in enumerate(sizes)])
+            if self.unknown
+            else sizes
+        )
 
     def _value(self, array: Argument, blocks: list[Any]) -> Any:
         axes = [axis for axis, theirs in enumerate(array.axes) if theirs < 0]
@@ -137,10 +186,14 @@ class UserCall:
         }
         starts, shape = self.chunks.block_start(position), self.chunks.block_shape(position)
         found[None] = {
-            "shape": self.chunks.shape,
+            "shape": self._told(self.chunks.shape),
             "num-chunks": self.chunks.grid,
-            "array-location": [(start, start + length) for start, length in zip(starts, shape)],
-            "chunk-shape": shape,
+            "array-location": list(
+                self._told(
+                    tuple([(start, start + length) for start, length in zip(starts, shape)]), (math.nan, math.nan)
+                )
+            ),
+            "chunk-shape": self._told(shape),
             "chunk-location": position,
             "dtype": self.dtype,
         }
@@ -149,7 +202,17 @@ class UserCall:
     def __kask_tokenize__(self) -> Any:
         arrays = [tuple(array) for array in self.arrays]
         kwargs = sorted(self.kwargs.items())
-        return "user call", self.func, self.args, arrays, kwargs, self.chunks, self.dtype, self.concatenate, self.wanted
+        said = self.chunks, self.unknown, self.dtype, self.concatenate, self.wanted
+        return "user call", self.func, self.args, arrays, kwargs, *said
+
+
+def fits(shape: tuple[int, ...], expected: tuple[Any, ...]) -> bool:
+    """Whether a shape is the expected one, in which NaN stands for any length."""
+    if tuple(shape) == tuple(expected):
+        return True
+    return len(shape) == len(expected) and all(
+        size == wanted or wanted != wanted for size, wanted in zip(shape, expected)
+    )
 
 
 def nested(blocks: list[Any], counts: list[int]) -> Any:
@@ -166,10 +229,25 @@ def joined(blocks: list[Any], counts: list[int], axes: list[int]) -> Any:
     return blocks[0]
 
 
+def is_of_scipy(block: Any) -> bool:
+    """Whether a block is a matrix or array of ``scipy.sparse``, which have functions of their own in place of NumPy's protocols."""
+    return type(block).__module__.startswith("scipy.sparse")
+
+
+def can_be_filled(block: Any) -> bool:
+    """Whether a larger array of this kind is made by writing blocks into it; otherwise blocks are put together one after another."""
+    return hasattr(type(block), "__setitem__") and not is_of_scipy(block)
+
+
 def concatenated(blocks: list[Any], axis: int) -> Any:
     """Blocks one after another, with their masks if they have some."""
     if len(blocks) == 1:
         return blocks[0]
+    if is_of_scipy(blocks[0]):
+        import scipy.sparse
+
+        stack = scipy.sparse.hstack if axis == blocks[0].ndim - 1 else scipy.sparse.vstack
+        return stack(blocks, format=blocks[0].format)
     if any(isinstance(block, np.ma.MaskedArray) for block in blocks):
         return np.ma.concatenate(blocks, axis=axis)
     return np.concatenate(blocks, axis=axis)
@@ -186,19 +264,21 @@ class GufuncCall:
     loop_ndims : tuple of int
         How many axes before the core axes each argument has.
     cores : tuple of tuple of int
-        The sizes of the core axes of each result.
+        The sizes of the core axes of each result; NaN where it is not known.
     metas : tuple of arrays
         What the results are like.
     is_single : bool
         Whether the function gives one result and not a tuple.
     """
 
+    is_of_user = True
+
     def __init__(
         self,
         func: Callable[..., Any],
         kwargs: dict[str, Any],
         loop_ndims: tuple[int, ...],
-        cores: tuple[tuple[int, ...], ...],
+        cores: tuple[tuple[float, ...], ...],
         metas: tuple[Any, ...],
         is_single: bool,
     ) -> None:
@@ -208,7 +288,7 @@ class GufuncCall:
 
     def __call__(self, *blocks: Any) -> Any:
         loop = np.broadcast_shapes(*[np.shape(block)[:ndim] for block, ndim in zip(blocks, self.loop_ndims)])
-        if 0 in loop:
+        if 0 in loop and not any(map(math.isnan, itertools.chain(*self.cores))):
             made = [np.empty_like(meta, shape=loop + core) for meta, core in zip(self.metas, self.cores)]
             return made[0] if self.is_single else tuple(made)
         results = self.func(*blocks, **self.kwargs)
@@ -216,7 +296,7 @@ class GufuncCall:
         if len(several) != len(self.cores):
             raise ValueError(f"{self.__name__} gave {len(several)} results, the signature has {len(self.cores)}")
         for number, (result, core) in enumerate(zip(several, self.cores)):
-            if np.shape(result) != loop + core:
+            if not fits(np.shape(result), loop + core):
                 raise ValueError(
                     f"result {number} of {self.__name__} has the shape {np.shape(result)}, where {loop + core} was expected "
                     "by its signature"
@@ -235,6 +315,8 @@ class GufuncCall:
 
 class Along:
     """``numpy.apply_along_axis`` on a block that has the whole axis."""
+
+    is_of_user = True
 
     def __init__(
         self,

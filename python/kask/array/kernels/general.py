@@ -21,6 +21,8 @@ class Placed(NamedTuple):
 class GeneralPart:
     """What ``func`` makes of a block."""
 
+    is_of_user = True
+
     def __init__(self, func: Callable[..., Any], options: dict[str, Any]) -> None:
         self.func, self.options = func, options
         self.__name__ = getattr(func, "__name__", "chunk")

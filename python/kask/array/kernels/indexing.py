@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +17,7 @@ __all__ = [
     "merge_points",
     "pick_points",
     "places_of",
+    "read_list",
     "select",
     "sorting",
     "take_list",
@@ -73,6 +76,19 @@ class Points:
         """The points of a piece."""
         return slice(int(self.piece_ends[piece - 1]) if piece else 0, int(self.piece_ends[piece]))
 
+    @functools.cached_property
+    def hulls(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each piece of points along one axis the first place in the block, and how many places there are up to the last one."""
+        starts = self.piece_ends - self.piece_sizes
+        first = np.minimum.reduceat(self.local[0], starts)
+        return first, np.maximum.reduceat(self.local[0], starts) - first + 1
+
+    def in_hulls(self) -> Points:
+        """The same where a piece is of its hull and not of the block."""
+        found = copy.copy(self)
+        found.local = [self.local[0] - np.repeat(self.hulls[0], self.piece_sizes)]
+        return found
+
     def __kask_tokenize__(self) -> Any:
         return "points", self.piece_ends, self.chunk_ends, list(self.blocks), self.local, self.places
 
@@ -114,6 +130,27 @@ def take_list(blocks: list[Any], position: tuple[int, ...], points: Points, axis
             out = np.empty_like(part, shape=(*part.shape[:axis], count, *part.shape[axis + 1 :]))
         out[(*lead, points.places[own])] = part
     return out
+
+
+def read_list(
+    position: tuple[int, ...],
+    chunks: Any,
+    places: tuple[tuple[int, int], ...],
+    source: Any,
+    points: Points,
+    hulls: tuple[np.ndarray, np.ndarray],
+    axis: int,
+) -> Any:
+    """The chunk at ``position``: elements along one axis of what is taken of a source, of which the hull of each piece is read."""
+    starts, shape = chunks.block_start(position), chunks.block_shape(position)
+    parts = []
+    for piece in points.pieces(position[axis]):
+        along = list(zip(starts, shape))
+        along[axis] = int(hulls[0][piece]), int(hulls[1][piece])
+        parts.append(
+            source.read(tuple([(first + step * at, step, n) for (at, n), (first, step) in zip(along, places)]))
+        )
+    return take_list(parts, position, points, axis)
 
 
 def is_ascending(places: np.ndarray) -> bool:

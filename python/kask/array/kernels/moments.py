@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.reductions import is_nan_of, joined
+from kask.array.kernels.reductions import in_strips, is_nan_of, joined, only_elements
 
 __all__ = [
     "FromMoments",
@@ -27,9 +27,8 @@ __all__ = [
 
 
 def _all_counted(shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """How many elements of a block of this shape there are for each element of the result."""
-    kept = [1 if axis in axes else length for axis, length in enumerate(shape)]
-    return np.full(kept, math.prod([shape[axis] for axis in axes]), np.intp)
+    """How many elements of a block of this shape there are for each element of the result: the same everywhere."""
+    return np.full((1,) * len(shape), math.prod([shape[axis] for axis in axes]), np.intp)
 
 
 def _counted(block: Any, axes: tuple[int, ...], where: Any) -> Any:
@@ -60,6 +59,11 @@ def _array(x: Any) -> Any:
     return x if hasattr(x, "astype") and not isinstance(x, np.generic) else np.asanyarray(x)
 
 
+def _spread(flags: Any, shape: tuple[int, ...]) -> Any:
+    """Flags, which may be one that holds everywhere, of a shape."""
+    return flags if flags.shape == shape else np.array(np.broadcast_to(flags, shape))
+
+
 def _sum(block: Any, axes: tuple[int, ...], where: Any, dtype: Any) -> Any:
     """The sum of the elements that count."""
     options: dict[str, Any] = {} if where is None else {"where": where}
@@ -80,17 +84,19 @@ def _with_count_first(made: list[Any], shape: tuple[int, ...], axes: tuple[int, 
 
 
 class MeanPart:
-    """Sum and count of the elements."""
+    """Sum and count of the elements, which has one element if it is the same everywhere. With ``is_combined`` a block of one element for each
+    of the result may be its own sum."""
 
-    def __init__(self, dtype: Any, passes_nan: bool) -> None:
-        self.dtype, self.passes_nan = dtype, passes_nan
+    def __init__(self, dtype: Any, passes_nan: bool, is_combined: bool = False) -> None:
+        self.dtype, self.passes_nan, self.is_combined = dtype, passes_nan, is_combined
         self.__name__ = "nanmean" if passes_nan else "mean"
 
     def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, Any]:
         block, where = _unmasked(block, where)
         if self.passes_nan:
             where = _not_nan(block, where)
-        return _sum(block, axes, where, self.dtype), _counted(block, axes, where)
+        made = only_elements(block, axes, self.dtype) if self.is_combined and where is None else None
+        return _sum(block, axes, where, self.dtype) if made is None else made, _counted(block, axes, where)
 
     def __kask_fused__(self, dtype: Any) -> tuple[str, Any, Callable[..., Any]] | None:
         """A sum; see ``kask.expr.fused``."""
@@ -107,7 +113,7 @@ class MeanPart:
         return MomentsCombine(axes, part.is_absolute), MeanOfMoments(finish, dtype.kind in "biu")
 
     def __kask_tokenize__(self) -> Any:
-        return "meanpart", self.dtype, self.passes_nan
+        return "meanpart", self.dtype, self.passes_nan, self.is_combined
 
 
 class SumsCombine:
@@ -117,7 +123,10 @@ class SumsCombine:
         self.axes = axes
         self.__name__ = "sums"
 
-    def __call__(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    def __call__(self, parts: list[tuple[Any, ...]]) -> Any:
+        return in_strips(self._of, parts, self.axes)
+
+    def _of(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         with np.errstate(all="ignore"):
             return tuple([_sum(whole, self.axes, None, whole.dtype) for whole in map(self._joined, zip(*parts))])
 
@@ -145,7 +154,7 @@ class MeanFinish:
             else:
                 mean = np.true_divide(total, count)
         if self.is_masked:
-            return np.ma.masked_array(mean, mask=np.equal(count, 0), dtype=self.dtype)
+            return np.ma.masked_array(mean, mask=_spread(np.equal(count, 0), mean.shape), dtype=self.dtype)
         return mean.astype(self.dtype, copy=False) if hasattr(mean, "astype") else self.dtype.type(mean)
 
     def __kask_tokenize__(self) -> Any:
@@ -176,16 +185,32 @@ class MeanOfMoments:
 
 
 class MomentsPart:
-    """Count, mean, and sums of the powers 2 to ``order`` of the deviations. Of complex numbers the second power is the absolute square."""
+    """Count, mean, and sums of the powers 2 to ``order`` of the deviations. Of complex numbers the second power is the absolute square.
 
-    def __init__(self, dtype: Any, order: int, passes_nan: bool, is_absolute: bool = True) -> None:
+    With ``is_combined`` a block of one element for each of the result may be its own mean, with sums of one element each, which are 0: an
+    infinite or undefined mean says what they would be otherwise."""
+
+    def __init__(
+        self, dtype: Any, order: int, passes_nan: bool, is_absolute: bool = True, is_combined: bool = False
+    ) -> None:
         self.dtype, self.order, self.passes_nan, self.is_absolute = dtype, order, passes_nan, is_absolute
+        self.is_combined = is_combined
         self.__name__ = "moments"
 
-    def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> tuple[Any, ...]:
+    def __call__(self, block: Any, axes: tuple[int, ...], where: Any = None) -> Any:
         block, where = _unmasked(block, where)
         if self.passes_nan:
             where = _not_nan(block, where)
+        mean = only_elements(block, axes, self.dtype) if self.is_combined and where is None else None
+        if mean is not None:
+            kind = mean.real.dtype if self.is_absolute else mean.dtype
+            return _all_counted(block.shape, axes), mean, *[np.zeros((1,) * block.ndim, kind)] * (self.order - 1)
+        if where is None:
+            return in_strips(lambda blocks: self._of(blocks[0], None, axes), [block], axes)
+        both = block, np.broadcast_to(where, np.shape(block))
+        return in_strips(lambda blocks: self._of(blocks[0][0], blocks[0][1], axes), [both], axes)
+
+    def _of(self, block: Any, where: Any, axes: tuple[int, ...]) -> tuple[Any, ...]:
         block = _array(block).astype(self.dtype, copy=False)
         options: dict[str, Any] = {} if where is None else {"where": where}
         if block.dtype.kind == "O" and options:
@@ -216,7 +241,7 @@ class MomentsPart:
         return ("moments", self.dtype, _with_count_first) if self.order == 2 and not self.passes_nan else None
 
     def __kask_tokenize__(self) -> Any:
-        return "momentspart", self.dtype, self.order, self.passes_nan, self.is_absolute
+        return "momentspart", self.dtype, self.order, self.passes_nan, self.is_absolute, self.is_combined
 
 
 class MomentsCombine:
@@ -226,7 +251,10 @@ class MomentsCombine:
         self.axes, self.is_absolute = axes, is_absolute
         self.__name__ = "moments"
 
-    def __call__(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    def __call__(self, parts: list[tuple[Any, ...]]) -> Any:
+        return in_strips(self._of, parts, self.axes)
+
+    def _of(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         counts, means, *sums = [joined(list(ones), self.axes) for ones in zip(*parts)]
         with np.errstate(all="ignore"):
             count = self._sum(counts)
@@ -278,7 +306,7 @@ class MomentFinish:
     def __call__(self, partial: tuple[Any, ...]) -> Any:
         count = partial[0]
         if self.order < 2:
-            return np.full(count.shape, 1 - self.order, self.dtype)
+            return np.full(partial[1].shape, 1 - self.order, self.dtype)
         free = count - self.ddof
         is_short = free <= 0
         if is_short.any() and not self.is_masked:
@@ -289,12 +317,12 @@ class MomentFinish:
                 total = total + count * partial[1].imag ** 2
             moment = _array(total / np.maximum(free, 0))
             if self.is_root:
-                moment = roots(moment)
+                moment = roots(moment, moment)
         moment = moment.astype(self.dtype, copy=False)
         if self.is_masked:
-            return np.ma.masked_array(moment, mask=is_short)
+            return np.ma.masked_array(moment, mask=_spread(is_short, moment.shape))
         if self.passes_nan and is_short.any():
-            moment[is_short] = np.nan
+            moment[_spread(is_short, moment.shape)] = np.nan
         return moment
 
     def __kask_tokenize__(self) -> Any:
@@ -302,9 +330,11 @@ class MomentFinish:
         return "momentfinish", self.order, self.ddof, self.dtype, self.__name__, how
 
 
-def roots(block: Any) -> Any:
-    """The square root of each element; of objects as NumPy has it of one."""
-    return np.asanyarray(_root_of_each(block)) if block.dtype.kind == "O" else np.sqrt(block)
+def roots(block: Any, out: Any = None) -> Any:
+    """The square root of each element; of objects as NumPy has it of one. Of floating point numbers it is put into ``out``."""
+    if block.dtype.kind == "O":
+        return np.asanyarray(_root_of_each(block))
+    return np.sqrt(block, out=out) if type(out) is np.ndarray and out.dtype.kind in "fc" else np.sqrt(block)
 
 
 _root_of_each = np.frompyfunc(np.sqrt, 1, 1)

@@ -65,10 +65,14 @@ def substituted(columns: list[Any], panels: list[Any], start: int, width: int, r
     return out
 
 
-def ordered_after(panels: list[Any], later: Any = None) -> Any:
+def order_of(panels: list[Any]) -> Any:
+    """The order that a panel puts the rows in, without the panel."""
+    return panels[0][0]
+
+
+def ordered_after(orders: list[Any], later: list[Any]) -> Any:
     """The order of rows that a panel and those after it give together."""
-    order = panels[0][0]
-    return order if later is None else order[later]
+    return orders[0][later[0]]
 
 
 def lower_part(panels: list[Any], later: Any, start: int) -> Any:

@@ -2,6 +2,8 @@
 
 First, regular samples of each sorted block say between which two elements each wanted one lies: not roughly, but for certain. Then
 the elements between these are gathered, and the others only counted.
+
+Elements with weights are sorted with these, which are then added up; each quantile is in the first block whose sums reach it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Brackets", "SampleBlock", "Select", "SelectPart", "add_samples", "add_selections", "place_of"]
+__all__ = [
+    "Brackets",
+    "ReachedIn",
+    "ReachedValues",
+    "SampleBlock",
+    "Select",
+    "SelectPart",
+    "Weighed",
+    "add_samples",
+    "add_selections",
+    "place_of",
+]
 
 #: Elements of a block that are sampled. Twice the whole, divided by this, is about what is gathered for one quantile.
 _SAMPLES = 1024
@@ -205,3 +218,73 @@ class Select:
 
 
 _DISCRETE = ("lower", "higher", "nearest", "inverted_cdf", "closest_observation")
+
+
+class Weighed:
+    """Records of elements and their weights. NaN weighs nothing where it is passed over."""
+
+    __name__ = "weighed"
+
+    def __init__(self, dtype: np.dtype, passes_nan: bool) -> None:
+        self.dtype, self.passes_nan = dtype, passes_nan
+
+    def __call__(self, block: Any, weights: Any) -> Any:
+        if np.any(weights < 0):
+            raise ValueError("Weights must be non-negative.")
+        records = np.empty(block.shape, self.dtype)
+        records["value"] = block
+        records["weight"] = np.where(_is_nan(block), 0, weights) if self.passes_nan else weights
+        return records
+
+    def __kask_tokenize__(self) -> Any:
+        return "weighed", self.dtype, self.passes_nan
+
+
+class ReachedIn:
+    """Of a block of sorted elements and the sums of their weights until there: for each wanted part of all weights whether it is reached, and
+    the element that reaches it; the first and the last element, and all weights."""
+
+    __name__ = "reached"
+
+    def __init__(self, qs: Any) -> None:
+        self.qs = qs
+
+    def __call__(self, sums: Any, axes: tuple[int, ...], records: Any, total: Any) -> list[Any]:
+        values = records["value"]
+        if not len(values):
+            return []
+        with np.errstate(all="ignore"):
+            parts = np.asarray(sums / total)
+        if self.qs.dtype.kind == "f":
+            # NumPy compares in the type of the quantiles.
+            parts = parts.astype(self.qs.dtype)
+        # What weighs nothing is before the quantile 0, too.
+        parts[parts == 0] = -1
+        places = np.searchsorted(parts, self.qs, "left")
+        return [(places < len(values), values[np.minimum(places, len(values) - 1)], values[0], values[-1], total)]
+
+    def __kask_tokenize__(self) -> Any:
+        return "reachedin", self.qs
+
+
+class ReachedValues:
+    """The quantiles of elements with weights, of what :class:`ReachedIn` found in each block."""
+
+    __name__ = "quantile"
+
+    def __init__(self, passes_nan: bool) -> None:
+        self.passes_nan = passes_nan
+
+    def __call__(self, parts: list[list[Any]]) -> Any:
+        found = add_samples(parts)
+        are_reached, values = np.array([part[0] for part in found]), np.array([part[1] for part in found])
+        first, last, total = found[0][2], found[-1][3], found[0][4]
+        picked = values[are_reached.argmax(axis=0), np.arange(values.shape[1])]
+        if self.passes_nan and _is_nan(first):
+            return np.full_like(picked, first)
+        if not np.isfinite(total) or total == 0:
+            raise ValueError("Weights included NaN, inf or were all zero.")
+        return np.full_like(picked, last) if _is_nan(last) and not self.passes_nan else picked
+
+    def __kask_tokenize__(self) -> Any:
+        return "reachedvalues", self.passes_nan

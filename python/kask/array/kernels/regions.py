@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.kernels.blockwise import joined
+from kask.array.kernels.blockwise import can_be_filled, joined
 
 __all__ = ["gather_copied", "gather_region", "slice_of"]
 
@@ -30,7 +30,7 @@ def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple
     if len(blocks) == 1:
         return blocks[0][tuple([slice_of(*pieces[0][:3]) for pieces in along])]
     shape = tuple([sum([piece[2] for piece in pieces]) for pieces in along])
-    if not hasattr(type(blocks[0]), "__setitem__"):
+    if not can_be_filled(blocks[0]):
         parts = [
             block[tuple([slice_of(*piece[:3]) for piece in pieces])]
             for block, pieces in zip(blocks, itertools.product(*along))

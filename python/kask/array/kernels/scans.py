@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.reductions import in_strips, only_elements
 from kask.array.kernels.regions import gather_region, slice_of
 
-__all__ = ["Gradient", "ScanBlock", "ScanGroup", "Totals"]
+__all__ = ["ChainStep", "Gradient", "ScanBlock", "ScanGroup", "Totals"]
 
 
 class Totals:
@@ -20,7 +21,14 @@ class Totals:
         self.__name__ = "total"
 
     def __call__(self, blocks: Any) -> Any:
-        whole = np.concatenate(blocks, axis=self.axis) if type(blocks) is list else blocks
+        if self.func in (np.sum, np.prod) and type(blocks) is not list:
+            made = only_elements(blocks, (self.axis,), self.dtype)
+            if made is not None:
+                return made
+        return in_strips(self._of, blocks if type(blocks) is list else [blocks], (self.axis,))
+
+    def _of(self, blocks: list[Any]) -> Any:
+        whole = np.concatenate(blocks, axis=self.axis) if len(blocks) > 1 else blocks[0]
         with np.errstate(all="ignore"):
             return self.func(whole, axis=self.axis, keepdims=True, **_typed(self.dtype))
 
@@ -40,12 +48,32 @@ class ScanGroup:
     def __call__(self, totals: list[Any], offset: Any = None) -> Any:
         if offset is None:
             offset = np.full_like(totals[0], self.identity)
-        whole = np.concatenate([offset, *totals[:-1]], axis=self.axis)
+        return in_strips(self._of, [offset, *totals[:-1]], (self.axis,))
+
+    def _of(self, totals: list[Any]) -> Any:
+        whole = np.concatenate(totals, axis=self.axis)
         with np.errstate(all="ignore"):
             return self.scan(whole, axis=self.axis, **_typed(self.dtype))
 
     def __kask_tokenize__(self) -> Any:
         return "scangroup", self.scan, self.merge, self.identity, self.axis, self.dtype
+
+
+class ChainStep:
+    """What lies before a total and the total itself; what changes nothing, if nothing lies before."""
+
+    def __init__(self, merge: Callable[..., Any], identity: Any) -> None:
+        self.merge, self.identity = merge, identity
+        self.__name__ = "before"
+
+    def __call__(self, before: list[Any], totals: list[Any]) -> Any:
+        if not before:
+            return np.full_like(totals[0], self.identity)
+        with np.errstate(all="ignore"):
+            return self.merge(before[0], totals[0])
+
+    def __kask_tokenize__(self) -> Any:
+        return "chainstep", self.merge, self.identity
 
 
 class ScanBlock:
@@ -58,7 +86,12 @@ class ScanBlock:
     def __call__(self, block: Any, before: Any = None) -> Any:
         with np.errstate(all="ignore"):
             scanned = self.scan(block, axis=self.axis, **_typed(self.dtype))
-            return scanned if before is None else self.merge(before, scanned)
+            if before is None:
+                return scanned
+            is_own = type(scanned) is np.ndarray and scanned.flags.owndata and not np.may_share_memory(scanned, block)
+            if type(self.merge) is np.ufunc and is_own and scanned.dtype == before.dtype == self.dtype:
+                return self.merge(before, scanned, out=scanned)
+            return self.merge(before, scanned)
 
     def __kask_tokenize__(self) -> Any:
         return "scanblock", self.scan, self.merge, self.axis, self.dtype

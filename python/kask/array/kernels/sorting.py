@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kask.array.kernels.reductions import in_strips, joined, only_elements
 from kask.engine import Parts
 
 __all__ = ["Cut", "CutAtRanks", "Records", "Sample", "Sorted", "SplitParts", "TopCombine", "TopPart", "splitters_of"]
@@ -242,10 +243,14 @@ class TopPart:
         length = block.shape[self.axis]
         shape = [1] * block.ndim
         shape[self.axis] = length
-        places = np.broadcast_to(np.arange(start[self.axis], start[self.axis] + length).reshape(shape), block.shape)
-        return self.best(block, places)
+        places = np.arange(start[self.axis], start[self.axis] + length).reshape(shape)
+        made = only_elements(block, axes, block.dtype)
+        return in_strips(self.best, [(block, places)], axes) if made is None else (made, places)
 
-    def best(self, values: Any, places: Any) -> tuple[Any, ...]:
+    def best(self, parts: list[tuple[Any, Any]]) -> tuple[Any, ...]:
+        """Of several partial results. Places may be the same along the other axes."""
+        values, places = [joined(list(ones), (self.axis,)) for ones in zip(*parts)]
+        places = np.broadcast_to(places, values.shape)
         if self.k < 0:
             order = np.argsort(values, axis=self.axis, kind="stable")
         else:
@@ -266,8 +271,8 @@ class TopCombine:
         self.part = part
         self.__name__ = part.__name__
 
-    def __call__(self, parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
-        return self.part.best(*[np.concatenate(ones, axis=self.part.axis) for ones in zip(*parts)])
+    def __call__(self, parts: list[tuple[Any, ...]]) -> Any:
+        return in_strips(self.part.best, parts, (self.part.axis,))
 
     def __kask_tokenize__(self) -> Any:
         return "topcombine", self.part
@@ -281,7 +286,10 @@ class TopFinish:
         self.__name__ = "argtopk" if wants_places else "topk"
 
     def __call__(self, partial: tuple[Any, ...]) -> Any:
-        return partial[1] if self.wants_places else partial[0]
+        values, places = partial
+        if not self.wants_places:
+            return values
+        return places if places.shape == values.shape else np.array(np.broadcast_to(places, values.shape))
 
     def __kask_tokenize__(self) -> Any:
         return "topfinish", self.wants_places

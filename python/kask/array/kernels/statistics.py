@@ -49,7 +49,8 @@ def counts_added(parts: list[Any]) -> Any:
 class Histogram:
     """The histogram of the rows of a block: along one axis for each of its columns, and one of a single element before.
 
-    ``bins`` has edges or a number for each axis; ``ranges`` the range for each number that comes with one, otherwise it is read.
+    ``bins`` has edges or a number for each axis, or None where edges are read; ``ranges`` the range for each number that comes with one,
+    otherwise it is read.
     """
 
     def __init__(self, bins: tuple[Any, ...], ranges: tuple[Any, ...], is_one: bool, has_weights: bool) -> None:
@@ -59,15 +60,17 @@ class Histogram:
     def __call__(self, *values: Any) -> Any:
         left = list(values)
         weights = left.pop() if self.has_weights else None
-        ranges = list(self.ranges)
+        bins, ranges = list(self.bins), list(self.ranges)
         for axis in reversed(range(len(ranges))):
-            if ranges[axis] == "read":
+            if bins[axis] is None:
+                bins[axis] = left.pop()
+            elif ranges[axis] == "read":
                 high, low = left.pop(), left.pop()
                 ranges[axis] = checked_range(low, high)
         if self.is_one:
-            return np.histogram(left[0], self.bins[0], ranges[0], weights=weights)[0][None]
+            return np.histogram(left[0], bins[0], ranges[0], weights=weights)[0][None]
         sample = left[0] if len(left) == 1 and left[0].ndim == 2 else np.stack(left, axis=1)
-        return np.histogramdd(sample, list(self.bins), ranges, weights=weights)[0][None]
+        return np.histogramdd(sample, bins, ranges, weights=weights)[0][None]
 
     def __kask_tokenize__(self) -> Any:
         return "histogram", self.bins, self.ranges, self.is_one, self.has_weights
@@ -97,11 +100,11 @@ def checked_range(low: Any, high: Any) -> tuple[Any, Any]:
     return low, high
 
 
-def edges_between(low: Any, high: Any, bins: int, is_one: bool) -> Any:
-    """The edges of so many bins of equal width."""
+def edges_between(low: Any, high: Any, bins: int, is_one: bool, dtype: Any) -> Any:
+    """The edges of so many bins of equal width, of elements of a type."""
     low, high = checked_range(low, high)
     if is_one:
-        return np.histogram_bin_edges(np.empty(0, np.result_type(low)), bins, (low, high))
+        return np.histogram_bin_edges(np.empty(0, dtype), bins, (low, high))
     return np.histogramdd(np.empty((0, 1)), [bins], [(low, high)])[1][0]
 
 

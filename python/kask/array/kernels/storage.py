@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import tempfile
 import threading
 from collections.abc import Callable
@@ -12,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from kask.array.kernels.stores import refuse_shared_chunks
+from kask.exceptions import SerializationError
 
 __all__ = [
     "Described",
+    "HereOnly",
     "MemmapFile",
     "NpyStack",
     "Source",
     "Target",
     "load_again",
+    "locked",
     "read_block",
     "resolve",
     "save_npy",
@@ -30,7 +34,7 @@ _LOCKS: dict[str, threading.Lock] = {}
 _LOCKS_LOCK = threading.Lock()
 
 
-def _locked(lock: Any, name: str) -> Any:
+def locked(lock: Any, name: str) -> Any:
     """The lock to hold: none, one of this process for whoever has the same name, or the one that was given."""
     if lock is False or lock is None:
         return contextlib.nullcontext()
@@ -38,6 +42,20 @@ def _locked(lock: Any, name: str) -> Any:
         return lock
     with _LOCKS_LOCK:
         return _LOCKS.setdefault(name, threading.Lock())
+
+
+def _sendable(lock: Any) -> Any:
+    """A lock that goes to another process."""
+    try:
+        # Whatever else is wrong with it is for those to say who send it.
+        with contextlib.suppress(pickle.PicklingError, AttributeError):
+            pickle.dumps(lock)
+    except TypeError as error:
+        raise SerializationError(
+            f"lock= is a {type(lock).__module__}.{type(lock).__name__}, which holds in this process only, but tasks run in others; give "
+            "lock=True for a lock in each process, or lock=False, or compute with scheduler='threads'"
+        ) from error
+    return lock
 
 
 class Source:
@@ -59,12 +77,15 @@ class Source:
             ]
         )
         array = self.array.open() if isinstance(self.array, Described) else self.array
-        with _locked(self.lock, self.token):
+        with locked(self.lock, self.token):
             found = array[index] if self.getitem is None else self.getitem(array, index)
             # Inside the lock, as some stores read only here.
             found = np.asarray(found) if self.asarray else found
         turned = tuple([slice(None, None, -1 if step < 0 else None) for _, step, _ in places])
         return found[turned] if any(step < 0 for _, step, _ in places) else found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "lock": _sendable(self.lock)}
 
     def __kask_tokenize__(self) -> Any:
         return "source", self.token
@@ -123,6 +144,23 @@ class MemmapFile(Described):
         return "memmap", self.path, found.st_mtime_ns, found.st_size, kind
 
 
+class HereOnly(Described):
+    """An array in the memory of this process, to be written to: what another process writes would be lost with it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def open(self) -> np.ndarray:
+        """The array."""
+        return self.array
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise SerializationError(
+            f"the target of store(), a {type(self.array).__name__} of shape {self.array.shape}, is in the memory of this process, where worker "
+            "processes cannot write; use store() with compute=True, x.compute(), or a numpy.memmap of a file that workers reach"
+        )
+
+
 class NpyStack:
     """Files ``0.npy``, ``1.npy`` ... with the blocks of an array along an axis."""
 
@@ -160,6 +198,27 @@ class Target:
         self.array, self.token, self.lock, self.places = array, token, lock, places
         self.process = os.getpid()
 
+    def part(self, shape: tuple[int, ...]) -> Any:
+        """The part of an array in memory that is written to, which has this shape: a view."""
+        array = resolve(self.array)
+        if isinstance(array, np.ma.MaskedArray) and array.mask is np.ma.nomask:
+            # A view of an array without a mask would get one of its own.
+            array.mask = np.ma.getmaskarray(array)
+        return array[(*self.index((0,) * len(shape), shape), ...)]
+
+    def index(self, starts: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+        """Where a block of the array that is stored is written to."""
+        places = self.places or ((0, 1),) * len(shape)
+        return tuple(
+            [
+                slice(first + step * at, first + step * (at + n - 1) + 1 if n else first + step * at, step)
+                for at, n, (first, step) in zip(starts, shape, places)
+            ]
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "lock": _sendable(self.lock)}
+
     def __kask_tokenize__(self) -> Any:
         return "target", self.token, self.places
 
@@ -173,17 +232,6 @@ def resolve(array: Any) -> Any:
     return array.compute() if is_kask_collection(array) else array
 
 
-def _index_of(position: tuple[int, ...], chunks: Any, target: Target) -> tuple[slice, ...]:
-    starts, shape = chunks.block_start(position), chunks.block_shape(position)
-    places = target.places or ((0, 1),) * len(shape)
-    return tuple(
-        [
-            slice(first + step * at, first + step * (at + n - 1) + 1 if n else first + step * at, step)
-            for at, n, (first, step) in zip(starts, shape, places)
-        ]
-    )
-
-
 def write_block(block: Any, position: tuple[int, ...], chunks: Any, target: Target) -> Any:
     """Writes a block to its place; gives a mark for whoever waits for it."""
     if 0 not in np.shape(block):
@@ -191,16 +239,16 @@ def write_block(block: Any, position: tuple[int, ...], chunks: Any, target: Targ
         if hasattr(array, "store_path") and target.process != os.getpid():
             # Of a lazy target: only now is it known to be a Zarr array, and locks hold in one process.
             refuse_shared_chunks(chunks, array, target.places or ((0, 1),) * len(chunks.grid))
-        with _locked(target.lock, target.token):
-            array[_index_of(position, chunks, target)] = block
+        with locked(target.lock, target.token):
+            array[target.index(chunks.block_start(position), chunks.block_shape(position))] = block
     return np.ones((1,) * chunks.ndim, bool)
 
 
 def load_again(mark: Any, position: tuple[int, ...], chunks: Any, target: Target) -> Any:
     """The block that was written."""
     array = resolve(target.array)
-    with _locked(target.lock, target.token):
-        return np.array(array[_index_of(position, chunks, target)])
+    with locked(target.lock, target.token):
+        return np.array(array[target.index(chunks.block_start(position), chunks.block_shape(position))])
 
 
 def save_npy(block: Any, position: tuple[int, ...], folder: str, axis: int) -> Any:

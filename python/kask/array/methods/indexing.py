@@ -10,7 +10,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops import assignment, assignment_functions, indexing, indexing_edits, indexing_places
-from kask.array.ops.indexing_views import Blocks, PointIndex
+from kask.array.ops.indexing_views import Blocks, Flat, PointIndex
 from kask.array.ops.reshaping import raveled
 from kask.array.ops.staged import Open
 
@@ -62,6 +62,27 @@ class IndexingMethods(ArrayBase):
         """The same as ``blocks``."""
         return Blocks(self)
 
+    @property
+    def flat(self) -> Flat:
+        """``x.flat[i]``: the elements in a row, in C order. Assigned to, it changes the array; values must fit the places, and are not repeated.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> x = ka.zeros((2, 2), chunks=1)
+        >>> x.flat[1:3] = 5
+        >>> x.compute()
+        array([[0., 5.],
+               [5., 0.]])
+        >>> x.flat[-2].compute()
+        np.float64(5.0)
+        """
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        Flat(self)[:] = value
+
     def take(self, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
         """As :func:`kask.array.take`; without an axis, elements of all in a row."""
         return indexing_edits.take(self, indices, axis, mode)
@@ -101,6 +122,31 @@ class IndexingMethods(ArrayBase):
     def tolist(self) -> Any:
         """Computes the array, and gives it as nested lists of Python objects."""
         return np.asanyarray(self.compute()).tolist()
+
+    def tobytes(self, order: str = "C") -> bytes:
+        """Computes the array, and gives the bytes of its elements one after another, as ``numpy.ndarray.tobytes``.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> ka.arange(3, chunks=2, dtype="u1").tobytes()
+        b'\\x00\\x01\\x02'
+        """
+        return np.asanyarray(self.compute()).tobytes(order)
+
+    def tofile(self, fid: Any, sep: str = "", format: str = "%s") -> None:
+        """Computes the array, and writes its elements to a file one after another, as ``numpy.ndarray.tofile``. :func:`kask.array.store` and
+        ``to_zarr`` write block by block.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, kask.array as ka
+        >>> path = os.path.join(tempfile.mkdtemp(), "x")
+        >>> ka.arange(3, chunks=2).tofile(path)
+        >>> np.fromfile(path, int)
+        array([0, 1, 2])
+        """
+        np.asanyarray(self.compute()).tofile(fid, sep, format)
 
     def nonzero(self) -> tuple[Any, ...]:
         """As :func:`kask.array.nonzero`."""

@@ -296,6 +296,12 @@ class UfuncsMethods(ArrayBase):
         """
         return casts.view_of(self, dtype, order)
 
+    def __setmask__(self, mask: Any, copy: bool = False) -> None:
+        """Where the functions of numpy.ma put the mask of what they made of masked arrays."""
+        from kask.array.ops.masking import masked_array
+
+        self.expr = masked_array(self, mask, keep_mask=False).expr
+
     def copy(self, order: str = "C") -> Any:
         """An array of its own: what is done in place to one of the two is not seen in the other."""
         return wrap(self.expr)

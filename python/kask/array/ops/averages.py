@@ -38,7 +38,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     Raises
     ------
     ZeroDivisionError
-        When computed: weights whose sum is zero.
+        There is nothing to give, and no weights. When computed: weights whose sum is zero.
     ValueError, TypeError
         Weights of another shape.
 
@@ -52,6 +52,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     axes = normal_axes(axis, array.ndim)
     if weights is None:
         result = mean(a, axis, keepdims=keepdims)
+        if result.size == 0:
+            raise ZeroDivisionError("division by zero: NumPy makes no average without elements; use mean()")
         count = np.prod([array.shape[axis] for axis in axes])
         return (result, wrap(elementwise(np.full_like, result.expr, count, dtype=result.dtype))) if returned else result
     if array.dtype.kind in "mM":

@@ -9,10 +9,11 @@ from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels.blockwise import Argument, UserCall, nested
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.blocks import Blocks
-from kask.array.ops.chunk_runs import mapped_sizes
+from kask.array.ops.chunk_runs import has_nan, is_nan, mapped_sizes, runs_of
 from kask.array.ops.delaying import DelayedArgument, delayed_argument
 from kask.array.ops.inference import as_meta, inferred_meta, takes_keyword
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.staged import Sized
 from kask.base import is_kask_collection
 from kask.engine import Chunks
 
@@ -57,9 +58,10 @@ def blockwise(
     dtype, meta : optional
         Of the result; by default found out by calling the function with blocks of no elements, or of ones.
     adjust_chunks : dict, optional
-        For labels the sizes of the result's chunks: a number, a tuple, or a function of the size of the input's.
+        For labels the sizes of the result's chunks: a number, a tuple, or a function of the size of the input's. NaN: they are not known
+        before the function is called.
     new_axes : dict, optional
-        For labels that no array has the size, or the sizes of the chunks.
+        For labels that no array has the size, or the sizes of the chunks, or NaN.
     align_arrays : bool, optional
         Whether arrays are cut alike before; otherwise they must have equally many blocks along each label.
     concatenate : bool, optional
@@ -110,7 +112,7 @@ def blockwise(
 
 
 class _Result:
-    """The chunks of what a function makes, by label."""
+    """The chunks of what a function makes, by label. Where sizes are not known, only how many there are is true of them."""
 
     def __init__(
         self, labels: tuple[Any, ...], along: dict[Any, Chunks], new: dict[Any, Any], adjust: dict[Any, Any]
@@ -121,11 +123,15 @@ class _Result:
                 raise ValueError(f"new_axes= has the label {label!r}, which an array has as well")
             if label not in labels:
                 raise ValueError(f"new_axes= has the label {label!r}, which the result has not")
-        self.chunks = Chunks.join([self._of(label, new, adjust) for label in labels])
+        self.unknown: list[int] = []
+        self.chunks = Chunks.join([self._of(axis, label, new, adjust) for axis, label in enumerate(labels)])
 
-    def _of(self, label: Any, new: dict[Any, Any], adjust: dict[Any, Any]) -> Chunks:
+    def _of(self, axis: int, label: Any, new: dict[Any, Any], adjust: dict[Any, Any]) -> Chunks:
         if label in new:
             sizes = new[label]
+            if has_nan(sizes):
+                self.unknown.append(axis)
+                sizes = [1] * len(sizes) if isinstance(sizes, list | tuple) else 1
             return Chunks([list(sizes)]) if isinstance(sizes, list | tuple) else Chunks.whole([int(sizes)])
         if label not in self.along:
             raise ValueError(f"the result has the label {label!r}, which no array and not new_axes= has")
@@ -133,13 +139,16 @@ class _Result:
         if label not in adjust:
             return ours
         wanted = adjust[label]
+        if isinstance(wanted, list | tuple) and len(wanted) != ours.grid[0]:
+            raise ValueError(
+                f"axis {label!r} has {ours.grid[0]} blocks, but {len(wanted)} chunk sizes were given for it"
+            )
+        if has_nan(wanted) or (callable(wanted) and any(is_nan(wanted(size)) for size, _ in runs_of(ours))):
+            self.unknown.append(axis)
+            return ours
         if callable(wanted):
             return mapped_sizes(ours, wanted)
         if isinstance(wanted, list | tuple):
-            if len(wanted) != ours.grid[0]:
-                raise ValueError(
-                    f"axis {label!r} has {ours.grid[0]} blocks, but {len(wanted)} chunk sizes were given for it"
-                )
             return Chunks([list(wanted)])
         return mapped_sizes(ours, lambda size: int(wanted))
 
@@ -154,7 +163,7 @@ class _Result:
         concatenate: bool,
         token: str | None,
         name: str | None,
-    ) -> Blocks:
+    ) -> ArrayExpr:
         if not callable(func):
             raise TypeError(f"func must be callable, got {type(func).__name__}")
         delayed = {place: lazy for place, one in enumerate(values) if (lazy := delayed_argument(one)) is not None}
@@ -177,10 +186,12 @@ class _Result:
             reads.append((("fixed", 0),) * expr.ndim)
         exprs = [array.expr for array in arrays] + list(wholes.values())
         call = UserCall(func, tuple(values), tuple(arguments), kwargs, self.chunks, None, concatenate, wanted)
+        call.unknown = tuple(self.unknown)
         found = _foretold(call, exprs, dtype, meta)
         call.dtype = found.dtype
         label = token or call.__name__.strip("_<>") or "blockwise"
-        return Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
+        blocks = Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
+        return Sized(blocks, call.unknown) if call.unknown else blocks
 
 
 def _foretold(call: UserCall, exprs: list[ArrayExpr], dtype: Any, meta: Any) -> Any:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from kask.engine import Chunks
 
-__all__ = ["chunks_of_runs", "ends_of", "mapped_sizes", "runs_of", "sizes_of"]
+__all__ = ["chunks_of_runs", "ends_of", "has_nan", "is_nan", "mapped_sizes", "runs_of", "sizes_of"]
+
+
+def is_nan(size: Any) -> bool:
+    """Whether a size is NaN, which says that it is not known before running."""
+    return isinstance(size, float | np.floating) and bool(size != size)
+
+
+def has_nan(sizes: Any) -> bool:
+    """Whether a size, or one of several, is NaN."""
+    return any(map(is_nan, sizes)) if isinstance(sizes, list | tuple) else is_nan(sizes)
 
 
 def runs_of(chunks: Chunks) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 Contracted axes are axes of the grid of products too: each task multiplies one block of each operand, and a tree adds the products
 of the blocks along contracted axes. So a task holds a few blocks, however long the contracted axes are. Short pieces of contracted axes are
-put together where that leaves enough to do at the same time.
+put together, and the result is cut finer where that would leave too little to do at the same time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,11 @@ from kask.array.ops.slicing import sliced
 from kask.engine import Chunks
 from kask.expr.lower import BlockCall, Read
 
-#: Blocks along contracted axes are put together up to this size, or that of blocks whose size is left open.
+#: Blocks along contracted axes are put together up to this size, or that of their product, but not beyond that of blocks whose size is
+#: left open.
 PANEL_BYTES = 32 * 2**20
-#: Blocks of a result that are enough to do at the same time.
-AT_ONCE = 16
+#: Blocks of a result that are enough to do at the same time, and the smallest that it is cut into for that.
+AT_ONCE, LEAST_BYTES = 16, 2**20
 
 # For the families of functions only.
 __all__: list[str] = []
@@ -100,11 +101,10 @@ def contracted(
     element.
     """
     along = _cuts(arrays, labels)
-    _bound(along, out, arrays, np.dtype(dtype).itemsize)
-    summed = [label for label in along if label not in out]
-    for label in summed:
-        along[label] = _gathered(label, along, out, arrays, labels)
-    many = [label for label in summed if along[label].grid[0] > 1]
+    item_bytes = max(1, np.dtype(dtype).itemsize)
+    _bound(along, out, arrays, labels, item_bytes)
+    along = _thickened(along, out, arrays, labels, item_bytes)
+    many = [label for label in along if label not in out and along[label].grid[0] > 1]
     places = {label: place for place, label in enumerate([*out, *many])}
     ready, axes = [], []
     for array, own in zip(arrays, labels):
@@ -153,36 +153,83 @@ def _cuts(arrays: Sequence[ArrayExpr], labels: Sequence[Sequence[Any]]) -> dict[
     return along
 
 
-def _gathered(
-    label: Any,
+def _blocks(along: dict[Any, Chunks], labels: Iterable[Any]) -> int:
+    return math.prod([along[label].grid[0] for label in labels])
+
+
+def _piece(along: dict[Any, Chunks], array: ArrayExpr, own: Sequence[Any], without: Any = None) -> int:
+    """The most elements of a block of an array, or how many there are for each place along one of its axes."""
+    pairs = zip(own, array.shape)
+    return math.prod([along[label].largest[0] for label, length in pairs if label != without and length != 1])
+
+
+def _thickened(
     along: dict[Any, Chunks],
     out: Sequence[Any],
     arrays: Sequence[ArrayExpr],
     labels: Sequence[Sequence[Any]],
-) -> Chunks:
-    """Longer pieces of a contracted axis, where there is enough to do at the same time without cutting it so often: fewer products to add."""
-    cut = along[label]
-    longest = cut.largest[0]
-    if cut.grid[0] < 2 or not longest or math.prod([along[one].grid[0] for one in out]) < AT_ONCE:
-        return cut
-    most, fits = min(PANEL_BYTES, int(config.get("array.chunk_size_bytes"))), cut.shape[0]
-    for array, own in zip(arrays, labels):
-        if label in own:
-            beside = [along[one].largest[0] for one, length in zip(own, array.shape) if one != label and length != 1]
-            fits = min(fits, most // max(1, math.prod(beside) * array.dtype.itemsize))
-    length = fits // longest * longest if fits < cut.shape[0] else cut.shape[0]
-    return Chunks.normalize([cut.shape[0]], [length], 1, 1) if length > longest else cut
+    item_bytes: int,
+) -> dict[Any, Chunks]:
+    """Longer pieces of contracted axes, so that there are fewer products to add. Where little would be left to do at the same time, the
+    result is cut finer instead."""
+    longer = _gathered(along, out, arrays, labels, item_bytes)
+    enough = min(AT_ONCE, _blocks(along, along))
+    if not out or _blocks(longer, longer) >= enough:
+        return longer
+    chunks = Chunks.join([along[label] for label in out])
+    finer = {**along}
+    _cut_finer(finer, out, chunks, item_bytes, max(LEAST_BYTES, math.prod(chunks.shape) * item_bytes // AT_ONCE))
+    for label in longer:
+        if label not in out:
+            finer[label] = longer[label]
+    return _gathered(finer, out, arrays, labels, item_bytes)
 
 
-def _bound(along: dict[Any, Chunks], out: Sequence[Any], arrays: Sequence[ArrayExpr], item_bytes: int) -> None:
+def _gathered(
+    along: dict[Any, Chunks],
+    out: Sequence[Any],
+    arrays: Sequence[ArrayExpr],
+    labels: Sequence[Sequence[Any]],
+    item_bytes: int,
+) -> dict[Any, Chunks]:
+    """Pieces of contracted axes put together. Where the result has few blocks, only until operands are as large as their product: then
+    adding takes less than putting together."""
+    along = {**along}
+    size = math.prod([along[label].largest[0] for label in out])
+    most = min(max(PANEL_BYTES, size * item_bytes), int(config.get("array.chunk_size_bytes")))
+    has_few = _blocks(along, out) < AT_ONCE
+    for label, cut in along.items():
+        longest, fits = cut.largest[0], cut.shape[0]
+        if label in out or cut.grid[0] < 2 or not longest:
+            continue
+        for array, own in zip(arrays, labels):
+            if label in own:
+                beside = max(1, _piece(along, array, own, label))
+                fits = min(fits, most // (beside * max(1, array.dtype.itemsize)), size // beside if has_few else fits)
+        length = fits // longest * longest if fits < cut.shape[0] else cut.shape[0]
+        if length > longest:
+            along[label] = Chunks.normalize([cut.shape[0]], [length], 1, 1)
+    return along
+
+
+def _bound(
+    along: dict[Any, Chunks],
+    out: Sequence[Any],
+    arrays: Sequence[ArrayExpr],
+    labels: Sequence[Sequence[Any]],
+    item_bytes: int,
+) -> None:
     """Cut the result finer where products of large blocks would be much larger than these."""
     if not out:
         return
     limit = int(config.get("array.chunk_size_bytes"))
-    most = max([limit, *[math.prod(array.chunks.largest) * array.dtype.itemsize for array in arrays]])
+    most = max([limit, *[_piece(along, array, own) * array.dtype.itemsize for array, own in zip(arrays, labels)]])
     chunks = Chunks.join([along[label] for label in out])
-    if math.prod(chunks.largest) * item_bytes <= most:
-        return
-    finer = Chunks.normalize(list(chunks.shape), ["auto"] * len(out), max(1, item_bytes), limit, chunks)
+    if math.prod(chunks.largest) * item_bytes > most:
+        _cut_finer(along, out, chunks, item_bytes, limit)
+
+
+def _cut_finer(along: dict[Any, Chunks], out: Sequence[Any], chunks: Chunks, item_bytes: int, limit: int) -> None:
+    finer = Chunks.normalize(list(chunks.shape), ["auto"] * len(out), item_bytes, limit, chunks)
     for axis, label in enumerate(out):
         along[label] = finer.axis(axis)

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from kask import config
 from kask.array.base import as_array, wrap
-from kask.array.kernels.products import Convolve
+from kask.array.kernels.products import Convolve, PartAsItIs, add_parts
+from kask.array.kernels.reductions import itself
 from kask.array.node import ArrayExpr
 from kask.array.ops.creation import Filled
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.joining import concatenated
 from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import sliced
+from kask.array.ops.reductions import reduced
+from kask.array.ops.slicing import expanded, sliced
 from kask.engine import Chunks, Interval
 
 __all__ = ["convolve", "correlate"]
@@ -36,28 +39,45 @@ def _sequences(name: str, a: Any, v: Any, mode: str) -> tuple[ArrayExpr, ArrayEx
 
 
 def _convolved(array: ArrayExpr, window: ArrayExpr) -> ArrayExpr:
-    """The full convolution with a sequence that is not longer."""
+    """The full convolution with a sequence that is not longer. A long one is taken in pieces, whose convolutions are added."""
     (width,) = window.shape
     dtype = np.result_type(array.dtype, window.dtype)
-    window = rechunked(window, Chunks.whole([width]))
     if width == 1:
+        window = rechunked(window, Chunks.whole([1]))
         reads: tuple[Any, ...] = ((0,), (("fixed", 0),))
         return mapped(np.multiply, array, window, reads=reads, chunks=array.chunks, dtype=dtype, label="convolve")
-    zeros = Filled(0, Chunks.whole([width - 1]), array.meta)
-    padded = concatenated([zeros, array, zeros], 0)
-    chunks = Chunks.concat([array.chunks, Chunks.whole([width - 1])])
-    around = Interval(padded.chunks, chunks, 0, 1, 0, width - 1)
+    longest = max(1, int(config.get("array.chunk_size_bytes")) // max(1, dtype.itemsize))
+    after = Chunks.normalize([width - 1], [min(width - 1, longest)], 1, 1)
+    chunks = Chunks.concat([array.chunks, after])
+    starts = range(0, width, longest)
+    pieces = [_of_piece(array, window, start, min(longest, width - start), chunks, dtype) for start in starts]
+    if len(pieces) == 1:
+        return pieces[0]
+    rows = concatenated([expanded(piece, (0,)) for piece in pieces], 0)
+    return reduced(rows, PartAsItIs("convolve"), add_parts, itself, (0,), dtype, label="convolve-sum")
+
+
+def _of_piece(array: ArrayExpr, window: ArrayExpr, start: int, length: int, chunks: Chunks, dtype: Any) -> ArrayExpr:
+    """What a piece of the sequence contributes to the full convolution, cut so."""
+    piece = rechunked(sliced(window, ((start, 1, length),)), Chunks.whole([length]))
+    padded = concatenated([_zeros(start + length - 1, array), array, _zeros(window.shape[0] - start - 1, array)], 0)
+    around = Interval(padded.chunks, chunks, 0, 1, 0, length - 1)
     reads = ((("interval", 0, around),), (("fixed", 0),))
     return mapped(
         Convolve(around),
         padded,
-        window,
+        piece,
         reads=reads,
         chunks=chunks,
         dtype=dtype,
         wants_position=True,
         label="convolve",
     )
+
+
+def _zeros(length: int, like: ArrayExpr) -> ArrayExpr:
+    item_bytes, limit = max(1, like.dtype.itemsize), int(config.get("array.chunk_size_bytes"))
+    return Filled(0, Chunks.normalize([length], ["auto"], item_bytes, limit), like.meta)
 
 
 def _in_mode(full: ArrayExpr, mode: str, longer: int, shorter: int, before: int) -> Any:
@@ -76,7 +96,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     Parameters
     ----------
     a, v : array_like
-        Sequences. A task holds all of the shorter one.
+        Sequences. A task holds the shorter one, or a piece of it with at most the bytes of a block (``array.chunk_size_bytes``).
     mode : str, optional
         "full" for all places where they overlap, "same" for as many as the longer one has elements, in the middle, "valid" for those where they
         overlap all.
@@ -109,7 +129,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     Parameters
     ----------
     a, v : array_like
-        Sequences. A task holds all of the shorter one.
+        Sequences. A task holds the shorter one, or a piece of it with at most the bytes of a block (``array.chunk_size_bytes``).
     mode : str, optional
         As for :func:`convolve`.
 

@@ -117,7 +117,10 @@ def _with_sizes(call: Call, exprs: tuple[Any, ...], result: Any) -> Any:
 def _settled(array: Any) -> Any:
     """An array whose stage has run, as one like any other."""
     expr = array.expr
-    return wrap(expr.closed()) if isinstance(expr, Open) and expr.known is None else array
+    if isinstance(expr, Open) and expr.known is None:
+        return wrap(expr.closed())
+    # An assignment may have told the size of an array that records calls; its methods would record themselves again.
+    return wrap(expr) if isinstance(array, ArrayBase.unknown) and not expr.is_unknown else array
 
 
 def _foretold(call: Call, arrays: list[Any]) -> Any:
@@ -235,7 +238,7 @@ def make_deferrable(namespace: dict[str, Any]) -> None:
 _NOW = frozenset(
     {
         *("__setitem__", "__iter__", "__reduce__", "__reduce_ex__", "compute_chunk_sizes", "dask", "to_svg"),
-        *("fill", "item", "partition", "put", "sort", "tolist"),
+        *("__setmask__", "fill", "flat", "item", "partition", "put", "sort", "tobytes", "tofile", "tolist"),
     }
 )
 

@@ -17,16 +17,19 @@ import numpy as np
 from kask import engine
 from kask.annotations import current_options
 from kask.array.base import ArrayBase, Persisted, is_array_like, put_together, wrap
+from kask.array.kernels.blockwise import fits
 from kask.array.kernels.reductions import itself
 from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.chunk_runs import is_nan
 from kask.array.ops.slicing import sliced
-from kask.array.ops.staged import closed_so_far
+from kask.array.ops.staged import Sized, closed_so_far
 from kask.base import is_kask_collection
 from kask.containers import map_leaves
-from kask.delayed import Delayed, delayed
-from kask.engine import Chunks, Layers, Node
+from kask.delayed import Delayed, DelayedLeaf, delayed
+from kask.engine import Chunks, Future, Layers, Node
 from kask.expr import Lowering, walk
 from kask.expr.lower import BlockCall, Read
+from kask.expr.program import read_only
 from kask.expr.sharing import optimised
 from kask.graphs import ExprLayers, with_options
 from kask.tokens import tokenize
@@ -53,6 +56,8 @@ class FromDelayed(ArrayExpr):
     value: _Value
     chunks: Chunks
     meta: Any
+    #: Axes along which the value may have any length.
+    unknown: tuple[int, ...] = ()
 
     def node(self, options: engine.Options | None = None) -> Node:
         """The task that makes the block."""
@@ -62,7 +67,10 @@ class FromDelayed(ArrayExpr):
 
     def making(self, task: Any) -> tuple[Any, tuple[Any, ...]]:
         """What makes the block of the value."""
-        return _checked, (task, self.shape, self.dtype)
+        held = self.value.value
+        is_held = isinstance(held, DelayedLeaf) or isinstance(task, Future)
+        shape = tuple([math.nan if axis in self.unknown else size for axis, size in enumerate(self.shape)])
+        return _checked, (task, shape, self.dtype, is_held)
 
     @functools.cached_property
     def outputs(self) -> list[Any]:
@@ -102,11 +110,14 @@ def delayed_argument(value: Any) -> DelayedArgument | None:
     return DelayedArgument(_Value(lazy, lazy.key), Chunks.whole([]), np.empty((), object))
 
 
-def _checked(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def _checked(value: Any, shape: tuple[float, ...], dtype: np.dtype, is_held: bool = False) -> Any:
+    # What somebody has is shown, but nobody else's to write to.
+    value = read_only(value) if is_held else value
     value = value if is_array_like(value) else np.asarray(value)
-    if tuple(value.shape) != shape:
+    if not fits(value.shape, shape):
         raise ValueError(
-            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}"
+            f"from_delayed() was told that the value has the shape {shape}, but it has {tuple(value.shape)}; say shape=(np.nan,) where a "
+            "length is not known before"
         )
     if value.dtype == dtype or (dtype.kind in "SUV" and value.dtype.kind == dtype.kind):
         return value
@@ -125,7 +136,7 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
     value : Delayed or Future
         What gives an array.
     shape : tuple of int
-        The shape that it will have.
+        The shape that it will have. NaN: a length is found when the value is computed.
     dtype : data-type, optional
         The type that it will have; needed unless ``meta`` is given. A value of another type is cast to it, if it is of the same kind.
     meta : array, optional
@@ -146,7 +157,9 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
     """
     from kask.array.ops.filling import shape_of
 
-    shape = shape_of(shape)
+    lengths = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (shape,)
+    unknown = tuple([axis for axis, length in enumerate(lengths) if is_nan(length)])
+    shape = shape_of([1 if axis in unknown else length for axis, length in enumerate(lengths)])
     if dtype is None and meta is None:
         raise TypeError(
             "from_delayed() needs dtype= or meta=, since the value is not there yet: say dtype=float, for example"
@@ -154,7 +167,8 @@ def from_delayed(value: Any, shape: Any, dtype: Any = None, meta: Any = None, na
     lazy = delayed(value, pure=True)
     meta = empty_meta(dtype if dtype is not None else meta.dtype, len(shape), meta)
     token = tokenize(name) if name is not None else lazy.key
-    return wrap(FromDelayed(_Value(lazy, token), Chunks.whole(list(shape)), meta))
+    value_of = FromDelayed(_Value(lazy, token), Chunks.whole(list(shape)), meta, unknown)
+    return wrap(Sized(value_of, unknown) if unknown else value_of)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

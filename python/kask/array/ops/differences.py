@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from kask import config
 from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.kernels.interpolation import InterpolatedIn
+from kask.array.kernels.products import PartAsItIs, add_parts
+from kask.array.kernels.reductions import itself
 from kask.array.kernels.scans import Gradient
 from kask.array.node import ArrayExpr
+from kask.array.ops.creation import Filled
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
-from kask.array.ops.joining import concatenate
-from kask.array.ops.mapped import mapped
+from kask.array.ops.joining import concatenate, concatenated
+from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reductions import normal_axes
+from kask.array.ops.reductions import normal_axes, reduced
 from kask.array.ops.reshaping import broadcast, raveled
 from kask.array.ops.slicing import sliced
 from kask.engine import Chunks, Interval
@@ -299,7 +305,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     x : array_like
         Where values are wanted.
     xp, fp : array_like
-        The given points, in the order of ``xp``. They are one block in each task.
+        The given points, in the order of ``xp``. They are one block in each task, unless they are more than a block may be and there is no
+        ``period``: then each block of them makes the values between its points.
     left, right : scalar, optional
         The values before the first and after the last point.
     period : float, optional
@@ -327,8 +334,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         raise ValueError("array of sample points is empty")
     if period is not None and period == 0:
         raise ValueError("period must be a non-zero value")
-    whole = [rechunked(one, Chunks.whole(list(one.shape))) for one in points]
     kind = np.complex128 if points[1].dtype.kind == "c" else np.float64
+    if period is None and array.dtype.kind in "biuf" and _are_many(points):
+        return wrap(_interpolated_in_pieces(cast(array, np.float64), points[0], points[1], left, right, kind))
+    whole = [rechunked(one, Chunks.whole(list(one.shape))) for one in points]
     return wrap(
         mapped(
             _interpolated,
@@ -341,6 +350,48 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
             label="interp",
         )
     )
+
+
+def _are_many(points: list[ArrayExpr]) -> bool:
+    """Whether points are numbers in several blocks, and too many for one."""
+    size_bytes = sum([math.prod(one.shape) * one.dtype.itemsize for one in points])
+    is_long = points[0].grid[0] > 1 and size_bytes > int(config.get("array.chunk_size_bytes"))
+    return is_long and points[0].dtype.kind in "biuf" and points[1].dtype.kind in "biufc"
+
+
+def _interpolated_in_pieces(
+    array: ArrayExpr, xp: ArrayExpr, fp: ArrayExpr, left: Any, right: Any, dtype: Any
+) -> ArrayExpr:
+    """The values that each block of points, with the first point of the next one, makes of the elements between these, added up."""
+    along = Chunks.unify([xp.chunks, fp.chunks]).slice([(0, 1, xp.shape[0])])
+    xp, fp = [rechunked(one, along) for one in (xp, fp)]
+    pieces = along.grid[0]
+    ones = one_by_one(pieces)
+    axes = tuple(range(1, array.ndim + 1))
+    nexts = []
+    for one in (xp, fp):
+        firsts = mapped(_first, one, chunks=ones, dtype=one.dtype)
+        end = Filled(0, one_by_one(1), one.meta)
+        nexts.append(concatenated([sliced(firsts, ((1, 1, pieces - 1),)), end], 0))
+    # Read by an interval, so that tasks do not read the whole next block for its first point.
+    after = [(("interval", 0, Interval(one.chunks, ones)),) for one in nexts]
+    rows = mapped(
+        InterpolatedIn(left, right, pieces, dtype),
+        array,
+        xp,
+        fp,
+        *nexts,
+        reads=(axes, (0,), (0,), *after),
+        chunks=Chunks.join([ones, array.chunks]),
+        dtype=dtype,
+        wants_position=True,
+        label="interp",
+    )
+    return reduced(rows, PartAsItIs("interp"), add_parts, itself, (0,), dtype, label="interp-sum")
+
+
+def _first(block: Any) -> Any:
+    return block[:1]
 
 
 def _interpolated(block: Any, xp: Any, fp: Any, left: Any, right: Any, period: Any) -> Any:

@@ -15,11 +15,13 @@ from kask.array.kernels import ufuncs
 from kask.array.kernels.blockwise import GufuncCall
 from kask.array.node import ArrayExpr
 from kask.array.ops.blocks import Blocks
+from kask.array.ops.chunk_runs import is_nan
 from kask.array.ops.elementwise import broadcast_shapes
 from kask.array.ops.inference import as_meta, ones_like_meta
 from kask.array.ops.mapped import cut_whole
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.slicing import expanded, transposed
+from kask.array.ops.staged import Sized
 from kask.engine import Chunks
 
 __all__ = ["apply_gufunc"]
@@ -60,7 +62,7 @@ def apply_gufunc(
     axis: int | None = None,
     keepdims: bool = False,
     output_dtypes: Any = None,
-    output_sizes: dict[str, int] | None = None,
+    output_sizes: dict[str, float] | None = None,
     vectorize: bool | None = None,
     allow_rechunk: bool = False,
     meta: Any = None,
@@ -85,7 +87,8 @@ def apply_gufunc(
     output_dtypes : data-type or list of data-type, optional
         Of the results; by default found out by calling the function.
     output_sizes : dict, optional
-        Sizes of core axes that only results have.
+        Sizes of core axes that only results have. NaN: it is found while the result is computed, and must be the same for all elements of
+        the other axes.
     vectorize : bool, optional
         Whether the function knows core axes only, and must be called for each of the others' elements (``numpy.vectorize``).
     allow_rechunk : bool, optional
@@ -140,9 +143,7 @@ def apply_gufunc(
     loops = tuple([expr.ndim - len(core) for expr, core in zip(exprs, inputs)])
     call = GufuncCall(ready, kwargs, loops, cores, metas, is_single)
     made = _results(call, exprs, loops, loop, is_single)
-    finished = [
-        wrap(places.finished(expr, number, len(core))) for number, (expr, core) in enumerate(zip(made, results))
-    ]
+    finished = [wrap(places.finished(expr, number, core)) for number, (expr, core) in enumerate(zip(made, cores))]
     return finished[0] if is_single else tuple(finished)
 
 
@@ -180,13 +181,15 @@ class _Places:
                 raise ValueError(f"axes={axes!r} has {len(one)} axes in place {number}, the signature has {count}")
         self.inputs, self.results = tuples[: len(inputs)], tuples[len(inputs) :]
 
-    def finished(self, expr: ArrayExpr, number: int, cores: int) -> ArrayExpr:
+    def finished(self, expr: ArrayExpr, number: int, core: tuple[float, ...]) -> ArrayExpr:
         """A result with its core axes where they belong."""
-        count = cores
-        if self.kept and not cores:
+        count = len(core)
+        if self.kept and not core:
             count = self.kept
             expr = expanded(expr, tuple(range(expr.ndim, expr.ndim + count)))
-        return _axes_from_last(expr, self.results[number], count)
+        expr = _axes_from_last(expr, self.results[number], count)
+        unknown = tuple([at % expr.ndim for at, size in zip(self.results[number], core) if is_nan(size)])
+        return Sized(expr, unknown) if unknown else expr
 
 
 def _axes_last(expr: ArrayExpr, core: tuple[int, ...]) -> ArrayExpr:
@@ -205,8 +208,8 @@ def _axes_from_last(expr: ArrayExpr, core: tuple[int, ...], count: int) -> Array
     return transposed(expr, tuple(order))
 
 
-def _core_sizes(exprs: list[ArrayExpr], inputs: list[Core], given: dict[str, int]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
+def _core_sizes(exprs: list[ArrayExpr], inputs: list[Core], given: dict[str, float]) -> dict[str, float]:
+    sizes: dict[str, float] = {}
     for number, (expr, core) in enumerate(zip(exprs, inputs)):
         for name, size in zip(core, expr.shape[expr.ndim - len(core) :]):
             wanted = int(name) if name.isdigit() else sizes.setdefault(name, size)
@@ -214,9 +217,11 @@ def _core_sizes(exprs: list[ArrayExpr], inputs: list[Core], given: dict[str, int
                 raise ValueError(
                     f"the core axis {name!r} has {size} elements in argument {number}, but {wanted} were expected"
                 )
-    for name, size in given.items():
-        if sizes.setdefault(name, int(size)) != size:
-            raise ValueError(f"output_sizes= says {size} for the core axis {name!r}, the arguments say {sizes[name]}")
+    for name, said in given.items():
+        if is_nan(said):
+            sizes.setdefault(name, math.nan)
+        elif sizes.setdefault(name, int(said)) != said:
+            raise ValueError(f"output_sizes= says {said} for the core axis {name!r}, the arguments say {sizes[name]}")
     return sizes | {name: int(name) for core in inputs for name in core if name.isdigit()}
 
 
@@ -271,7 +276,7 @@ def _metas(
     exprs: list[ArrayExpr],
     inputs: list[Core],
     loops: int,
-    cores: tuple[tuple[int, ...], ...],
+    cores: tuple[tuple[float, ...], ...],
     dtypes: tuple[np.dtype, ...] | None,
     meta: Any,
     is_single: bool,
@@ -329,7 +334,13 @@ class _Several(Blocks):
     @property
     def block_bytes(self) -> int:
         most = math.prod(self.chunks.largest)
-        return sum([most * math.prod(core) * meta.dtype.itemsize for meta, core in zip(self.meta, self.func.cores)])  # type: ignore[attr-defined]
+        cores = [_counted(core) for core in self.func.cores]  # type: ignore[attr-defined]
+        return sum([most * math.prod(core) * meta.dtype.itemsize for meta, core in zip(self.meta, cores)])
+
+
+def _counted(core: tuple[float, ...]) -> list[int]:
+    """The sizes of core axes, 1 for those that are not known."""
+    return [1 if is_nan(size) else int(size) for size in core]
 
 
 def _results(
@@ -341,7 +352,7 @@ def _results(
             for expr, ndim in zip(exprs, loops)
         ]
     )
-    chunks = [Chunks.join([loop, Chunks.whole(list(core))]) for core in call.cores]
+    chunks = [Chunks.join([loop, Chunks.whole(_counted(core))]) for core in call.cores]
     label = call.__name__.strip("_<>") or "gufunc"
     if is_single:
         return [Blocks(call, tuple(exprs), reads, chunks[0], call.metas[0], label)]

@@ -26,10 +26,15 @@ class _Axis:
     """The bins along one axis: edges that are known, or how many there are between the smallest and the largest element."""
 
     def __init__(self, bins: Any, limits: Any, column: ArrayExpr, is_one: bool) -> None:
+        #: What is read while running, and how.
         self.limits: tuple[ArrayExpr, ...] = ()
+        self.reads: Any = ()
         if isinstance(bins, str):
             raise TypeError(f"bins={bins!r}: along several axes give numbers of bins, or their edges")
         if isinstance(bins, ArrayBase):
+            if bins.ndim == 1:
+                self._read_edges(bins)
+                return
             bins = bins.compute()
         if np.ndim(bins) == 0:
             try:
@@ -40,19 +45,24 @@ class _Axis:
                 raise ValueError("`bins` must be positive, when an integer")
             self.bins: Any = count
             self.count = count
-            self.range: Any = None if limits is None else _known(limits)
+            self.range: Any = None if limits is None else tuple(limits)
             empty = column.shape[0] == 0
             if self.range is None and empty:
                 self.range = (0.0, 1.0)
-            if self.range is not None:
-                sample = np.empty(0, column.dtype if column.dtype.kind in "fiu" else float)
+            if self.range is not None and any(isinstance(limit, ArrayBase) for limit in self.range):
+                self._read(column, is_one, self.range)
+            elif self.range is not None:
+                sample = _sample(column)
                 self.edges: Any = (
                     np.histogram_bin_edges(sample, count, self.range)
                     if is_one
                     else np.histogramdd(np.empty((0, 1)), [count], [self.range])[1][0]
                 )
             else:
-                self._read(column, is_one)
+                from kask.array.ops.reductions_basic import max as largest_of
+                from kask.array.ops.reductions_basic import min as smallest_of
+
+                self._read(column, is_one, (smallest_of(wrap(column)), largest_of(wrap(column))))
         elif np.ndim(bins) == 1:
             self.bins = np.asarray(bins)
             self.edges = self.bins
@@ -62,24 +72,41 @@ class _Axis:
         else:
             raise ValueError("`bins` must be 1d, when an array")
 
-    def _read(self, column: ArrayExpr, is_one: bool) -> None:
-        from kask.array.ops.reductions_basic import max as largest_of
-        from kask.array.ops.reductions_basic import min as smallest_of
+    def _read_edges(self, bins: Any) -> None:
+        """Edges that are lazy; whether they increase is seen when they are there."""
+        edges = bins.expr
+        self.bins, self.edges, self.range = None, bins, None
+        self.count = len(bins) - 1
+        self.limits = (rechunked(edges, Chunks.whole(list(edges.shape))),)
+        self.reads = ((("fixed", 0),),)
 
-        array = wrap(column)
-        self.limits = (smallest_of(array).expr, largest_of(array).expr)
-        self.range = "read"
+    def _read(self, column: ArrayExpr, is_one: bool, limits: Any) -> None:
+        low, high = [_limit(limit, other) for limit, other in zip(limits, reversed(limits))]
+        self.limits, self.reads, self.range = (low.expr, high.expr), ((), ()), "read"
+        sample = _sample(column)
+        ends: Any = np.zeros((), low.dtype)[()], np.ones((), high.dtype)[()]
         self.edges = wrap(
             mapped(
                 edges_between,
                 *self.limits,
-                reads=((("fixed", 0),) * 0,) * 2,
-                constants=(self.count, is_one),
+                reads=self.reads,
+                constants=(self.count, is_one, sample.dtype),
                 chunks=Chunks.whole([self.count + 1]),
-                dtype=column.dtype if column.dtype.kind == "f" and is_one else np.float64,
+                dtype=np.histogram_bin_edges(sample, 1, ends).dtype if is_one else np.float64,
                 label="edges",
             )
         )
+
+
+def _limit(limit: Any, other: Any) -> Any:
+    """One end of a range as an array; numbers of Python take the type of the other end, where that is lazy."""
+    is_plain = isinstance(limit, int | float) and not isinstance(limit, np.generic)
+    return as_array(np.asarray(limit, np.result_type(limit, other.dtype)) if is_plain else limit)
+
+
+def _sample(column: ArrayExpr) -> Any:
+    """No elements, of the type that tells that of the edges."""
+    return np.empty(0, column.dtype if column.dtype.kind in "fiuO" else float)
 
 
 def _known(limits: Any) -> tuple[Any, Any]:
@@ -104,10 +131,9 @@ def _counted(columns: list[ArrayExpr], axes: list[_Axis], weights: Any, is_one: 
         arrays.append(heavy)
     arrays = [rechunked(one, one.chunks.replace(0, observations)) for one in arrays]
     reads: list[tuple[Any, ...]] = [(0, *[("fixed", 0)] * (one.ndim - 1)) for one in arrays]
-    limits = [limit for axis in axes for limit in axis.limits]
     place = len(columns)
-    arrays[place:place] = limits
-    reads[place:place] = [()] * len(limits)
+    arrays[place:place] = [limit for axis in axes for limit in axis.limits]
+    reads[place:place] = [one for axis in axes for one in axis.reads]
     func = Histogram(
         tuple([axis.bins for axis in axes]), tuple([axis.range for axis in axes]), is_one, weights is not None
     )
@@ -366,7 +392,7 @@ def histogram2d(
     if hasattr(bins, "__len__"):
         many = len(bins)
         if many not in (1, 2):
-            bins = [np.asarray(bins)] * 2
+            bins = [bins if isinstance(bins, ArrayBase) else np.asarray(bins)] * 2
         elif many == 1:
             bins = [bins[0]] * 2
     hist, edges = histogramdd(arrays, bins, range, normed, weights, density)

@@ -10,12 +10,14 @@ import numpy as np
 
 from kask.array.base import ArrayBase, as_array, as_expr, wrap
 from kask.array.kernels import edits as kernels
+from kask.array.kernels.edits import Places
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.indexing import getitem
 from kask.array.ops.indexing_fancy import listed
 from kask.array.ops.indexing_parse import in_bounds
+from kask.array.ops.indexing_within import inserted, removed
 from kask.array.ops.joining import concatenated
 from kask.array.ops.masks import selected
 from kask.array.ops.pieces import spread
@@ -210,11 +212,12 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     array([2, 4])
     """
     array, axis = with_one_axis(as_array(arr).expr, axis)
-    length = array.shape[axis]
-    keep = np.ones(length, bool)
+    return wrap(removed(array, axis, _delete_places(obj, axis, array.shape[axis])))
+
+
+def _delete_places(obj: Any, axis: int, length: int) -> Places:
     if isinstance(obj, slice):
-        keep[obj] = False
-        return wrap(listed(array, axis, np.flatnonzero(keep)))
+        return Places(_ascending(range(*obj.indices(length))))
     given = np.asarray(_here(obj))
     if given.size == 0 and not hasattr(obj, "dtype"):
         given = given.astype(np.intp)
@@ -223,12 +226,14 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
             raise ValueError(
                 f"boolean array argument obj to delete must be one dimensional and match the axis length of {length}"
             )
-        keep = ~given
-    else:
-        if given.dtype.kind not in "iu":
-            raise IndexError("arrays used as indices must be of integer (or boolean) type")
-        keep[in_bounds(given, axis, length)] = False
-    return wrap(listed(array, axis, np.flatnonzero(keep)))
+        return Places(np.flatnonzero(given))
+    if given.dtype.kind not in "iu":
+        raise IndexError("arrays used as indices must be of integer (or boolean) type")
+    return Places(np.unique(in_bounds(given, axis, length)))
+
+
+def _ascending(places: range) -> range:
+    return places if places.step > 0 else places[::-1]
 
 
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
@@ -264,21 +269,23 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     new = as_expr(values)
     if not isinstance(new, ArrayExpr):
         new = as_array(np.asarray(new)).expr
-    if places.size == 1:
-        place = int(places.item())
-        if not -length <= place <= length:
-            raise IndexError(f"index {_here(obj)} is out of bounds for axis {axis} with size {length}")
-        new = expanded(new, tuple(range(array.ndim - new.ndim)))
+    if isinstance(places, np.ndarray):
+        if places.size == 1:
+            new = expanded(new, tuple(range(array.ndim - new.ndim)))
         if places.ndim == 0:
             # A single place takes the first axis of the values for the axis.
             order = [at for at in range(new.ndim) if at != 0]
             new = transposed(new, (*order[:axis], 0, *order[axis:]))
-        places = np.full(new.shape[axis], place + length if place < 0 else place)
-    else:
         wrong = (places < -length) | (places > length)
         if wrong.any():
-            raise IndexError(f"index {places[wrong][0]} is out of bounds for axis {axis} with size {length}")
+            given = _here(obj) if places.size == 1 else places[wrong][0]
+            raise IndexError(f"index {given} is out of bounds for axis {axis} with size {length}")
         places = np.where(places < 0, places + length, places)
+        if places.size == 1:
+            places = np.full(new.shape[axis], places)
+    elif len(places) == 1:
+        new = expanded(new, tuple(range(array.ndim - new.ndim)))
+        places = np.full(new.shape[axis], places.start)
     shape = (*array.shape[:axis], len(places), *array.shape[axis + 1 :])
     extra = max(0, new.ndim - len(shape))
     padded = (*(1,) * (len(shape) - new.ndim), *new.shape[extra:])
@@ -287,21 +294,32 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
             f"values of shape {new.shape} cannot be put into an array of shape {array.shape} along axis {axis}"
         )
     new = squeezed(new, tuple(range(extra)))
-    cuts = array.chunks.replace(axis, [len(places)])
-    both = concatenated([array, spread(new, shape, array.dtype, cuts)], axis)
-    where = places.astype(np.int64)
-    where[np.argsort(places, kind="stable")] += np.arange(len(places))
-    source = np.empty(length + len(places), np.int64)
-    is_old = np.ones(len(source), bool)
-    is_old[where] = False
-    source[where] = length + np.arange(len(places))
-    source[is_old] = np.arange(length)
-    return wrap(listed(both, axis, source))
+    places, new = _in_order(places, new, axis - len(shape))
+    largest = max(1, array.chunks.largest[axis])
+    cuts = array.chunks.replace(axis, Chunks.normalize([len(places)], [largest], 1, 1))
+    return wrap(inserted(array, axis, Places(places), spread(new, shape, array.dtype, cuts)))
 
 
-def _insert_places(obj: Any, length: int) -> np.ndarray:
+def _in_order(places: Any, values: ArrayExpr, axis: int) -> tuple[Any, ArrayExpr]:
+    """Places that ascend, and their values; equal places stay in order. The axis is counted from the end."""
+    is_range = isinstance(places, range)
+    if places.step > 0 if is_range else (places[1:] >= places[:-1]).all():
+        return places, values
+    order = None if is_range else np.argsort(places, kind="stable")
+    if -axis <= values.ndim and values.shape[axis] > 1:
+        own = axis + values.ndim
+        if order is None:
+            taken = [(0, 1, length) for length in values.shape]
+            taken[own] = (len(places) - 1, -1, len(places))
+            values = sliced(values, tuple(taken))
+        else:
+            values = listed(values, own, order)
+    return (places[::-1] if order is None else places[order]), values
+
+
+def _insert_places(obj: Any, length: int) -> range | np.ndarray:
     if isinstance(obj, slice):
-        return np.arange(*obj.indices(length), dtype=np.intp)
+        return range(*obj.indices(length))
     given = np.array(_here(obj))
     if given.dtype == bool:
         if given.ndim != 1:

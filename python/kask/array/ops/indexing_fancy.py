@@ -17,9 +17,13 @@ from kask.array.kernels import indexing as kernels
 from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunk_runs import ends_of, sizes_of
-from kask.array.ops.creation import Filled
-from kask.array.ops.slicing import Taken, _with_axes, sliced, squeezed, transposed
+from kask.array.ops.creation import Content, Filled, InMemory
+from kask.array.ops.elementwise import Elementwise
+from kask.array.ops.rechunk import rechunked
+from kask.array.ops.slicing import ExpandDims, Squeeze, Taken, Transpose, _with_axes, sliced, squeezed, transposed
+from kask.array.ops.storage import FromStore
 from kask.engine import Chunks
+from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
 
 __all__ = ["listed", "one_each", "pointwise", "sizes_along"]
@@ -82,6 +86,37 @@ class Take(ArrayExpr):
         axes[self.axis] = ("listed", self.axis, tuple(points.blocks[0].tolist()), tuple(points.chunk_ends.tolist()))
         return BlockCall(kernels.take_list, (Read(self.array, tuple(axes)), AT, points, self.axis))
 
+    def simplified(self) -> Expr | None:
+        """The list nearer to where the elements come from, where that is less work."""
+        array, length = self.array, self.array.shape[self.axis]
+        if isinstance(array, Elementwise) and 2 * len(self.index.values) <= length:
+            return array.sliced(self._of_operand, self.chunks)
+        if isinstance(array, Transpose):
+            return Transpose(dataclasses.replace(self, array=array.array, axis=array.axes[self.axis]), array.axes)
+        if isinstance(array, Squeeze):
+            axis = [at for at in range(array.array.ndim) if at not in array.axes][self.axis]
+            return Squeeze(dataclasses.replace(self, array=array.array, axis=axis), array.axes)
+        if isinstance(array, ExpandDims) and self.axis not in array.axes:
+            axis = self.axis - len([at for at in array.axes if at < self.axis])
+            return ExpandDims(dataclasses.replace(self, array=array.array, axis=axis), array.axes)
+        if isinstance(array, InMemory) and 4 * len(self.index.values) <= length:
+            picked = array.array[(*(slice(None),) * self.axis, self.index.values)]
+            return InMemory(Content(picked), self.chunks)
+        if isinstance(array, FromStore) and self._reads_less:
+            return Listed(array.source, array.places, array.chunks, array.meta, self.axis, self.index, self.along)
+        return None
+
+    @property
+    def _reads_less(self) -> bool:
+        """Whether from the first to the last element that each piece needs are at most half of the blocks."""
+        blocks = sizes_along(self.array, self.axis)[np.unique(self.points.blocks[0])]
+        return bool(2 * self.points.hulls[1].sum() <= blocks.sum())
+
+    def _of_operand(self, array: ArrayExpr, skipped: int) -> ArrayExpr:
+        axis = self.axis - skipped
+        is_stretched = axis < 0 or array.shape[axis] != self.array.shape[self.axis]
+        return array if is_stretched else dataclasses.replace(self, array=array, axis=axis)
+
     def taking(self, taken: tuple[Taken, ...], chunks: Chunks) -> ArrayExpr:
         """A slice of it: of the list, and of the array's other axes."""
         start, step, length = taken[self.axis]
@@ -90,15 +125,59 @@ class Take(ArrayExpr):
         return listed(sliced(self.array, inner), self.axis, index, chunks.axis(self.axis))
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Listed(ArrayExpr):
+    """A :class:`Take` from something that is read block by block: of each block from the first element that is needed to the last one."""
+
+    family = "from_array"
+
+    source: Any
+    places: tuple[tuple[int, int], ...]
+    cut: Chunks
+    meta: Any
+    axis: int
+    index: _Index
+    along: Chunks
+
+    @functools.cached_property
+    def chunks(self) -> Chunks:
+        return self.cut.replace(self.axis, self.along)
+
+    @functools.cached_property
+    def _take(self) -> Take:
+        return Take(FromStore(self.source, self.places, self.cut, self.meta), self.axis, self.index, self.along)
+
+    def block_call(self) -> BlockCall:
+        points = self._take.points
+        first, lengths = points.hulls
+        starts = ends_of(self.cut.axis(self.axis)) - sizes_of(self.cut.axis(self.axis))
+        hulls = starts[points.blocks[0]] + first, lengths
+        args = (self.chunks, self.places, self.source, points.in_hulls(), hulls, self.axis)
+        return BlockCall(kernels.read_list, (AT, *args))
+
+    def taking(self, taken: tuple[Taken, ...], chunks: Chunks) -> ArrayExpr:
+        return self._take.taking(taken, chunks)
+
+
 def listed(array: ArrayExpr, axis: int, index: np.ndarray, along: Chunks | None = None) -> ArrayExpr:
     """The elements at these places (none negative, none too large) along an axis, in this order."""
     if along is None:
         along = _cut_like(array, axis, index)
     if not len(index) or 0 in array.shape:
         return Filled(0, array.chunks.replace(axis, along), array.meta)
+    step = int(index[1] - index[0]) if len(index) > 1 else 1
+    if step and (index[1:] - index[:-1] == step).all():
+        taken = [(0, 1, length) for length in array.shape]
+        taken[axis] = (int(index[0]), step, len(index))
+        found = sliced(array, tuple(taken))
+        return rechunked(found, found.chunks.replace(axis, along))
     expr = Take(array, axis, _Index(index), along)
     if expr.points.most_pieces <= _MOST_BLOCKS:
         return expr
+    if len(index) <= array.chunks.largest[axis]:
+        # What one block may hold is picked in order first: of each block once, and near to where it comes from.
+        ordered, places = np.unique(index, return_inverse=True)
+        return Take(listed(array, axis, ordered), axis, _Index(places), along)
     merged = _merged(array, (axis,), expr.points, along, ())
     order = [*range(1, axis + 1), 0, *range(axis + 1, array.ndim)]
     return transposed(merged, tuple(order))

@@ -1,19 +1,21 @@
-"""``x.vindex[...]`` and ``x.blocks[...]``."""
+"""``x.vindex[...]``, ``x.blocks[...]`` and ``x.flat[...]``."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from kask.array.base import ArrayBase, wrap
+from kask.array.ops.deferring import called
 from kask.array.ops.indexing import picked
 from kask.array.ops.indexing_parse import parsed
 from kask.array.ops.pieces import SomeBlocks
 
-__all__ = ["Blocks", "PointIndex"]
+__all__ = ["Blocks", "Flat", "PointIndex"]
 
 
 class PointIndex:
@@ -61,3 +63,31 @@ class Blocks:
     def ravel(self) -> list[Any]:
         """An array for each block, in C order."""
         return [self[position] for position in itertools.product(*map(range, self.shape))]
+
+
+class Flat:
+    """An array as a row of its elements in C order, to read and to assign to."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._array.ravel()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array.expr = called(_assigned_in_a_row, (self._array, index, value), {}).expr
+
+    def __len__(self) -> int:
+        return int(self._array.size)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._array.ravel())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._array.ravel().__array__(dtype, copy))
+
+
+def _assigned_in_a_row(array: Any, index: Any, value: Any) -> Any:
+    row = array.ravel()
+    row[index] = value
+    return row.reshape(array.shape)

@@ -126,7 +126,7 @@ def iter_rows(x: Any) -> list[Any]:
     return [wrap(squeezed(sliced(x.expr, ((at, 1, 1), *rest)), (0,))) for at in range(len(x))]
 
 
-def _alike(arrays: list[ArrayExpr], dtype: Any, casting: str) -> list[ArrayExpr]:
+def alike(arrays: list[ArrayExpr], dtype: Any, casting: str) -> list[ArrayExpr]:
     """Arrays of the type that they have together, or of the one that is asked for."""
     kind: Any = casting
     common = np.result_type(*[array.dtype for array in arrays]) if dtype is None else np.dtype(dtype)
@@ -189,7 +189,7 @@ def concatenate(
                 f"arrays to concatenate along axis {axis} differ elsewhere: array 0 has shape {first}, "
                 f"array {number} has shape {array.shape}"
             )
-    return wrap(concatenated(_alike(arrays, dtype, casting), axis))
+    return wrap(concatenated(alike(arrays, dtype, casting), axis))
 
 
 def concat(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None, casting: str = "same_kind") -> Any:
@@ -230,7 +230,7 @@ def stack(
     if len(shapes) > 1:
         raise ValueError(f"arrays to stack must have one shape, these have {', '.join(map(str, shapes))}")
     axis = np.lib.array_utils.normalize_axis_index(axis, arrays[0].ndim + 1)
-    arrays = _alike(arrays, dtype, casting)
+    arrays = alike(arrays, dtype, casting)
     return wrap(concatenated([expanded(array, (axis,)) for array in arrays], axis))
 
 

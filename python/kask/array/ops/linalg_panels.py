@@ -1,8 +1,8 @@
 """LU and QR by block columns: Gaussian elimination with partial pivoting, and Householder's reflections.
 
 Right-looking (Golub, Van Loan, "Matrix computations", sections 3.4.1 and 5.2.3): each step factors the first block column that is left, the
-*panel*, and then changes the others. A task holds all rows of two block columns, which are cut so narrow that each has the bytes of a
-block; so the pivots are the best of their whole column, and the factors are LAPACK's, whatever the chunks. A step is a few expressions,
+*panel*, and then changes the others. A task reads all rows of two block columns and makes those of one, all cut so narrow that each has the
+bytes of a block; so the pivots are the best of their whole column, and the factors are LAPACK's, whatever the chunks. A step is a few expressions,
 whatever the number of block columns.
 """
 
@@ -122,19 +122,16 @@ def lu_panels(array: ArrayExpr) -> list[Panel]:
 def orders(panels: list[Panel], rows: int) -> list[Any]:
     """The order of rows that all panels give together, and then for each panel that of those after it; the last has none."""
     found: list[Any] = [None]
+    whole = Chunks.whole([rows])
     for panel in reversed(panels):
-        later = () if found[-1] is None else (found[-1],)
-        found.append(
-            mapped(
-                kernels.ordered_after,
-                panel.expr,
-                *later,
-                reads=(_PANEL, *[(("fixed", 0),) for _ in later]),
-                chunks=Chunks.whole([rows]),
-                dtype=np.intp,
-                label="lu-order",
+        # A value of its own, so that putting orders together needs no panel.
+        order = _of(panel, kernels.order_of, (rows,), np.intp, (), "lu-order")
+        if found[-1] is not None:
+            reads = (("all",), ("all",))
+            order = mapped(
+                kernels.ordered_after, order, found[-1], reads=reads, chunks=whole, dtype=np.intp, label="lu-orders"
             )
-        )
+        found.append(order)
     return found[::-1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from kask.array.ops.elementwise import elementwise
 from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
 from kask.array.ops.linalg_factors import adjoint, in_lapack_type, matrix_of, nth_of, one_task, product, tall_qr
-from kask.array.ops.linalg_stacks import real_of, stacked
+from kask.array.ops.linalg_stacks import real_of, stacked, warn_of_one_task
 from kask.array.ops.matrices import eye
 from kask.array.ops.rechunk import rechunked
 from kask.array.ops.reductions_basic import prod
@@ -55,7 +56,7 @@ def lu(a: Any) -> tuple[Any, Any, Any]:
     Notes
     -----
     Gaussian elimination with partial pivoting over whole columns, right-looking by block columns (Golub, Van Loan, "Matrix computations",
-    section 3.4.1). A task holds all rows of two block columns; where such a column would have more than the bytes of a block
+    section 3.4.1). A task reads all rows of two block columns, and makes those of one; where such a column would have more than the bytes of a block
     (``array.chunk_size_bytes``), it is cut narrower. The pivots do not depend on chunks, but where two candidates are equal but for
     rounding. A singular matrix has factors as well. Needs SciPy.
 
@@ -370,8 +371,9 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
 
     Notes
     -----
-    By :func:`tsqr` of ``a``, or of its adjoint if it is wide; the small triangular system is solved by one task. In contrast to NumPy the sums
-    are also there if ``a`` has not full rank, since that is known only when computed.
+    By :func:`qr` of ``a``, or of its adjoint if it is wide; the triangular system, as large as the square of the smaller side of ``a``, is solved by
+    one task, and from 8 times ``array.chunk_size_bytes`` on there is a PerformanceWarning. In contrast to NumPy the sums are also there if
+    ``a`` has not full rank, since that is known only when computed.
 
     Examples
     --------
@@ -392,6 +394,8 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     system, target = (r, product(adjoint(q), right)) if rows >= columns else (adjoint(r), right)
     count = right.shape[1]
     solve_small = functools.partial(kernels.lstsq_block, rcond=limit)
+    instead = "; solve() of a regular square matrix goes by block columns"
+    warn_of_one_task(max(r.shape, (small, count), key=math.prod), dtype, "lstsq", instead, stacklevel=3)
     every = one_task(solve_small, system, target, shape=(small, count), dtype=dtype, label="lstsq")
     x = nth_of(every, 0, (small, count), dtype, "lstsq-x")
     x = x if rows >= columns else product(q, x)

@@ -55,8 +55,8 @@ def svd(a: Any, coerce_signs: bool = True, full_matrices: bool = False, compute_
     Notes
     -----
     Exact, by :func:`qr` of the matrix or its transpose, and then the decomposition of R by LAPACK (Chan, "An improved algorithm for computing the
-    singular value decomposition", 1982). One task decomposes the small factor R ``(k, k)``; so a matrix that is about
-    square is in one task's memory, several times; from 1 GiB on (8 times ``array.chunk_size_bytes``; 11585 columns of float64) there is
+    singular value decomposition", 1982). One task decomposes the small factor R ``(k, k)`` and holds it about 9 times, with both
+    factors and what LAPACK works in (without vectors twice); so a matrix that is about square is in one task's memory; from 1 GiB on (8 times ``array.chunk_size_bytes``; 11585 columns of float64) there is
     a PerformanceWarning. See :func:`svd_compressed` for the largest singular values of large square ones. Each matrix of a stack is in
     one task, and so is one of which all vectors are wanted, unless it is square. In contrast to NumPy, ``full_matrices`` is False by default.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kask.array.base import ArrayBase, wrap
 from kask.array.ops.blockwise import _cut_where_possible, _Labelled, _Result
+from kask.array.ops.chunk_runs import is_nan
 from kask.base import is_kask_collection
 from kask.delayed import Delayed
 
@@ -30,6 +31,8 @@ def map_blocks(
 ) -> Any:
     """A function of each block.
 
+    A block is read-only, unless the same task made it for the function: who writes to it begins with ``block = kask.writable(block)``.
+
     Parameters
     ----------
     func : callable
@@ -46,7 +49,7 @@ def map_blocks(
         Of the result; by default found out by calling the function with blocks of no elements, or of ones.
     chunks : tuple, optional
         For each axis of the result the sizes of its chunks, or the one size that all have. Needed where a block has another shape than the
-        argument's.
+        argument's. NaN says that sizes are not known before the function is called: they are found while it is computed.
     drop_axis : int or iterable of int, optional
         Axes that the function removes; it gets all blocks along them put together.
     new_axis : int or iterable of int, optional
@@ -73,6 +76,8 @@ def map_blocks(
     array([2, 1, 0, 5, 4, 3])
     >>> x.map_blocks(lambda block, block_id: block * 0 + block_id[0]).compute()
     array([0, 0, 0, 1, 1, 1])
+    >>> x.map_blocks(lambda block: block[block % 2 == 1], chunks=(float("nan"),)).sum().compute()
+    np.int64(9)
     """
     values = list(args)
     arrays = []
@@ -106,7 +111,7 @@ def map_blocks(
 def _as_tuple(chunks: Any) -> tuple[Any, ...] | None:
     if chunks is None:
         return None
-    return (chunks,) if isinstance(chunks, int | np.integer) else tuple(chunks)
+    return (chunks,) if isinstance(chunks, int | np.integer) or is_nan(chunks) else tuple(chunks)
 
 
 def _as_list(axes: Any) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.kernels.blockwise import OfUser
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.elementwise import unified
 from kask.array.ops.overlap import Overlapped, Trimmed, boundaries_of, depths_of, overlapped
@@ -44,8 +45,10 @@ class OverlapCall(ArrayExpr):
         reads = iter([_right_read(array, self.axes) for array in self.arrays])
         args = tuple([next(reads) if arg is _ARRAY else arg for arg in self.args])
         if self.wants_position:
-            return BlockCall(_with_block_id, (self.func, self.kwargs, AT, *args))
-        return BlockCall(self.func, args, self.kwargs)
+            return BlockCall(OfUser(self.func, True), (AT, *args), self.kwargs)
+        # Kernels know ufuncs, which write to no argument.
+        func = self.func if isinstance(self.func, np.ufunc) else OfUser(self.func)
+        return BlockCall(func, args, self.kwargs)
 
 
 class _Array:
@@ -65,10 +68,6 @@ def _right_read(array: ArrayExpr, axes: tuple[int, ...]) -> Read:
         for axis, blocks in enumerate(array.grid)
     ]
     return Read(array, tuple(reads))
-
-
-def _with_block_id(func: Callable[..., Any], kwargs: dict[str, Any], position: tuple[int, ...], *args: Any) -> Any:
-    return func(*args, block_id=position, **kwargs)
 
 
 def _for_each(value: Any, count: int, what: str) -> list[Any]:

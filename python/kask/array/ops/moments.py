@@ -16,7 +16,7 @@ from kask.array.kernels.moments import MeanFinish, MeanPart, MomentFinish, Momen
 from kask.array.node import ArrayExpr
 from kask.array.ops.choices import where as chosen
 from kask.array.ops.filling import ones_like
-from kask.array.ops.reductions import aligned, into, normal_axes, reduced
+from kask.array.ops.reductions import aligned, into, is_combined, normal_axes, reduced
 from kask.array.ops.reductions_basic import _UNSET, _flag, _is_set, _where_expr
 from kask.array.ops.reductions_basic import sum as total
 from kask.array.ops.ufuncs import isnan, sqrt
@@ -62,17 +62,22 @@ def _mean(
         result = inner
     tree = reduced(
         array,
-        MeanPart(inner, passes_nan),
+        MeanPart(inner, passes_nan, is_combined(array, axes)),
         SumsCombine(axes),
         MeanFinish(result, name, _is_masked(array)),
         axes,
         result,
         keepdims=_flag(keepdims),
         split_every=split_every,
-        bytes_each=inner.itemsize + 8,
+        bytes_each=inner.itemsize + _count_bytes(array, passes_nan, others),
         others=others,
     )
     return into(out, tree)
+
+
+def _count_bytes(array: ArrayExpr, passes_nan: bool, others: tuple[ArrayExpr, ...]) -> int:
+    """What the count of a partial result takes for each element; nothing, if it is the same everywhere."""
+    return 8 if others or passes_nan or _is_masked(array) else 0
 
 
 def _computed_in(kind: np.dtype) -> np.dtype:
@@ -99,14 +104,14 @@ def moments_of(
         inner = _computed_in(np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype)
     return reduced(
         array,
-        MomentsPart(inner, order, passes_nan, is_absolute),
+        MomentsPart(inner, order, passes_nan, is_absolute, is_combined(array, axes)),
         MomentsCombine(axes, is_absolute),
         finish,
         axes,
         dtype,
         keepdims=keepdims,
         split_every=split_every,
-        bytes_each=8 + inner.itemsize * order,
+        bytes_each=inner.itemsize * order + _count_bytes(array, passes_nan, others),
         others=others,
     )
 

@@ -63,8 +63,8 @@ def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
     -----
     Blocks are multiplied on a grid of three kinds of axes, those of either operand and the contracted ones, and added along the last
     (Agarwal and others, "A three-dimensional approach to parallel matrix multiplication", 1995): each task multiplies one block by one
-    block, and a tree adds the products. Where the result has many blocks, those along the contracted axis are put together first, up to
-    32 MiB. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
+    block, and a tree adds the products. Thin blocks along the contracted axis are put together first, up to 32 MiB or the size of their
+    product, and the result is cut finer where there would be too little to do at the same time. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
 
     Examples
     --------

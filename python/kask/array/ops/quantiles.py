@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from kask import config
 from kask.array.base import ArrayBase, as_array
-from kask.array.kernels.quantiles import Brackets, SampleBlock, Select, SelectPart, add_samples, add_selections
+from kask.array.kernels.quantiles import (
+    Brackets,
+    ReachedIn,
+    ReachedValues,
+    SampleBlock,
+    Select,
+    SelectPart,
+    Weighed,
+    add_samples,
+    add_selections,
+)
 from kask.array.node import ArrayExpr
-from kask.array.ops.elementwise import unified
+from kask.array.ops.elementwise import elementwise, unified
 from kask.array.ops.lines import by_lines, has_long_lines
 from kask.array.ops.mapped import cut_whole, mapped
 from kask.array.ops.reductions import into, normal_axes, reduced
 from kask.array.ops.reductions_basic import _flag
-from kask.array.ops.slicing import expanded, transposed
+from kask.array.ops.reshaping import raveled
+from kask.array.ops.sample_sort import sample_sorted
+from kask.array.ops.scans import scanned
+from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
 from kask.engine import Chunks
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -129,9 +143,54 @@ def _selected(
     if len(axes) == array.ndim:
         return _selected_of_all(array, qs, method, passes_nan, keepdims, label)
     lines = by_lines(array, axes, lambda line: _selected_of_all(line, qs, method, passes_nan, False, label))
-    others = array.ndim - len(axes)
+    return _q_first(lines, axes, qs.ndim, keepdims)
+
+
+def _q_first(lines: ArrayExpr, axes: tuple[int, ...], extra: int, keepdims: bool) -> ArrayExpr:
+    """The quantiles of lines, with the axes of q in front."""
+    others = lines.ndim - extra
     found = transposed(lines, (*range(others, lines.ndim), *range(others)))
-    return expanded(found, tuple([qs.ndim + axis for axis in axes])) if keepdims else found
+    return expanded(found, tuple([extra + axis for axis in axes])) if keepdims else found
+
+
+def _weighted(
+    array: ArrayExpr, weights: Any, axes: tuple[int, ...], qs: Any, passes_nan: bool, keepdims: bool, label: str
+) -> ArrayExpr:
+    """As :func:`_selected`, of elements with weights, which are sorted."""
+    heavy = _weights_for(array, weights, axes)
+    if heavy.dtype.kind not in "biuf":
+        raise TypeError(f"weights= must be real numbers, but are of type {heavy.dtype}")
+    kind = np.dtype([("value", array.dtype), ("weight", np.float64)])
+    records = elementwise(Weighed(kind, passes_nan), array, heavy, dtype=kind)
+
+    def of_line(line: ArrayExpr) -> ArrayExpr:
+        ordered = sample_sorted(raveled(line), False)
+        chunks = ordered.chunks
+        sums = scanned(elementwise(operator.getitem, ordered, "weight"), "cumsum", 0, np.dtype(np.float64))
+        total = squeezed(sliced(sums, ((chunks.shape[0] - 1, 1, 1),)), (0,))
+        tree = reduced(
+            sums,
+            ReachedIn(qs.reshape(-1)),
+            add_samples,
+            ReachedValues(passes_nan),
+            (0,),
+            array.dtype,
+            others=(ordered, total),
+            of_list=True,
+            label=label,
+            bytes_each=max(1, qs.size * array.dtype.itemsize),
+        )
+        return mapped(
+            np.reshape,
+            tree,
+            reads=((),),
+            constants=(qs.shape,),
+            chunks=Chunks.whole(list(qs.shape)),
+            dtype=array.dtype,
+            label=label,
+        )
+
+    return _q_first(by_lines(records, axes, of_line), axes, qs.ndim, keepdims)
 
 
 def _selected_of_all(array: ArrayExpr, qs: Any, method: Any, passes_nan: bool, keepdims: bool, label: str) -> ArrayExpr:
@@ -200,6 +259,11 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
         kind = array.dtype if isinstance(q, int | float) and array.dtype.kind == "f" else np.dtype(np.float64)
         qs = np.asarray(np.true_divide(np.asarray(q, kind), kind.type(scale)))
         return into(out, _selected(array, axes, qs, method, name.startswith("nan"), keeps, name))
+    if _is_large(array, axes) and weights is not None and array.dtype.kind in "biufmM":
+        qs = np.asarray(q, array.dtype) if isinstance(q, int | float) and array.dtype.kind == "f" else np.asarray(q)
+        if scale != 1:
+            qs = np.asarray(np.true_divide(qs, array.dtype.type(scale) if array.dtype.kind == "f" else scale))
+        return into(out, _weighted(array, weights, axes, qs, name.startswith("nan"), keeps, name))
     options = {"q": q, "method": method, "keepdims": keeps}
     if not axes:
         return into(out, _without_axes(array, name, options, q))
@@ -267,7 +331,7 @@ Examples
 _Q = "q : float or array_like of float\n    {what}, from 0 to {most}.\n"
 _METHOD = (
     "method : str, optional\n    How a quantile between two elements is found: as in ``numpy.quantile``.\n"
-    'weights : array_like, optional\n    As in ``numpy.quantile``; only with ``method="inverted_cdf"``. Blocks then have all reduced axes whole.\n'
+    'weights : array_like, optional\n    As in ``numpy.quantile``; only with ``method="inverted_cdf"``. Where there would be two passes,\n    elements are sorted with their weights, by sampling.\n'
 )
 
 

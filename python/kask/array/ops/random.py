@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -111,9 +112,9 @@ def drawn(
         if arrays:
             return _drawn_with(key, method, exprs, arrays, size, chunks, np.dtype(dtype), kwargs)
     draw = Draw(method, params, kwargs)
-    # NumPy says what is wrong with parameters also where nothing is drawn.
-    draw(np.random.Generator(np.random.Philox(0)), 0)
     whole = () if size is None else shape_of(size)
+    # NumPy says what is wrong with parameters; of integers only where it draws one.
+    draw(np.random.Generator(np.random.Philox(0)), min(1, math.prod(whole)))
     shape = (*whole, *extra)
     cut = normalized(chunks, whole, dtype)
     cut = Chunks.join([cut, Chunks.whole(list(extra))])
@@ -186,7 +187,12 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
     if count <= 0 and 0 not in shape:
         raise ValueError("there is nothing to choose from")
     weights = _weights(p, count)
-    if not replace:
+    wanted = math.prod(shape)
+    # NumPy needs all numbers for more than a fiftieth of them; a few it finds one by one.
+    if not replace and weights is None and count > LONG and count // 50 < wanted <= count:
+        drawn_first = permutation_of(key, count, "auto")[:wanted]
+        index = wrap(rechunked(reshaped(drawn_first.expr, shape), normalized(chunks, shape, np.int64)))
+    elif not replace:
         generator = np.random.Generator(bits_of(key))
         index = wrap(in_memory(np.asarray(generator.choice(count, shape, False, weights, shuffle=shuffle)), chunks))
     elif weights is None:
@@ -200,10 +206,11 @@ def chosen(key: Key, a: Any, size: Any, replace: bool, p: Any, axis: int, shuffl
         return index
     if not isinstance(a, ArrayBase) and a.ndim == 1:
         return wrap(elementwise(take_from, index.expr, Constant(a), dtype=a.dtype))
-    # Which blocks are read must be known before anything runs, so the index is made here.
-    places = np.ravel(_value(index.expr))
     source = as_array(a).expr
-    rows = listed(source, axis, places)
+    if wanted > LONG:
+        return take(wrap(source), index, axis)
+    # Which blocks are read must be known before anything runs, so the index is made here.
+    rows = listed(source, axis, np.ravel(_value(index.expr)))
     if index.ndim == 1:
         return wrap(rows)
     if index.ndim == 0:

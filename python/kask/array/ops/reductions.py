@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from kask import config
 from kask.array.base import demand_kask_out, wrap
 from kask.array.kernels.moments import MeanPart, MomentsPart
 from kask.array.kernels.reductions import Part
@@ -39,7 +40,7 @@ __all__: list[str] = []
 
 #: Parts of reductions for which it does not matter in which order the other axes are.
 _TURNING = (Part, MeanPart, MomentsPart)
-#: Blocks that one node of a tree combines, unless the user says otherwise.
+#: Blocks that one node of a tree combines at most, unless the user says otherwise.
 _FAN_IN = 16
 #: More blocks than this, of fewer bytes than that on the average, cost more time for their tasks than for what these do.
 _MANY, _TINY_BYTES = 1000, 1 << 13
@@ -196,7 +197,8 @@ class Tree(ArrayExpr):
         if other is None or other.options is not partial.options:
             return None
         combine, finish = partial.part.taken_from(other.part, partial.array.dtype, partial.axes, self.finish)
-        return dataclasses.replace(self, partial=other, combine=combine, finish=finish)
+        splits = _splits(None, other) if self.split_every == _splits(None, partial) else self.split_every
+        return dataclasses.replace(self, partial=other, combine=combine, finish=finish, split_every=splits)
 
     def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
         """A part of the result is the reduction of a part of the array; what is left of an axis that is reduced to several elements is taken
@@ -244,6 +246,8 @@ class Tree(ArrayExpr):
         return Turn([(partial.array, own)], rebuild)
 
     def lower(self, lowering: Lowering) -> None:
+        # What parts are combined to, and what is made of that; users' functions tell nothing of theirs.
+        made_bytes = 0 if self.of_list else self.partial.block_bytes + self.block_bytes
         lowering.builder.add_tree_reduce(
             self.name,
             self.combine,
@@ -252,7 +256,7 @@ class Tree(ArrayExpr):
             self.partial.name,
             list(self.partial.grid),
             dict(self.split_every),
-            options=lowering.options(self),
+            options=lowering.options(self, made_bytes),
         )
 
 
@@ -304,7 +308,7 @@ def reduced(
     dtype = np.dtype(dtype)
     partial = Partial(array, part, axes, bytes_each or max(1, dtype.itemsize), others, place)
     meta = empty_meta(dtype, array.ndim if keepdims else array.ndim - len(axes), array.meta)
-    splits = _splits(split_every, axes)
+    splits = _splits(split_every, partial)
     return Tree(
         partial, combine, finish, splits, keepdims, meta, label or _name_of(finish), output_size, of_list, mixes
     )
@@ -355,15 +359,29 @@ def into(out: Any, result: ArrayExpr) -> Any:
     return out
 
 
-def _splits(split_every: int | dict[int, int] | None, axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def is_combined(array: ArrayExpr, axes: tuple[int, ...]) -> bool:
+    """Whether a block that has one element along these axes is never all that there is."""
+    return math.prod([array.shape[axis] for axis in axes]) > 1
+
+
+def fan_in(block_bytes: int, most: int) -> int:
+    """Blocks of this size that a task may have as inputs: together half of what a block may have, but two at least and ``most`` at most."""
+    return max(2, min(most, int(config.get("array.chunk_size_bytes")) // 2 // max(1, block_bytes)))
+
+
+def _splits(split_every: int | dict[int, int] | None, partial: Partial) -> tuple[tuple[int, int], ...]:
+    axes = partial.axes
+    if split_every is None:
+        cut = len([axis for axis in axes if partial.grid[axis] > 1])
+        each = max(2, int(fan_in(partial.block_bytes, _FAN_IN) ** (1 / max(1, cut))))
+        return tuple([(axis, each) for axis in axes])
     if isinstance(split_every, dict):
         return tuple([(axis, max(2, split_every.get(axis, 2))) for axis in axes])
-    if split_every is not None and (not isinstance(split_every, int | np.integer) or split_every is True):
+    if not isinstance(split_every, int | np.integer) or split_every is True:
         raise TypeError(f"split_every= must be a number of blocks, or a dict of these by axis, not {split_every!r}")
     if split_every is False:
         return tuple([(axis, 1 << 31) for axis in axes])
-    total = int(split_every or _FAN_IN)
-    each = max(2, int(total ** (1 / max(1, len(axes)))))
+    each = max(2, int(int(split_every or _FAN_IN) ** (1 / max(1, len(axes)))))
     return tuple([(axis, each) for axis in axes])
 
 

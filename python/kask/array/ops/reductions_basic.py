@@ -11,7 +11,7 @@ from kask.array.base import ArrayBase, as_array, as_expr, in_memory, wrap
 from kask.array.kernels.reductions import Combine, Finished, Part, nan_max, nan_min
 from kask.array.node import ArrayExpr
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.reductions import aligned, into, normal_axes, reduced
+from kask.array.ops.reductions import aligned, into, is_combined, normal_axes, reduced
 
 __all__ = [
     "all",
@@ -100,7 +100,7 @@ def _reduce(
         others = tuple(rest)
     tree = reduced(
         array,
-        Part(func, options, needs_some=is_extreme and not has_initial),
+        Part(func, options, needs_some=is_extreme and not has_initial, is_combined=is_combined(array, axes)),
         Combine(combining, axes, options),
         Finished(ufunc, initial if has_initial and not is_extreme else None, result_dtype, name, warns),
         axes,

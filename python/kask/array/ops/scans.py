@@ -1,31 +1,36 @@
 """Cumulative sums and products.
 
 A scan is made in three steps, as by Blelloch (Prefix sums and their applications, 1990): the total of each block, what lies before each
-block, and the scan of each block with that. What lies before is found by one task (``method="sequential"``) or by a tree
-(``method="blelloch"``); both need as many tasks as there are blocks, and give the same.
+block, and the scan of each block with that. What lies before is found one after another (``method="sequential"``) or by a tree
+(``method="blelloch"``); both need as many tasks as there are blocks, and give the same. No task takes more totals than together fit
+into half a block, or two: one task finds what lies before all blocks only where totals are small, otherwise a chain of tasks does.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from kask.array.base import as_array
-from kask.array.kernels.scans import ScanBlock, ScanGroup, Totals
+from kask.array.kernels.scans import ChainStep, ScanBlock, ScanGroup, Totals
 from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.blocks import Blocks
 from kask.array.ops.creation import Filled
 from kask.array.ops.joining import concatenated
 from kask.array.ops.mapped import mapped, one_by_one
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.reductions import into
+from kask.array.ops.reductions import fan_in, into
 from kask.array.ops.reshaping import with_one_axis
-from kask.engine import Chunks, Interval
+from kask.array.ops.slicing import sliced
+from kask.engine import BlockLists, Chunks, Hole, Interval
+from kask.expr import Lowering
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "nancumprod", "nancumsum"]
 
-#: Totals that one node of a tree looks at.
+#: Totals that one node of a tree looks at, at most.
 _FAN_IN = 32
 
 #: Scan, total, what puts them together, and what changes nothing.
@@ -37,6 +42,60 @@ _KINDS: dict[str, tuple[Any, Any, Any, Any]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Scan(Blocks):
+    """The scan of each block of an array, the first argument, with what lies before it."""
+
+    #: What is scanned how: see :func:`scanned`.
+    how: tuple[str, int, Any, str] = ("", 0, None, "")
+
+    def taking(self, taken: Any, chunks: Chunks) -> ArrayExpr | None:
+        """The first elements along the axis are the scan of these, and lines are scanned by themselves."""
+        start, step, _ = taken[self.how[1]]
+        if start != 0 or step != 1 or 0 in chunks.shape:
+            return None
+        return scanned(sliced(self.args[0], taken), *self.how)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Before(ArrayExpr):
+    """For each block of one element along an axis, the total of those before it: a chain, of which each task takes what the one before it made."""
+
+    totals: ArrayExpr
+    axis: int
+    chain: ChainStep
+    meta: Any
+
+    @property
+    def label(self) -> str:
+        return "before"
+
+    @property
+    def chunks(self) -> Chunks:
+        return self.totals.chunks
+
+    @property
+    def reads_joined(self) -> bool:
+        return True
+
+    def lower(self, lowering: Lowering) -> None:
+        grid = list(self.grid)
+        own: list[Any] = [*range(self.ndim)]
+        theirs: list[Any] = [*range(self.ndim)]
+        # The first task has nothing before it, and takes a total to know what it is like.
+        last = range(grid[self.axis] - 1)
+        own[self.axis] = ("listed", self.axis, BlockLists(last, range(len(last) + 1)))
+        theirs[self.axis] = ("listed", self.axis, BlockLists([0, *last], range(1, len(last) + 2)))
+        lowering.builder.add_blockwise(
+            self.name,
+            self.chain,
+            (Hole(0), Hole(1)),
+            grid,
+            [(self.name, grid, own), (lowering.source(self.totals), grid, theirs)],
+            options=lowering.options(self),
+        )
+
+
 def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "sequential") -> ArrayExpr:
     """The scan of an array along an axis."""
     if method not in ("sequential", "blelloch"):
@@ -46,31 +105,37 @@ def scanned(array: ArrayExpr, name: str, axis: int, dtype: Any, method: str = "s
     kind = scan(np.ones(1, array.dtype), **options).dtype
     block = ScanBlock(scan, merge, axis, kind)
     meta = empty_meta(kind, array.ndim, array.meta)
+    how = name, axis, dtype, method
+    own = tuple(range(array.ndim))
     if array.grid[axis] == 1:
-        return mapped(block, array, chunks=array.chunks, meta=meta, label=name)
+        return Scan(block, (array,), (own,), array.chunks, meta, name, how=how)
     chunks = array.chunks.replace(axis, one_by_one(array.grid[axis]))
     totals = mapped(Totals(total, axis, kind), array, chunks=chunks, dtype=kind, label=f"{name}-total")
     # The totals themselves have no NaN that are not meant.
     plain = _KINDS[name.removeprefix("nan")]
-    fan_in = _FAN_IN if method == "blelloch" else totals.grid[axis]
-    before = before_each(totals, plain, axis, kind, fan_in)
-    return mapped(block, array, before, chunks=array.chunks, meta=meta, label=name)
+    count = totals.grid[axis]
+    if method == "sequential" and fan_in(totals.block_bytes, count) < count:
+        before: ArrayExpr = Before(totals, axis, ChainStep(merge, plain[3]), empty_meta(kind, array.ndim, array.meta))
+    else:
+        before = before_each(totals, plain, axis, kind, _FAN_IN if method == "blelloch" else count)
+    return Scan(block, (array, before), (own, own), array.chunks, meta, name, how=how)
 
 
 def before_each(
-    totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, fan_in: int = _FAN_IN
+    totals: ArrayExpr, kind: tuple[Any, Any, Any, Any], axis: int, dtype: Any, most: int = _FAN_IN
 ) -> ArrayExpr:
-    """For each block of one element along the axis, the total of those before it."""
+    """For each block of one element along the axis, the total of those before it; a task takes ``most`` totals at most."""
     scan, total, merge, identity = kind
     count = totals.grid[axis]
     group = ScanGroup(scan, merge, identity, axis, dtype)
     all_of = [*range(totals.ndim)]
-    if count <= fan_in:
+    together = fan_in(totals.block_bytes, most)
+    if count <= together:
         reads: tuple[Any, ...] = tuple(["all" if one == axis else one for one in all_of])
         chunks = totals.chunks.replace(axis, Chunks.whole([count]))
         made = mapped(group, totals, reads=(reads,), chunks=chunks, dtype=dtype, label="before")
         return rechunked(made, totals.chunks)
-    along = Chunks.normalize([count], [fan_in], 1, 1)
+    along = Chunks.normalize([count], [together], 1, 1)
     interval = Interval(totals.chunks.axis(axis), along)
     reads = tuple([("interval", axis, interval) if one == axis else one for one in all_of])
     groups = along.grid[0]
@@ -82,7 +147,7 @@ def before_each(
         dtype=dtype,
         label="total",
     )
-    offsets = before_each(higher, kind, axis, dtype, fan_in)
+    offsets = before_each(higher, kind, axis, dtype, most)
     chunks = totals.chunks.replace(axis, along)
     made = mapped(group, totals, offsets, reads=(reads, tuple(all_of)), chunks=chunks, dtype=dtype, label="before")
     return rechunked(made, totals.chunks)
@@ -106,7 +171,8 @@ dtype : data-type, optional
 out : Array, optional
     An array of the result's shape, which becomes the result.
 method : {{"sequential", "blelloch"}}, optional
-    Whether what lies before each block is found by one task or by a tree of tasks, which pays from some hundred blocks on.
+    Whether what lies before each block is found by one task or by a tree of tasks, which pays from some hundred blocks on. Where totals
+    would not fit into half a block together (``array.chunk_size_bytes``), "sequential" is a chain of tasks, each of which adds one.
 
 Returns
 -------

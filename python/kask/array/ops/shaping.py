@@ -390,8 +390,11 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     >>> ka.repeat(ka.arange(3, chunks=2), 2).compute()
     array([0, 0, 1, 1, 2, 2])
     """
-    a = ravel(a) if axis is None else as_array(a)
-    axis = normalize_axis_index(0 if axis is None else axis, a.ndim)
+    a = as_array(a)
+    if axis is None or (a.ndim == 0 and axis in (0, -1)):
+        # NumPy takes a single element for a row.
+        a, axis = ravel(a), 0
+    axis = normalize_axis_index(axis, a.ndim)
     counts = np.asarray(repeats)
     if counts.dtype.kind not in "iub":
         raise TypeError(f"repeats={repeats!r}, but elements are repeated a whole number of times")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from kask.array.ops.turning import Turn, turned_at_sources
 from kask.engine import Chunks, Interval
 from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
+from kask.expr.rewrite import Readers
 
 __all__ = ["ExpandDims", "Slice", "Squeeze", "Transpose", "expanded", "sliced", "squeezed", "transposed"]
 
@@ -59,26 +60,87 @@ class Slice(ArrayExpr):
         return BlockCall(gather_region, (Read(self.array, axes), AT, intervals, self.meta))
 
     def simplified(self) -> Expr | None:
-        better = self._pushed()
-        # A slice drops empty chunks, and what is left whole keeps them; but whoever reads this counts on its chunks.
-        return better if better is None or better.chunks == self.chunks else Rechunk(better, self.chunks)
-
-    def _pushed(self) -> Any:
-        """The slice nearer to where the elements come from."""
         array, taken = self.array, self.taken
         if _is_whole(array, taken):
             return array
         if isinstance(array, Slice):
-            return Slice(array.array, tuple(map(_composed, array.taken, taken)))
-        if isinstance(array, Elementwise):
-            return array.sliced(lambda arg, skipped: _cut(arg, taken[skipped:], self.chunks), self.chunks)
+            return self._instead(Slice(array.array, tuple(map(_composed, array.taken, taken))))
         if isinstance(array, Transpose):
             inner = [taken[array.axes.index(axis)] for axis in range(self.ndim)]
-            return Transpose(sliced(array.array, tuple(inner)), array.axes)
+            return self._instead(Transpose(sliced(array.array, tuple(inner)), array.axes))
+        return None
+
+    def settled(self, readers: Readers) -> Expr | None:
+        """The slice nearer to where the elements come from. If others take nearly the same, that happens with what all of them take."""
+        with using(self.array.options):
+            return self._moved(readers.together(self.array, _common))
+
+    def _moved(self, hull: tuple[Taken, ...] | None) -> Any:
+        if hull is None:
+            return self._instead(self._pushed())
+        if hull == tuple([(0, 1, length) for length in self.array.shape]):
+            return None
+        common = Slice(self.array, hull)
+        pushed = common._instead(common._pushed())
+        if pushed is None:
+            return None
+        inner = [(start - first, step, length) for (start, step, length), (first, _, _) in zip(self.taken, hull)]
+        return self._instead(sliced(pushed, tuple(inner)))
+
+    def _instead(self, better: Any) -> Any:
+        # A slice drops empty chunks, and what is left whole keeps them; but whoever reads this counts on its chunks.
+        return better if better is None or better.chunks == self.chunks else Rechunk(better, self.chunks)
+
+    def _pushed(self) -> Any:
+        """The same made of slices of what the array is made of, or made in the first place; None if it is neither."""
+        array, taken = self.array, self.taken
+        if isinstance(array, Elementwise):
+            return array.sliced(lambda arg, skipped: _cut(arg, taken[skipped:], self.chunks), self.chunks)
         if isinstance(array, Rechunk):
             return dataclasses.replace(array, array=sliced(array.array, taken), chunks=self.chunks)
         push = getattr(array, "taking", None)
         return push(taken, self.chunks) if push is not None else None
+
+
+def _common(array: ArrayExpr, readers: list[Any]) -> tuple[Taken, ...] | None:
+    """What these take of an array together, if it is better made once for all of them: they take more than a quarter of it twice, and
+    in step, so that no block of it has to be kept for long."""
+    if len(readers) < 2 or not _is_costly(array):
+        return None
+    whole = tuple([(0, 1, length) for length in array.shape])
+    parts = [reader.taken if isinstance(reader, Slice) else whole for reader in readers]
+    if any(step != 1 for part in parts for _, step, length in part if length > 1):
+        return None
+    parts = [part for part in parts if all(length for _, _, length in part)]
+    if len(parts) < 2:
+        return None
+    firsts = [min([part[axis][0] for part in parts]) for axis in range(array.ndim)]
+    ends = [max([part[axis][0] + part[axis][2] for part in parts]) for axis in range(array.ndim)]
+    sizes = [math.prod([length for _, _, length in part]) for part in parts]
+    size = math.prod([end - first for first, end in zip(firsts, ends)])
+    large = [part for part, own in zip(parts, sizes) if 2 * own >= size]
+    is_in_step = all(
+        part[axis][0] - firsts[axis] <= most for part in large for axis, most in enumerate(array.chunks.largest)
+    )
+    if 4 * sum(sizes) <= 5 * size or not is_in_step:
+        return None
+    return tuple([(first, 1, end - first) for first, end in zip(firsts, ends)])
+
+
+def _is_costly(array: ArrayExpr) -> bool:
+    """Whether it costs more than to look at what is in memory anyway, and a little arithmetic."""
+    stack: list[Any] = [array]
+    seen: set[str] = set()
+    while stack:
+        one = stack.pop()
+        if one.token in seen:
+            continue
+        seen.add(one.token)
+        if isinstance(one, Elementwise | Rechunk | Slice | Transpose | Squeeze | ExpandDims):
+            stack.extend(one.operands)
+        elif not (one.is_light or one.held):
+            return True
+    return False
 
 
 def _composed(inner: Taken, outer: Taken) -> Taken:
@@ -145,10 +207,10 @@ class Transpose(ArrayExpr):
             return Transpose(self.array.array, tuple([self.array.axes[axis] for axis in self.axes]))
         return None
 
-    def settled(self, readers: Callable[[], dict[str, int]]) -> Expr | None:
+    def settled(self, readers: Readers) -> Expr | None:
         """What it is of, made with its axes in this order, where that is no more work."""
         with using(self.array.options):
-            return turned_at_sources(self.array, self.axes, readers())
+            return turned_at_sources(self.array, self.axes, readers.counts)
 
     def turned(self, axes: tuple[int, ...]) -> ArrayExpr:
         return transposed(self.array, tuple([self.axes[axis] for axis in axes]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from kask import config
 from kask.array.base import as_array, wrap
 from kask.array.kernels.sorting import Along, Records, WithFields, lexsort_blocks
 from kask.array.node import ArrayExpr, empty_meta
@@ -139,9 +140,14 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     return _along(array, np.argsort, axis, (), options, np.intp) if found is None else wrap(found)
 
 
-def _places(kth: Any, length: int) -> Any:
+def _places(kth: Any, array: ArrayExpr, axis: int) -> Any:
+    length = array.shape[axis]
+    if 0 in array.shape:
+        # NumPy has nothing to arrange then, and every place is right.
+        np.partition(np.zeros(0), kth)
+        return kth
     if length < 1 << 16:
-        np.partition(np.zeros(max(1, length)), kth)
+        np.partition(np.zeros(length), kth)
         return kth
     # NumPy's check takes as long as it would take to arrange so many elements.
     places = np.asarray(kth)
@@ -184,7 +190,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
     array([1, 3])
     """
     array, axis = with_one_axis(as_array(a).expr, axis)
-    _places(kth, array.shape[axis])
+    _places(kth, array, axis)
     options = {"kind": kind, **({} if order is None else {"order": order})}
     found = sampled(array, axis, False, order)
     return _along(array, np.partition, axis, (kth,), options, array.dtype) if found is None else wrap(found)
@@ -217,7 +223,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     array([1, 0])
     """
     array, axis = with_one_axis(as_array(a).expr, axis)
-    _places(kth, array.shape[axis])
+    _places(kth, array, axis)
     options = {"kind": kind, **({} if order is None else {"order": order})}
     found = sampled(array, axis, True, order)
     return _along(array, np.argpartition, axis, (kth,), options, np.intp) if found is None else wrap(found)
@@ -306,8 +312,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
     Notes
     -----
-    Each block of ``a`` counts how many of its elements lie before; these counts are added. ``a`` is never gathered, unless there is a
-    ``sorter``.
+    Each block of ``a`` counts how many of its elements lie before; these counts are added. So ``a`` is not gathered. With a ``sorter`` it is, with
+    this, if both are no larger than a block may be; otherwise blocks are sorted, and what the ``sorter`` says is not looked at.
 
     Examples
     --------
@@ -330,12 +336,16 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
             raise TypeError("sorter must only contain integers")
         if order.shape != array.shape:
             raise ValueError("sorter.size must equal a.size")
-        arrays = [rechunked(one, Chunks.whole(list(one.shape))) for one in (array, order)]
-        func = _SearchSorted(side)
-        reads: tuple[Any, ...] = (axes, (("fixed", 0),), (("fixed", 0),))
-        return wrap(
-            mapped(func, wanted, *arrays, reads=reads, chunks=wanted.chunks, dtype=np.intp, label="searchsorted")
-        )
+        held_bytes = array.shape[0] * (array.dtype.itemsize + order.dtype.itemsize)
+        if array.grid[0] == 1 or held_bytes <= int(config.get("array.chunk_size_bytes")):
+            arrays = [rechunked(one, Chunks.whole(list(one.shape))) for one in (array, order)]
+            func = _SearchSorted(side)
+            reads: tuple[Any, ...] = (axes, (("fixed", 0),), (("fixed", 0),))
+            return wrap(
+                mapped(func, wanted, *arrays, reads=reads, chunks=wanted.chunks, dtype=np.intp, label="searchsorted")
+            )
+        # How many elements lie before does not depend on where they are.
+        array = mapped(np.sort, array, chunks=array.chunks, dtype=array.dtype)
     if array.grid[0] == 1:
         reads = (axes, (("fixed", 0),))
         func = _SearchSorted(side)

@@ -24,7 +24,7 @@ from kask.expr import Lowering, walk
 from kask.expr.lower import BlockCall, Read
 from kask.expr.sharing import optimised
 
-__all__ = ["ByValue", "Deferred", "Open", "Stage", "Staged", "close", "closed_or_first", "closed_so_far"]
+__all__ = ["ByValue", "Deferred", "Open", "Sized", "Stage", "Staged", "close", "closed_or_first", "closed_so_far"]
 
 
 class Stage(NamedTuple):
@@ -211,7 +211,7 @@ class Staged(Open):
         lengths = Chunks([np.reshape(read[0], -1).tolist()])
         before = self.others.axes(list(range(self.axis)))
         after = self.others.axes(list(range(self.axis, self.others.ndim)))
-        return Persisted(blocks.name, Chunks.join([before, lengths, after]), self.meta, _Blocks(futures))
+        return Persisted(blocks.name, Chunks.join([before, lengths, after]), self.meta, _Blocks(blocks.name, futures))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -239,6 +239,74 @@ class Lengths(ArrayExpr):
 
 def _length(block: Any, axis: int, count: int) -> np.ndarray:
     return np.full((1,) * count, block.shape[axis], np.int64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Sized(Open):
+    """Blocks that tell their own length along some axes, of which nothing is true in the chunks of ``blocks`` but how many they are."""
+
+    blocks: Any
+    axes: tuple[int, ...]
+
+    @property
+    def meta(self) -> Any:
+        return self.blocks.meta
+
+    @property
+    def label(self) -> str:
+        return self.blocks.label
+
+    @property
+    def name_(self) -> str:
+        """What the user called it."""
+        return getattr(self.blocks, "name_", "")
+
+    @property
+    def dims(self) -> tuple[int | None, ...]:
+        return tuple([None if axis in self.axes else length for axis, length in enumerate(self.blocks.shape)])
+
+    def stage(self) -> Stage:
+        return Stage((self.blocks,), (Shapes(self.blocks),))
+
+    def finish(self, kept: list[tuple[ArrayExpr, list[Any]]], read: list[Any]) -> ArrayExpr:
+        ((blocks, futures),) = kept
+        (shapes,) = read
+        chunks = blocks.chunks
+        for axis in self.axes:
+            lengths = np.moveaxis(shapes[..., axis], axis, 0).reshape(shapes.shape[axis], -1)
+            differ = (lengths != lengths[:, :1]).any(axis=1)
+            if differ.any():
+                at = int(differ.argmax())
+                raise ValueError(
+                    f"blocks that {self.label} made beside each other have the lengths {np.unique(lengths[at]).tolist()} along axis {axis} "
+                    f"(in place {at}), but they must be equally long; put the other axes into one block before, with rechunk()"
+                )
+            chunks = chunks.replace(axis, Chunks([lengths[:, 0].tolist()]))
+        return Persisted(blocks.name, chunks, self.meta, _Blocks(blocks.name, futures))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Shapes(ArrayExpr):
+    """The shape of each block, along a last axis."""
+
+    blocks: Any
+
+    @property
+    def chunks(self) -> Chunks:
+        grid = self.blocks.grid
+        return Chunks.normalize([*grid, len(grid)], [1] * len(grid) + [None], 8, 8)
+
+    @property
+    def meta(self) -> Any:
+        return np.empty((0,) * (len(self.blocks.grid) + 1), np.int64)
+
+    def block_call(self) -> BlockCall:
+        return BlockCall(_shape, (Read(self.blocks, tuple(range(len(self.blocks.grid)))),))
+
+
+def _shape(block: Any) -> np.ndarray:
+    shape = np.array(np.shape(block), np.int64)
+    return shape.reshape((1,) * len(shape) + (-1,))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+import kask.base
 from kask.array.base import ArrayBase, in_memory, is_array_like, wrap
 from kask.array.kernels.open_datasets import LibraryLock, OpenDataset, held_target, is_of_library
 from kask.array.kernels.storage import (
     Described,
+    HereOnly,
     MemmapFile,
     Source,
     Target,
@@ -24,6 +26,7 @@ from kask.array.kernels.storage import (
 from kask.array.kernels.stores import ZarrTarget, handle_of, zarr_place, zarr_unit
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
+from kask.array.ops.storing_here import Written
 from kask.array.ops.zarr_chunks import aligned, is_zarr, mark_shared
 from kask.base import Methods, is_kask_collection
 from kask.engine import Chunks, Future, GraphBuilder
@@ -217,8 +220,10 @@ def _chunks_of(x: Any, shape: tuple[int, ...], dtype: Any) -> Chunks | None:
 def _regions_of(regions: Any, count: int) -> list[Any]:
     if regions is None:
         return [None] * count
-    if isinstance(regions, tuple):
-        regions = [regions] if all(isinstance(part, slice) for part in regions) else list(regions)
+    if isinstance(regions, slice):
+        regions = [(regions,)]
+    elif isinstance(regions, tuple) and not all(part is None or isinstance(part, tuple | list) for part in regions):
+        regions = [regions]
     if len(regions) == 1 and count > 1:
         regions = list(regions) * count
     if len(regions) != count:
@@ -233,8 +238,11 @@ def _places_of(region: Any, array: ArrayExpr, target: Any) -> tuple[tuple[int, i
         if there is not None and tuple(there) != array.shape:
             raise ValueError(f"an array of shape {array.shape} cannot be stored in a target of shape {tuple(there)}")
         return None
-    if len(region) != array.ndim or not all(isinstance(part, slice) for part in region):
-        raise ValueError(f"regions={region!r}, but a region is a slice for each of the {array.ndim} axes")
+    is_tuple = isinstance(region, tuple | list)
+    if not is_tuple or len(region) != array.ndim or not all(isinstance(part, slice) for part in region):
+        raise ValueError(
+            f"regions= has the region {region!r}, but a region is a tuple of slices, one for each of the {array.ndim} axes of the array"
+        )
     places = []
     for axis, part in enumerate(region):
         length = there[axis] if there is not None else (part.stop if part.stop is not None else 2**62)
@@ -268,10 +276,12 @@ def store(
         What is written.
     targets : array-like, Delayed or sequence of these
         Where to, one for each source: anything that takes ``target[slices] = block``. What is written to must be reached from where
-        tasks run; an array in memory is, unless other processes run them. Blocks that do not fit the chunks of a Zarr array are cut otherwise
+        tasks run; into an array of NumPy in memory, this process writes what others compute (with ``compute=True``), while a
+        ``numpy.memmap`` is opened by tasks by the name of its file. Blocks that do not fit the chunks of a Zarr array are cut otherwise
         first. An open dataset of h5py, netCDF4 or h5netcdf is written by the process that has it open.
     lock : bool or lock
-        What to hold while writing: True is a lock for each target in a process, where one is needed.
+        What to hold while writing: True is a lock for each target in a process, where one is needed. A lock of the ``threading`` module
+        holds in one process, so others refuse it.
     regions : tuple of slices, or sequence of these, optional
         The part of each target; by default all of it.
     compute : bool
@@ -292,7 +302,8 @@ def store(
     ValueError
         Numbers or shapes of sources, targets and regions that do not fit.
     SerializationError
-        Other processes would have to write to an open dataset, or to one chunk of a Zarr array that regions of several sources share.
+        Other processes would have to write to an open dataset, to an array in memory (with ``compute=False``), or to one chunk of a Zarr
+        array that regions of several sources share.
 
     Examples
     --------
@@ -319,13 +330,22 @@ def store(
     work = Storing(marks)
     if not compute:
         return _alone([wrap(expr) for expr in ready], is_one) if return_stored else work
-    work.compute(**kwargs)
+    _write(exprs, marks, goals, kwargs)
     if not return_stored:
         return None
     there = [_stored_array(expr) for expr in ready]
     if load_stored:
         there = [array.persist(**kwargs) for array in there]
     return _alone(there, is_one)
+
+
+def _write(exprs: list[ArrayExpr], marks: list[ArrayExpr], goals: list[Target], kwargs: dict[str, Any]) -> None:
+    """Write now: by the tasks that compute, or, where these may run in other processes, from here into what is in memory here."""
+    is_far = kask.base.engine_for(kwargs.get("scheduler")).kind == "remote"
+    here = [is_far and isinstance(goal.array, HereOnly) for goal in goals]
+    there = [mark for mark, is_here in zip(marks, here) if not is_here]
+    fillings = [Written(expr, goal) for expr, goal, is_here in zip(exprs, goals, here) if is_here]
+    kask.base.compute(*([Storing(there)] if there else []), *fillings, traverse=False, **kwargs)
 
 
 def _alone(arrays: list[Any], is_one: bool) -> Any:
@@ -361,6 +381,8 @@ def _held(target: Any) -> Any:
     their library."""
     if isinstance(target, np.memmap) and target.filename is not None and target.mode in ("r+", "w+"):
         return MemmapFile(target, "r+")
+    if isinstance(target, np.ndarray):
+        return HereOnly(target)
     if is_zarr(target):
         return ZarrTarget(target)
     held = held_target(target)
@@ -369,7 +391,8 @@ def _held(target: Any) -> Any:
 
 def _stored_array(expr: LoadedAgain) -> Any:
     """What has been written already, to be read when it is needed."""
-    done = _Done(expr.target)
+    written = expr.target.array
+    done = written.array if isinstance(written, HereOnly) else _Done(expr.target)
     places = expr.target.places or ((0, 1),) * expr.ndim
     # Copied, as the target may be written to again while blocks of it are kept.
     source = Source(done, expr.target.token, expr.target.lock, _copied, True)

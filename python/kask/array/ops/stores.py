@@ -161,7 +161,8 @@ def to_zarr(
     overwrite : bool
         The same as ``mode="w"``.
     **zarr_array_kwargs
-        For ``zarr.create_array``, such as ``chunks``, ``shards``, ``compressors``, ``zarr_format``. By default chunks are as large as the
+        For ``zarr.create_array``, such as ``chunks``, ``shards``, ``compressors`` (or ``compressor``, as Zarr 2 calls it),
+        ``zarr_format``. By default chunks are as large as the
         largest block. The array is cut otherwise where its blocks do not fit the chunks.
 
     Returns
@@ -236,6 +237,9 @@ def _made_zarr(
     zarr: Any, expr: ArrayExpr, url: Any, component: Any, storage_options: Any, replace: bool, kwargs: dict[str, Any]
 ) -> Any:
     place = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if "compressor" in kwargs and "compressors" in kwargs:
+        raise ValueError("to_zarr() takes compressors=, or compressor= for one of them, not both")
+    kwargs = {"compressors" if name == "compressor" else name: value for name, value in kwargs.items()}
     options = {"chunks": tuple([max(1, size) for size in expr.chunks.largest]), **kwargs}
     if options.get("shards") is not None and "chunks" not in kwargs:
         # How shards are divided is Zarr's to say; they are what is written at once.

@@ -134,7 +134,7 @@ def meta_of_found(source: ArrayExpr, ndim: int = 1) -> Any:
 
 def _kept(kept: tuple[ArrayExpr, list[Any]]) -> ArrayExpr:
     found, futures = kept
-    return Persisted(found.name, found.chunks, found.meta, _Blocks(futures))
+    return Persisted(found.name, found.chunks, found.meta, _Blocks(found.name, futures))
 
 
 def unique(
