@@ -23,8 +23,9 @@ A collection has these methods:
 ``__kask_exprs__(optimized) -> list``
     Optional: the expressions whose blocks are its outputs, rewritten or as they were written. The layers of all collections that have it are made
     together, in place of ``__kask_graph__``, so that nothing is done twice.
-``__kask_reads__() -> list``
-    Optional: expressions whose blocks its tasks read; their layers are made together with those of others as well.
+``__kask_nodes__() -> list``
+    Optional: the nodes that make its outputs. They and those below them may read blocks of expressions, whose layers are made together with those
+    of others as well.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from kask.annotations import NAMES, make_options, overriding
 from kask.containers import map_leaves
 from kask.engine.current import current_client
 from kask.exceptions import SerializationError
-from kask.graphs import lowered_already
+from kask.graphs import expressions_of, lowered_already, with_options
 from kask.keywords import refuse_unknown
 from kask.rooms import planning_for
 from kask.settings import SCHEDULERS
@@ -160,14 +161,19 @@ class Work:
         """Add the layers of all collections."""
         exprs = self._exprs(optimize_graph)
         roots = [expr for some in exprs for expr in some or ()]
-        for collection in self.collections:
-            roots.extend(collection.__kask_reads__() if hasattr(type(collection), "__kask_reads__") else ())
+        # Nodes of all at once: what is below many of them is looked at once.
+        nodes = [_nodes_of(collection) for collection in self.collections]
+        together = [node for some in nodes for node in some]
+        roots.extend(expressions_of(together))
         if roots:
             # First, as single tasks that several collections add are run as the first of them says.
             roots[0].lower_together(roots, self.builder, fuse=optimize_graph)
             self._lowered = frozenset([root.token for root in roots])
-        for collection, some in zip(self.collections, exprs, strict=True):
-            if some is None:
+        self.builder.add_nodes(with_options(together))
+        for collection, some, own in zip(self.collections, exprs, nodes, strict=True):
+            if own:
+                self.outputs.append([node.key for node in own])
+            elif some is None:
                 self.outputs.append(list(collection.__kask_graph__(self.builder)))
             else:
                 self.outputs.append([output for expr in some for output in expr.outputs])
@@ -241,6 +247,10 @@ class Work:
             map_leaves(arg, lambda leaf: values[leaf.position] if type(leaf) is _Place else leaf)
             for arg in self._template
         ]
+
+
+def _nodes_of(collection: Any) -> list[Any]:
+    return collection.__kask_nodes__() if hasattr(type(collection), "__kask_nodes__") else []
 
 
 def _is_made_of_exprs(collection: Any) -> bool:

@@ -18,7 +18,7 @@ from kask.annotations import current_options, size, sized_options
 from kask.base import Methods, first, is_kask_collection
 from kask.containers import any_leaf, map_leaves
 from kask.engine import Future, Node
-from kask.graphs import expressions_of, rebuild, to_records, with_options
+from kask.graphs import rebuild, to_records, with_options
 from kask.tokens import normalize
 
 __all__ = ["Delayed", "delayed"]
@@ -250,9 +250,9 @@ class Delayed(Methods):
     def __kask_tokenize__(self) -> Any:
         return self.key
 
-    def __kask_reads__(self) -> list[Any]:
+    def __kask_nodes__(self) -> list[Node]:
         task = self._lowered()
-        return [] if isinstance(task, Future) else expressions_of([task])
+        return [] if isinstance(task, Future) else [task]
 
     def __kask_futures__(self) -> list[Any]:
         return [self._lowered()]

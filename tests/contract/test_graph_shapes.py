@@ -62,6 +62,22 @@ def test_a_hundred_thousand_irregular_tasks(client):
     assert list(kask.compute(*[nodes[i] for i in leaves])) == [expected[i] for i in leaves]
 
 
+@pytest.mark.timeout(60)
+def test_many_results_beside_blocks_of_an_array(client):
+    # As long as somebody holds tasks that stand for blocks, these are looked for: once in all, not for each result.
+    blocks = pytest.importorskip("kask.array").ones(4, chunks=2).to_delayed().ravel()
+    graph = irregular(40_000, seed=3)
+    expected, nodes = serial(graph), lazily(graph)
+    assert list(kask.compute(*nodes[20_000:], blocks[1])[:-1]) == expected[20_000:]
+
+
+@pytest.mark.timeout(60)
+def test_many_results_with_options(client):
+    graph = irregular(40_000, seed=3)
+    expected, nodes = serial(graph), lazily(graph)
+    assert list(kask.compute(*nodes[20_000:], retries=2)) == expected[20_000:]
+
+
 def test_every_result_of_an_irregular_graph(client):
     graph = irregular(3_000, seed=2)
     assert list(kask.compute(*lazily(graph))) == serial(graph)
