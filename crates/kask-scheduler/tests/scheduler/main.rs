@@ -1,5 +1,6 @@
 //! The scheduler driven event by event, with workers and clients that do what they are told.
 
+mod arguments;
 mod common;
 mod copies;
 mod lifecycle;
