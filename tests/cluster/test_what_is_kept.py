@@ -33,7 +33,7 @@ def block(i):
 
 
 def table(i):
-    return pa.table({"a": block(i), "b": np.arange(32 * MIB // 8)})
+    return pa.table({"a": np.full(16 * MIB // 8, float(i)), "b": np.arange(16 * MIB // 8)})
 
 
 VIEWS = {
