@@ -24,8 +24,8 @@ A collection has these methods:
     Optional: the expressions whose blocks are its outputs, rewritten or as they were written. The layers of all collections that have it are made
     together, in place of ``__kask_graph__``, so that nothing is done twice.
 ``__kask_nodes__() -> list``
-    Optional: the nodes that make its outputs. They and those below them may read blocks of expressions, whose layers are made together with those
-    of others as well.
+    Optional: the nodes that make its outputs; they are in the graph when ``__kask_graph__`` is called. They and those below them may read blocks
+    of expressions, whose layers are made together with those of others as well.
 """
 
 from __future__ import annotations
@@ -162,18 +162,15 @@ class Work:
         exprs = self._exprs(optimize_graph)
         roots = [expr for some in exprs for expr in some or ()]
         # Nodes of all at once: what is below many of them is looked at once.
-        nodes = [_nodes_of(collection) for collection in self.collections]
-        together = [node for some in nodes for node in some]
-        roots.extend(expressions_of(together))
+        nodes = [node for collection in self.collections for node in _nodes_of(collection)]
+        roots.extend(expressions_of(nodes))
         if roots:
             # First, as single tasks that several collections add are run as the first of them says.
             roots[0].lower_together(roots, self.builder, fuse=optimize_graph)
             self._lowered = frozenset([root.token for root in roots])
-        self.builder.add_nodes(with_options(together))
-        for collection, some, own in zip(self.collections, exprs, nodes, strict=True):
-            if own:
-                self.outputs.append([node.key for node in own])
-            elif some is None:
+        self.builder.add_nodes(with_options(nodes))
+        for collection, some in zip(self.collections, exprs, strict=True):
+            if some is None:
                 self.outputs.append(list(collection.__kask_graph__(self.builder)))
             else:
                 self.outputs.append([output for expr in some for output in expr.outputs])

@@ -18,7 +18,7 @@ from kask.annotations import current_options, size, sized_options
 from kask.base import Methods, first, is_kask_collection
 from kask.containers import any_leaf, map_leaves
 from kask.engine import Future, Node
-from kask.graphs import rebuild, to_records, with_options
+from kask.graphs import rebuild, to_records
 from kask.tokens import normalize
 
 __all__ = ["Delayed", "delayed"]
@@ -235,11 +235,7 @@ class Delayed(Methods):
 
     def __kask_graph__(self, builder: engine.GraphBuilder) -> list[str | Future]:
         task = self._lowered()
-        if isinstance(task, Future):
-            return [task]
-        (task,) = with_options([task])
-        builder.add_nodes([task])
-        return [task.key]
+        return [task if isinstance(task, Future) else task.key]
 
     def __kask_postcompute__(self) -> tuple[Callable[..., Any], tuple]:
         return first, ()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import pickle
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["frame_keys", "from_frame", "to_frame"]
+__all__ = ["frame_keys", "from_frame", "refuse_unless_one", "to_frame"]
 
 # In the metadata of the schema: columns, names of the index, whether it is a MultiIndex, attrs.
 _FRAME = b"kask.frame"
@@ -66,14 +67,17 @@ def frame_keys(frame: Any, names: list[str]) -> Any:
     for name in names:
         found = [values for label, values in labelled if label == name]
         found = found or [values for label, values in levels if label == name]
-        if not found:
-            raise KeyError(
-                f"there is no column {name!r}; the table has the columns {', '.join(map(repr, frame.columns))}"
-            )
-        if len(found) > 1:
-            raise ValueError(f"the table has {len(found)} columns named {name!r}; rename all but one of them")
+        refuse_unless_one(len(found), name, frame.columns)
         keys[name] = _key(found[0], name)
     return pyarrow.table(keys)
+
+
+def refuse_unless_one(count: int, name: str, columns: Iterable[Any]) -> None:
+    """A key is one column of a table, of which there are so many by this name."""
+    if not count:
+        raise KeyError(f"there is no column {name!r}; the table has the columns {', '.join(map(repr, columns))}")
+    if count > 1:
+        raise ValueError(f"the table has {count} columns named {name!r}; rename all but one of them")
 
 
 # -- labels and dtypes

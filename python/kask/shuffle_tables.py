@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kask import engine
-from kask.shuffle_frames import frame_keys, from_frame, to_frame
+from kask.shuffle_frames import frame_keys, from_frame, refuse_unless_one, to_frame
 from kask.shuffle_keys import SortKey, boundary_table, sorted_order, taken
 
 __all__ = ["Described", "SplitByRange", "SplitTable", "TakeTable", "merge_tables"]
@@ -148,13 +148,7 @@ def _keys(table: Any, arrow: Any, names: Sequence[str]) -> Any:
     if _is_frame(table):
         return frame_keys(table, names)
     for name in names:
-        count = len(arrow.schema.get_all_field_indices(name))
-        if not count:
-            raise KeyError(
-                f"there is no column {name!r}; the table has the columns {', '.join(map(repr, arrow.schema.names))}"
-            )
-        if count > 1:
-            raise ValueError(f"the table has {count} columns named {name!r}; rename all but one of them")
+        refuse_unless_one(len(arrow.schema.get_all_field_indices(name)), name, arrow.schema.names)
     return arrow.select(names)
 
 

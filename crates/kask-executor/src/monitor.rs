@@ -119,19 +119,20 @@ pub(crate) fn start(host: &Arc<WorkerHost>) {
         let mut cache = ThreadCache::default();
         let mut returns = Returns::default();
         while let Some(host) = watched.upgrade().filter(|host| !host.is_closed()) {
+            let share_of = |own_bytes| host.managed.share_of(own_bytes + mapped_bytes());
             let mut own_bytes = own_memory_bytes();
-            let unmanaged = host.managed.share_of(own_bytes + mapped_bytes()).saturating_sub(host.managed.bytes());
+            let mut process_bytes = share_of(own_bytes);
+            let unmanaged = process_bytes.saturating_sub(host.managed.bytes());
             if returns.are_due(unmanaged > host.room_beside_values()) {
                 trim();
-                let left = own_memory_bytes();
-                returns.brought(own_bytes.saturating_sub(left));
-                own_bytes = left;
+                let before = std::mem::replace(&mut own_bytes, own_memory_bytes());
+                returns.brought(before.saturating_sub(own_bytes));
+                process_bytes = share_of(own_bytes);
             }
             let all = limits.fullest();
             let most_bytes =
                 |own_bytes| all.map_or(u64::MAX, |(used, limit)| judge::most_bytes(own_bytes, used, limit));
             set_room_for_copies(room_for_copies(host.memory_limit_bytes(), most_bytes(own_bytes), own_bytes));
-            let process_bytes = host.managed.share_of(own_bytes + mapped_bytes());
             host.post(Event::Lent { kept_bytes: kept_bytes() });
             host.post(Event::Memory { process_bytes, most_bytes: most_bytes(process_bytes) });
             drive(host);

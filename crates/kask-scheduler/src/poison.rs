@@ -69,8 +69,7 @@ impl Scheduler {
         let memory_limit_bytes = worker.info.memory_limit_bytes;
         let is_of_memory = certificate.cause == DeathCause::OutOfMemory;
         if is_of_memory {
-            self.counters.memory_deaths += 1;
-            self.count_vain_death();
+            self.count_memory_death();
             self.raise_needs(&culprits, memory_limit_bytes);
         }
         for &slot in &culprits {
@@ -106,8 +105,7 @@ impl Scheduler {
         recent.is_of_memory = certificate.cause == DeathCause::OutOfMemory;
         let turns_out = recent.is_of_memory && !was_of_memory;
         if turns_out {
-            self.counters.memory_deaths += 1;
-            self.count_vain_death();
+            self.count_memory_death();
         }
         let alive: Vec<Slot> = tasks.into_iter().filter_map(|id| self.tasks.current(id)).collect();
         let culprits = self.culprits(alive.iter().copied(), certificate);
@@ -132,7 +130,8 @@ impl Scheduler {
         self.look_at_parked = true;
     }
 
-    fn count_vain_death(&mut self) {
+    fn count_memory_death(&mut self) {
+        self.counters.memory_deaths += 1;
         let results = self.counters.finished.saturating_sub(self.counters.recomputed);
         let vain = &mut self.vain_deaths;
         if results > vain.most_results {
@@ -212,16 +211,14 @@ impl Scheduler {
 
     fn has_killed_enough(&self, slot: Slot) -> bool {
         let deaths = &self.tasks.rare(slot).expect("a suspect has deaths").deaths;
-        let of_memory = |death: &&Death| death.certificate.cause == DeathCause::OutOfMemory;
-        let counted = deaths.len() - deaths.iter().filter(of_memory).count();
+        let counted = deaths.iter().filter(|death| !death.is_of_memory()).count();
         counted >= self.config.allowed_deaths.max(1) as usize
             || self.is_killed_in_vain(slot)
             || deaths.len() >= self.config.allowed_memory_deaths.max(1) as usize
     }
 
     fn is_killed_in_vain(&self, slot: Slot) -> bool {
-        let of_memory = |death: &Death| death.certificate.cause == DeathCause::OutOfMemory;
-        self.all_is_in_vain() && self.tasks.rare(slot).is_some_and(|rare| rare.deaths.iter().any(of_memory))
+        self.all_is_in_vain() && self.tasks.rare(slot).is_some_and(|rare| rare.deaths.iter().any(Death::is_of_memory))
     }
 
     fn awaits_certificate(&self, slot: Slot) -> bool {

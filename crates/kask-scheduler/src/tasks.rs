@@ -13,7 +13,7 @@ use crate::families::{Families, FamilyIx};
 use crate::idset::{IdPool, Ids};
 use hashbrown::HashTable;
 use indexmap::IndexMap;
-use kask_types::{Attempt, Certificate, Failure, Incarnation, Key, Loss, TaskId, TaskName, shrunk};
+use kask_types::{Attempt, Certificate, DeathCause, Failure, Incarnation, Key, Loss, TaskId, TaskName, shrunk};
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
@@ -173,6 +173,12 @@ pub(crate) struct Rare {
 pub(crate) struct Death {
     pub(crate) incarnation: Incarnation,
     pub(crate) certificate: Certificate,
+}
+
+impl Death {
+    pub(crate) fn is_of_memory(&self) -> bool {
+        self.certificate.cause == DeathCause::OutOfMemory
+    }
 }
 
 /// A run of inputs or dependents in a batch's adjacency.

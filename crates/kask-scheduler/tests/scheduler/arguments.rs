@@ -2,9 +2,10 @@
 
 use crate::common::{Cluster, Seen, graph, graph_with, key};
 use kask_graph::{Graph, LayerKind};
-use kask_types::{Annotations, BlobId, Failure, Payload};
+use kask_types::{Annotations, BlobId, ClientId, Failure, Payload};
 use kask_wire::ClientToScheduler;
 use kask_wire::client::Reply;
+use std::sync::Arc;
 
 const GIB: u64 = 1 << 30;
 
@@ -17,6 +18,14 @@ fn with_arguments(name: &str, nbytes: usize) -> Graph {
     graph
 }
 
+/// The task that has no room and ended `name` with that, and why.
+fn without_room(cluster: &Cluster, client: ClientId, name: &str) -> (Arc<str>, Arc<str>) {
+    match cluster.seen(client, name) {
+        Some(Seen::Ended(Failure::OutOfMemory { task, reason })) => (task, reason),
+        seen => panic!("{name} is {seen:?}"),
+    }
+}
+
 #[test]
 fn arguments_that_no_worker_can_take_are_sent_to_none() {
     let mut cluster = Cluster::new();
@@ -27,14 +36,10 @@ fn arguments_that_no_worker_can_take_are_sent_to_none() {
     cluster.submit(client, graph(&[("much", &[]), ("reader", &["much"])]), &["reader"]);
     cluster.settle();
     for name in ["much", "reader"] {
-        match cluster.seen(client, name) {
-            Some(Seen::Ended(Failure::OutOfMemory { task, reason })) => {
-                assert_eq!(&*task, "much");
-                assert!(reason.contains("4 MiB of arguments") || reason.contains("3 MiB of arguments"), "{reason}");
-                assert!(reason.contains("a worker has 1 MiB at most for a task"), "{reason}");
-            }
-            seen => panic!("{name} is {seen:?}"),
-        }
+        let (task, reason) = without_room(&cluster, client, name);
+        assert_eq!(&*task, "much");
+        assert!(reason.contains("4 MiB of arguments") || reason.contains("3 MiB of arguments"), "{reason}");
+        assert!(reason.contains("a worker has 1 MiB at most for a task"), "{reason}");
     }
     // What fits runs, and a worker that is large enough takes what the small one cannot.
     cluster.submit(client, with_arguments("little", 1 << 20), &["little"]);
@@ -58,13 +63,9 @@ fn what_is_said_to_need_more_than_any_worker_has_is_sent_to_none() {
     cluster.submit(client, graph_with(&[("huge", &[])], said(GIB)), &["huge"]);
     cluster.submit(client, graph_with(&[("large", &[])], said(200 << 20)), &["large"]);
     cluster.settle();
-    match cluster.seen(client, "huge") {
-        Some(Seen::Ended(Failure::OutOfMemory { task, reason })) => {
-            assert_eq!(&*task, "huge");
-            assert!(reason.contains("said to need 1024 MiB") && reason.contains("has 222 MiB at most"), "{reason}");
-        }
-        seen => panic!("{seen:?}"),
-    }
+    let (task, reason) = without_room(&cluster, client, "huge");
+    assert_eq!(&*task, "huge");
+    assert!(reason.contains("said to need 1024 MiB") && reason.contains("has 222 MiB at most"), "{reason}");
     assert_eq!(cluster.place("large"), Some(worker));
     cluster.run_all();
 }
@@ -79,12 +80,8 @@ fn data_that_no_worker_has_room_for_is_not_put_anywhere() {
     cluster.tell(client, ClientToScheduler::Scatter { request: 1, values, workers: None, broadcast: false });
     let Some(Reply::Scatter(places)) = cluster.answer(client, 1) else { panic!("not answered") };
     assert_eq!((&places[0].2[..], &places[1].2[..]), (&[][..], &[small][..]));
-    match cluster.seen(client, "huge") {
-        Some(Seen::Ended(Failure::OutOfMemory { reason, .. })) => {
-            assert!(reason.contains("takes 400 MiB") && reason.contains("222 MiB at most"), "{reason}");
-        }
-        seen => panic!("{seen:?}"),
-    }
+    let (_, reason) = without_room(&cluster, client, "huge");
+    assert!(reason.contains("takes 400 MiB") && reason.contains("222 MiB at most"), "{reason}");
     // A larger worker takes it, whose turn it is not.
     cluster.memory_limit_bytes = GIB;
     let large = cluster.worker("large", 1);

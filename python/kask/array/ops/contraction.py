@@ -177,12 +177,8 @@ def _thickened(
     if not out or _blocks(longer, longer) >= enough:
         return longer
     chunks = Chunks.join([along[label] for label in out])
-    finer = {**along}
-    _cut_finer(finer, out, chunks, item_bytes, max(LEAST_BYTES, math.prod(chunks.shape) * item_bytes // AT_ONCE))
-    for label in longer:
-        if label not in out:
-            finer[label] = longer[label]
-    return _gathered(finer, out, arrays, labels, item_bytes)
+    _cut_finer(longer, out, chunks, item_bytes, max(LEAST_BYTES, math.prod(chunks.shape) * item_bytes // AT_ONCE))
+    return _gathered(longer, out, arrays, labels, item_bytes)
 
 
 def _gathered(
