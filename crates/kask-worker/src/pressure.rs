@@ -3,7 +3,7 @@
 //! *Tight*: values have to leave memory for more work. *Full*: there is no room, and none can be made since values cannot be
 //! written. A full worker hands back what it has not admitted, each task once. What is sent again all the same stays: the
 //! scheduler has no better place for it. If nothing runs here and there is no room for it in ten seconds either, it fails;
-//! those that come after it wait for a moment only while nothing is let go of.
+//! those that come after it and need no less wait for a moment only while nothing is let go of.
 
 use crate::admission::Blocked;
 use crate::worker::Worker;
@@ -23,7 +23,7 @@ const REMEMBERED: usize = 65_536;
 /// An attempt that has no room and nothing to wait for fails after this time.
 const STUCK_MS: u64 = 10_000;
 
-/// The same for one that comes after another that failed, when nothing has been let go of since.
+/// The same for one that needs no less than another that failed, when nothing has been let go of since.
 const HOPELESS_MS: u64 = 100;
 
 #[derive(Debug, Default)]
@@ -33,10 +33,18 @@ pub(crate) struct Standing {
     short_since: Option<Tick>,
     /// When the attempt fails that has no room and nothing to wait for.
     stuck_until: Option<Tick>,
-    /// What was in the way when an attempt last failed for want of room.
-    failed_with: Option<u64>,
+    /// The attempt that last failed for want of room.
+    failed: Option<Hopeless>,
     /// Tasks that were handed back.
     handed_back: HashSet<TaskId, FxBuildHasher>,
+}
+
+/// An attempt that failed for want of room.
+#[derive(Clone, Copy, Debug)]
+struct Hopeless {
+    need: u64,
+    /// What was in its way.
+    in_the_way: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +116,8 @@ impl Worker {
             let is_trial = !self.memory.disk_is_usable() && self.attempts.active() == 0;
             return before.filter(|_| is_trial).map(|until| until.max(now.after_ms(HOPELESS_MS)));
         }
-        let is_hopeless = self.standing.failed_with.is_some_and(|bytes| bytes <= self.bytes_in_the_way());
+        let failed = self.standing.failed.filter(|failed| failed.need <= blocked.need);
+        let is_hopeless = failed.is_some_and(|failed| failed.in_the_way <= self.bytes_in_the_way());
         let patience_ms = if is_hopeless { HOPELESS_MS } else { STUCK_MS };
         before.or_else(|| Some(now.after_ms(patience_ms)))
     }
@@ -163,7 +172,7 @@ impl Worker {
 
     fn fail_for_memory(&mut self, slot: u32, need: u64) {
         let in_the_way = self.bytes_in_the_way();
-        self.standing.failed_with = Some(in_the_way);
+        self.standing.failed = Some(Hopeless { need, in_the_way });
         self.standing.stuck_until = None;
         let entry = self.remove_attempt(slot);
         let name = &entry.queued().expect("what is stuck was never admitted").name;

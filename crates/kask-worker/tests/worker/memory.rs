@@ -398,6 +398,27 @@ fn what_never_has_room_fails_and_says_why() {
 }
 
 #[test]
+fn only_what_needs_as_much_as_one_that_failed_fails_soon_after_it() {
+    let mut rig = without_disk(1, 1 << 30);
+    rig.stores(task(9), 1900 << 20);
+    let mut fails_after = |number: u32, need: u64| {
+        for attempt in 1..=2 {
+            rig.hears(Say::Compute(vec![ComputeTask { attempt: Attempt(attempt), ..takes(number, need, vec![]) }]));
+            rig.heard();
+        }
+        let failed = |said: &Heard| matches!(said, Heard::Failed { .. });
+        (1..=200).find(|_| {
+            rig.waits(100);
+            rig.heard_of_tasks().iter().any(failed)
+        })
+    };
+    assert_eq!(fails_after(1, 512 << 20), Some(100));
+    assert_eq!(fails_after(2, 512 << 20), Some(1));
+    assert_eq!(fails_after(3, 256 << 20), Some(100), "it might have found room");
+    assert_eq!(fails_after(4, 512 << 20), Some(1));
+}
+
+#[test]
 fn what_fails_for_the_disk_says_what_the_disk_said_last() {
     let fails_with = |says: &[&str], answer: Result<(), SpillProblem>| {
         let mut rig = Rig::with_budget(1000 * K);
