@@ -306,7 +306,7 @@ impl Worker {
             return Room::Later;
         }
         let in_the_way = self.bytes_in_the_way();
-        let is_over = self.taken().saturating_add(firm) > self.memory.ceiling();
+        let is_over = self.taken().saturating_add(firm) > self.memory.ceiling(firm);
         if is_over && in_the_way > self.memory.lot() { Room::Never } else { Room::There }
     }
 

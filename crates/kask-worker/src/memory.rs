@@ -12,6 +12,9 @@ use kask_graph::PROCESS_MILLI;
 use kask_types::Tick;
 use std::sync::Arc;
 
+/// The process's share of the limit with attempts that are not certain to need any.
+const BRIM_MILLI: u64 = 950;
+
 /// After a write failed, the disk is tried again when so much time has passed.
 const DISK_REST_MS: u64 = 5_000;
 
@@ -93,17 +96,19 @@ impl Memory {
     /// What may be taken.
     pub(crate) fn budget(&self) -> u64 {
         let target = self.share(self.config.target_milli.into());
-        target.min(self.left()).max(self.bound().bytes / 10)
+        target.min(self.left(PROCESS_MILLI)).max(self.bound().bytes / 10)
     }
 
-    /// What may be taken when nothing else helps.
-    pub(crate) fn ceiling(&self) -> u64 {
-        self.left().max(self.budget())
+    /// What may be taken when nothing else helps, with an attempt that is certain to need `firm` bytes: one of which that is
+    /// not certain of any is let go on where another would be refused.
+    pub(crate) fn ceiling(&self, firm: u64) -> u64 {
+        let milli = if firm > 0 { PROCESS_MILLI } else { BRIM_MILLI };
+        self.left(milli).max(self.budget())
     }
 
-    /// What the process may take less what it takes for other things than values.
-    fn left(&self) -> u64 {
-        self.share(PROCESS_MILLI).min(self.most_bytes).saturating_sub(self.unmanaged())
+    /// What is left of this share of the limit by other things than values.
+    fn left(&self, milli: u64) -> u64 {
+        self.share(milli).min(self.most_bytes).saturating_sub(self.unmanaged())
     }
 
     /// What bounds the process at present.
@@ -265,6 +270,16 @@ mod tests {
             memory.measured(5000, u64::MAX, 100);
         }
         assert_eq!((memory.budget(), memory.overweight()), (100, 4150));
+    }
+
+    #[test]
+    fn where_others_are_refused_there_is_some_room_left_for_what_is_not_certain_to_need_any() {
+        let mut memory = memory(1000);
+        (0..50).for_each(|_| memory.measured(900, u64::MAX, 800));
+        assert!((800..=805).contains(&memory.ceiling(1)), "{}", memory.ceiling(1));
+        assert_eq!(memory.ceiling(0), memory.ceiling(1) + 50);
+        (0..50).for_each(|_| memory.measured(900, 850, 800));
+        assert_eq!(memory.ceiling(0), memory.ceiling(1));
     }
 
     #[test]
