@@ -224,6 +224,27 @@ class TestManyTinyBlocks:
         assert counted.compute() == 1600
 
 
+class TestThinBlocks:
+    """Of thin blocks in memory nearly as much is left as they are: several are reduced at a time."""
+
+    VALUES = np.random.default_rng(8).random((64, 500, 600))
+
+    @pytest.mark.parametrize("name", ["sum", "mean", "max", "std"])
+    def test_same_answer_of_fewer_tasks(self, name):
+        x = ka.from_array(self.VALUES, chunks=(1, 500, 600))
+        found = getattr(1 - x, name)(axis=0)
+        assert_same(found, getattr(1 - self.VALUES, name)(axis=0), rtol=1e-12)
+        assert found.explain().tasks <= 20
+        assert found.chunks == ((500,), (600,))
+        assert ka.from_array(self.VALUES, chunks=(1, 250, 600)).sum(axis=0).chunks == ((250, 250), (600,))
+
+    def test_others_stay_as_they_are(self):
+        thin = ka.from_array(self.VALUES, chunks=(1, 500, 600))
+        assert thin.map_blocks(np.negative).sum(axis=0).explain().tasks > 64
+        assert ka.from_array(self.VALUES, chunks=(32, 50, 60)).sum(axis=0).explain().tasks >= 200
+        assert thin[:16].sum(axis=0).explain().tasks > 16
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", ["nanmin", "nanmax", "nanargmin", "nanargmax"])
 def test_extremes_of_objects_pass_over_nan_wherever_it_is(name: str) -> None:

@@ -38,7 +38,7 @@ from kask.expr.lower import AT, BlockCall, Read
 # What users see is in the modules beside this one.
 __all__: list[str] = []
 
-#: Parts of reductions for which it does not matter in which order the other axes are.
+#: Parts of sums, extremes, means and moments: it does not matter in which order the other axes are.
 _TURNING = (Part, MeanPart, MomentsPart)
 #: Blocks that one node of a tree combines at most, unless the user says otherwise.
 _FAN_IN = 16
@@ -46,6 +46,8 @@ _FAN_IN = 16
 _MANY, _TINY_BYTES = 1000, 1 << 13
 #: How large blocks are made instead.
 _READY_BYTES = 1 << 20
+#: Blocks with fewer elements for each of the result are made as large as this, so that there is less to combine.
+_THIN, _THICK_BYTES = 4, 1 << 25
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -81,26 +83,32 @@ class Partial(ArrayExpr):
         return math.prod(self.chunks.largest) * self.bytes_each
 
     def simplified(self) -> Partial | None:
-        """The same of fewer blocks, where there are very many tiny ones that may as well be made larger."""
+        """The same of fewer blocks, where they may as well be made larger: there are very many tiny ones, or thin ones of which nearly as much
+        is left as they are."""
         chunks, itemsize = self.array.chunks, max(1, self.array.dtype.itemsize)
-        size_bytes = math.prod(self.array.shape) * itemsize
         is_ours = type(self.part).__module__.startswith("kask.")
-        if (
-            not is_ours
-            or self.others
-            or self.place
-            or chunks.nblocks <= _MANY
-            or size_bytes >= _TINY_BYTES * chunks.nblocks
-        ):
+        if not is_ours or self.others or self.place or 0 in chunks.shape:
+            return None
+        size_bytes = math.prod(self.array.shape) * itemsize
+        if chunks.nblocks > _MANY and size_bytes < _TINY_BYTES * chunks.nblocks:
+            wanted_bytes = _READY_BYTES
+        elif self._leaves_much(size_bytes):
+            wanted_bytes = min(_THICK_BYTES, size_bytes // _FAN_IN)
+        else:
             return None
         specs = ["auto" if axis in self.axes else chunks.axis(axis) for axis in range(self.ndim)]
-        larger = (
-            Chunks.normalize(list(chunks.shape), specs, itemsize, _READY_BYTES) if 0 not in chunks.shape else chunks
-        )
+        larger = Chunks.normalize(list(chunks.shape), specs, itemsize, wanted_bytes)
         if larger.nblocks >= chunks.nblocks:
             return None
         array = cut_at_source(self.array, larger)
         return None if array is None else dataclasses.replace(self, array=array)
+
+    def _leaves_much(self, size_bytes: int) -> bool:
+        """Whether partial results are many, and hardly smaller than the array."""
+        lengths = [self.array.shape[axis] / self.array.grid[axis] for axis in self.axes]
+        if type(self.part) not in _TURNING or math.prod(lengths) > _THIN:
+            return False
+        return self.array.chunks.nblocks > _FAN_IN and size_bytes > _FAN_IN * _READY_BYTES
 
     def holding(self, what: Any) -> Any:
         """What says that something, such as a mean, is in a partial result of the same elements."""
