@@ -197,6 +197,9 @@ def test_interp_of_many_points(kind: Any) -> None:
             check_function("interp", places, xp, fp, options=options)
         check_function("interp", places.reshape(4, 4), xp, fp)
         check_function("interp", np.arange(-2, 5), xp.astype(int), fp)
+        scattered = np.array([5.5, -1.3, 0.1, 7.25, 0.4, 2.0, 100.0])
+        for period in (2.5, -3, np.float32(0.3), 1000):
+            check_function("interp", places, scattered, fp[:7], options={"period": period, "left": 0}, **CLOSE)
         if kind != np.int64:
             fp[[2, 7]] = np.nan, np.inf
             check_function("interp", places, xp, fp)
@@ -205,8 +208,9 @@ def test_interp_of_many_points(kind: Any) -> None:
 def test_interp_gathers_no_points() -> None:
     with config.set({"array.chunk_size_bytes": 800}):
         x, points = ka.ones(1000, chunks=100), ka.arange(100_000.0, chunks=100)
-        need = ka.interp(x, points, points).explain().largest
-        assert need is not None and need.inputs_bytes + need.own_bytes <= 20 * 800
+        for period in (None, 2.5e5):
+            need = ka.interp(x, points, points, period=period).explain().largest
+            assert need is not None and need.inputs_bytes + need.own_bytes <= 20 * 800
 
 
 def test_interp() -> None:

@@ -305,8 +305,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     x : array_like
         Where values are wanted.
     xp, fp : array_like
-        The given points, in the order of ``xp``. They are one block in each task, unless they are more than a block may be and there is no
-        ``period``: then each block of them makes the values between its points.
+        The given points, in the order of ``xp``; with a ``period``, in any order. They are one block in each task, unless they are more than a
+        block may be: then each block of them makes the values between its points.
     left, right : scalar, optional
         The values before the first and after the last point.
     period : float, optional
@@ -335,7 +335,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if period is not None and period == 0:
         raise ValueError("period must be a non-zero value")
     kind = np.complex128 if points[1].dtype.kind == "c" else np.float64
-    if period is None and array.dtype.kind in "biuf" and _are_many(points):
+    if array.dtype.kind in "biuf" and _are_many(points):
+        if period is not None:
+            array, *points = _within_a_period(abs(period), array, *points)
+            left = right = None
         return wrap(_interpolated_in_pieces(cast(array, np.float64), points[0], points[1], left, right, kind))
     whole = [rechunked(one, Chunks.whole(list(one.shape))) for one in points]
     return wrap(
@@ -357,6 +360,23 @@ def _are_many(points: list[ArrayExpr]) -> bool:
     size_bytes = sum([math.prod(one.shape) * one.dtype.itemsize for one in points])
     is_long = points[0].grid[0] > 1 and size_bytes > int(config.get("array.chunk_size_bytes"))
     return is_long and points[0].dtype.kind in "biuf" and points[1].dtype.kind in "biufc"
+
+
+def _within_a_period(period: Any, x: ArrayExpr, xp: ArrayExpr, fp: ArrayExpr) -> list[ArrayExpr]:
+    """All three for a function that is periodic: in the first period, with the points in order and one more of them at either end."""
+    from kask.array.ops.sorting import argsort
+
+    inside, places = [wrap(cast(one, np.float64)) % period for one in (x, xp)]
+    order = argsort(places)
+    places, values = places[order].expr, wrap(fp)[order].expr
+    length = xp.shape[0]
+    last, first = ((length - 1, 1, 1),), ((0, 1, 1),)
+    before, after = (wrap(sliced(places, last)) - period).expr, (wrap(sliced(places, first)) + period).expr
+    along = [
+        concatenated([before, places, after], 0),
+        concatenated([sliced(values, last), values, sliced(values, first)], 0),
+    ]
+    return [inside.expr, *along]
 
 
 def _interpolated_in_pieces(
