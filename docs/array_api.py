@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
+from typing import Any
 
 from api_status import Status, missing_parameters, resolve, summary_lines
 from array_differences import differences
@@ -23,6 +25,11 @@ SECTIONS = [
     "kask.array.stats",
 ]
 OTHERS = "other modules"
+
+#: Where names beyond the documented ones are looked for.
+BEYOND = [*SECTIONS, "kask.array.random.Generator"]
+#: Attributes of arrays that are of use to Kask alone.
+INTERNAL = {"expr", "full", "unknown"}
 
 #: Parameters that are no parameters here: of a constructor that nobody calls, of the array itself, and those that have no names in NumPy.
 NOT_ASKED = {
@@ -48,14 +55,42 @@ def page() -> str:
         "Dask's documented array API under Kask's names: what exists, which documented parameters are not accepted, and what differs.",
         "A parameter that is not accepted is refused with an error. Some are accepted so that programs run, and change no result: they",
         "are listed as having no effect. Results are those of NumPy. NumPy's own functions, called with Kask's arrays, have NumPy's names",
-        "and order of parameters; the names here have the documented ones. How arrays are used is told in the [guide](array.md).",
+        "and order of parameters; the names here have the documented ones. What Kask has besides is [at the end](#beyond-dask). How arrays are",
+        "used is told in the [guide](array.md).",
         "",
     ]
     lines += summary_lines(tables)
     for section, rows in tables.items():
         lines += ["", f"## {section}", "", "| name | in Kask | differences |", "|---|---|---|"]
         lines += [f"| `{row.name}` | {row.text} | {_differences(row)} |" for row in rows]
+    lines += [
+        "",
+        "## Beyond Dask",
+        "",
+        "What Dask does not document under these names. Functions and methods are those of NumPy, or of the array API standard, with the same",
+        "names, and the docstrings of the others say what they do.",
+        "",
+        "| part | names |",
+        "|---|---|",
+    ]
+    for section in BEYOND:
+        names = beyond(section, reference)
+        if names:
+            lines.append(f"| {section} | {', '.join([f'`{name}`' for name in names])} |")
     return "\n".join(lines) + "\n"
+
+
+def beyond(section: str, reference: dict[str, Any]) -> list[str]:
+    """Public names of a module or class that are not documented elsewhere; types and constants of NumPy are not told."""
+    home = resolve(section)
+    names = [name for name in getattr(home, "__all__", dir(home)) if not name.startswith("_") and name not in INTERNAL]
+    told = []
+    for name in sorted(set(names), key=str.lower):
+        found = getattr(home, name)
+        if f"{section}.{name}" in reference or isinstance(found, types.ModuleType | type | float | None):
+            continue
+        told.append(name)
+    return told
 
 
 def _differences(row: Status) -> str:

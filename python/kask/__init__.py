@@ -9,6 +9,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kask import array as array
     from kask import config as config
     from kask import distributed as distributed
     from kask import exceptions as exceptions
@@ -80,7 +81,8 @@ __all__ = sorted([*_HOMES, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    # The array module needs NumPy, and so is not one of those that a star imports.
+    if name in _MODULES or name == "array":
         return importlib.import_module(f"kask.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'kask' has no attribute {name!r}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kask.engine import Options
 from kask.exceptions import UnknownKeywordError
 from kask.names import did_you_mean
-from kask.units import parse_bytes
+from kask.units import parse_bytes, whole_number
 
-__all__ = ["NAMES", "annotate", "current_options", "get_annotations", "make_options", "size"]
+__all__ = ["NAMES", "annotate", "checked_resources", "current_options", "get_annotations", "make_options", "size"]
 
 NAMES = ("retries", "priority", "workers", "allow_other_workers", "resources", "memory_bytes", "result_bytes")
 
@@ -158,14 +159,10 @@ def overriding_options() -> Options | None:
     return _override.get()
 
 
-def _integer(name: str, value: Any, minimum: int | None = None) -> int:
-    try:
-        number = value.__index__()
-    except AttributeError:
-        raise TypeError(f"{name}= must be a whole number, got {value!r}") from None
-    if minimum is not None and number < minimum:
-        raise ValueError(f"{name}= must be at least {minimum}, got {value!r}")
-    return int(number)
+def _whole(name: str, value: Any, minimum: int) -> int:
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name}= must be a whole number, got {value!r}")
+    return whole_number(name, int(value) if isinstance(value, bool) else value, minimum)
 
 
 def _workers(value: Any) -> list[str] | None:
@@ -187,7 +184,7 @@ def size(name: str, value: Any) -> int:
     """
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | str):
         raise TypeError(f"{name}= must be a number of bytes, or a text such as '256MiB', got {value!r}")
     try:
         bytes_ = parse_bytes(value)
@@ -198,7 +195,8 @@ def size(name: str, value: Any) -> int:
     return bytes_
 
 
-def _resources(value: Any) -> dict[str, float] | None:
+def checked_resources(value: Any) -> dict[str, float] | None:
+    """Amounts of resources as the engine takes them."""
     if not value:
         return None
     if not isinstance(value, Mapping):
@@ -208,10 +206,10 @@ def _resources(value: Any) -> dict[str, float] | None:
         if (
             not isinstance(name, str)
             or isinstance(amount, bool)
-            or not isinstance(amount, int | float)
-            or not amount >= 0
+            or not isinstance(amount, numbers.Real)
+            or not 0 <= float(amount) <= 1e12
         ):
-            raise TypeError(f"resources= must map names to amounts of at least 0, got {name!r}: {amount!r}")
+            raise TypeError(f"resources= must map names to amounts from 0 to 1e12, got {name!r}: {amount!r}")
         amounts[name] = float(amount)
     return amounts
 
@@ -236,11 +234,11 @@ def make_options(
     if allow_other_workers and names is None:
         raise ValueError("allow_other_workers=True is only of use together with workers=")
     return Options(
-        retries=_integer("retries", retries or 0, 0),
-        priority=_integer("priority", priority or 0),
+        retries=_whole("retries", retries or 0, 0),
+        priority=_whole("priority", priority or 0, -(2**31)),
         workers=names,
         allow_other_workers=bool(allow_other_workers),
-        resources=_resources(resources),
+        resources=checked_resources(resources),
         memory_bytes=size("memory_bytes", memory_bytes),
         result_bytes=size("result_bytes", result_bytes),
     )

@@ -148,7 +148,7 @@ class Work:
         self.collections: list[Any] = []
         self._is_shared = is_renamed and optimize_graph
         self._positions: dict[int, int] = {}
-        self._template = [map_leaves(arg, self._take) if traverse else self._take(arg) for arg in args]
+        self._template = [map_leaves(arg, self._found) if traverse else self._take(arg) for arg in args]
         self.builder = engine.GraphBuilder()
         self.outputs: list[list[str | Future]] = []
         self._lowered: frozenset[str] = frozenset()
@@ -221,6 +221,12 @@ class Work:
         for prepare, collections in alike.items():
             prepare(collections, target())
 
+    def _found(self, leaf: Any) -> Any:
+        # Generators, map, zip: a list of what they give. Files are iterators, too.
+        if isinstance(leaf, Iterator) and not is_kask_collection(leaf) and not hasattr(leaf, "read"):
+            return map_leaves(list(leaf), self._found)
+        return self._take(leaf)
+
     def _take(self, leaf: Any) -> Any:
         if not is_kask_collection(leaf):
             return leaf
@@ -288,8 +294,8 @@ def compute(
     Parameters
     ----------
     *args : object
-        Collections, or containers (lists, tuples, sets, dicts, dataclasses) with collections somewhere inside. Anything else is
-        returned as it is.
+        Collections, or containers (lists, tuples, sets, dicts, slices, dataclasses) with collections somewhere inside. Iterators, such as
+        generators, are taken as lists. Anything else is returned as it is.
     traverse : bool
         Whether to look into containers.
     optimize_graph : bool
@@ -322,31 +328,40 @@ def compute(
     options = _options_of("compute", kwargs)
     work = Work(args, traverse, options, lambda: engine_for(scheduler), optimize_graph=optimize_graph, is_renamed=True)
     if not work.collections:
-        return args
+        return tuple(work.put_back([]))
     return tuple(work.put_back(run(work, engine_for(scheduler))))
 
 
 def run(work: Work, target: Engine) -> list[Any]:
     """Submit, wait for everything at once, and make each collection's value."""
-    with _place_for_others():
-        futures = work.submit(target)
-        with _watched(target):
-            collectors = [_collector(collection) for collection in work.collections]
-            others: list[Future] = []
-            for collector, some in zip(collectors, futures, strict=True):
-                if collector is None:
-                    others.extend(some)
-                else:
-                    target.gather_in_steps(some, collector.step, collector.place)
-            results = iter(target.gather(others))
-    values = []
-    for collection, collector, some in zip(work.collections, collectors, futures, strict=True):
-        if collector is not None:
-            values.append(collector.value)
-        else:
-            finish, extra = collection.__kask_postcompute__()
-            values.append(finish([next(results) for _ in some], *extra))
-    return values
+    futures: list[list[Future]] = []
+    try:
+        with _place_for_others():
+            futures = work.submit(target)
+            with _watched(target):
+                collectors = [_collector(collection) for collection in work.collections]
+                for collector, some in zip(collectors, futures, strict=True):
+                    if collector is not None:
+                        target.gather_in_steps(some, collector.step, collector.place)
+                others = [some for collector, some in zip(collectors, futures, strict=True) if collector is None]
+                results = iter(target.gather([future for some in others for future in some]))
+        values = []
+        for collection, collector, some in zip(work.collections, collectors, futures, strict=True):
+            if collector is not None:
+                values.append(collector.value)
+            else:
+                finish, extra = collection.__kask_postcompute__()
+                values.append(finish([next(results) for _ in some], *extra))
+        return values
+    except BaseException:
+        let_go(futures)
+        raise
+
+
+def let_go(futures: list[list[Future]]) -> None:
+    """Forget futures that a traceback would keep: what has failed shall run again when it is asked for again."""
+    for some in futures:
+        some.clear()
 
 
 def _collector(collection: Any) -> Any:
@@ -397,7 +412,7 @@ def persist(
     """
     work = Work(args, traverse, _options_of("persist", kwargs), lambda: engine_for(scheduler))
     if not work.collections:
-        return args
+        return tuple(work.put_back([]))
     futures = work.submit(engine_for(scheduler))
     return tuple(work.put_back(persisted(work, futures)))
 

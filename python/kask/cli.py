@@ -13,10 +13,11 @@ def main() -> int:
         if sys.argv[1:2] == ["config"]:
             from kask import config
 
-            return config.main([] if sys.argv[2:] == ["--table"] else ["--values", *sys.argv[2:]])
+            if sys.argv[2:] in ([], ["--table"]):
+                return config.main([] if sys.argv[2:] else ["--values"])
         from kask.engine import cli_main
 
-        return cli_main(sys.argv, sys.executable)
+        return cli_main(["kask", *sys.argv[1:]], sys.executable)
     except KaskError as error:
         print(f"kask: {error}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
         return 1

@@ -1,7 +1,11 @@
-"""Walking the containers that users nest collections and futures in: lists, tuples, sets, dicts and dataclasses."""
+"""Walking the containers that users nest collections and futures in: lists, tuples, sets, dicts, slices and dataclasses.
+
+The engine walks arguments in the same way (``crates/kask-python/src/scan.rs``).
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +32,12 @@ def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         items = [map_leaves(item, change) for item in value]
         return value if all(map(_is, items, value)) else kind(*items)
+    if isinstance(value, dict):
+        return _map_dict(value, change)
+    if kind is slice:
+        old = (value.start, value.stop, value.step)
+        ends = [map_leaves(end, change) for end in old]
+        return value if all(map(_is, ends, old)) else slice(*ends)
     if dataclasses.is_dataclass(kind) and not isinstance(value, type):
         return _map_dataclass(value, change)
     return change(value)
@@ -35,6 +45,21 @@ def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _is(left: Any, right: Any) -> bool:
     return left is right
+
+
+def _map_dict(value: dict[Any, Any], change: Callable[[Any], Any]) -> Any:
+    """Ordered and default dicts, counters: a copy, in which values are replaced."""
+    changed = {}
+    for key, old in value.items():
+        new = map_leaves(old, change)
+        if new is not old:
+            changed[key] = new
+    if not changed:
+        return value
+    other = copy.copy(value)
+    for key, new in changed.items():
+        other[key] = new
+    return other
 
 
 def _map_dataclass(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -48,8 +73,6 @@ def _map_dataclass(value: Any, change: Callable[[Any], Any]) -> Any:
     if not changed:
         return value
     # Not dataclasses.replace: it would run __post_init__, and refuses fields that __init__ does not take.
-    import copy
-
     other = copy.copy(value)
     for name, new in changed.items():
         object.__setattr__(other, name, new)
@@ -71,6 +94,10 @@ def any_leaf(value: Any, wanted: Callable[[Any], bool]) -> bool:
         return any(any_leaf(item, wanted) for item in value)
     if kind is dict:
         return any(any_leaf(key, wanted) or any_leaf(item, wanted) for key, item in value.items())
+    if isinstance(value, dict):
+        return any(any_leaf(item, wanted) for item in value.values())
+    if kind is slice:
+        return any(any_leaf(end, wanted) for end in (value.start, value.stop, value.step))
     if dataclasses.is_dataclass(kind) and not isinstance(value, type):
         return any(any_leaf(getattr(value, field.name, None), wanted) for field in dataclasses.fields(value))
     return wanted(value)

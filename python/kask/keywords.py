@@ -52,8 +52,9 @@ def check_function_keywords(caller: str, function: Any, kwargs: Mapping[str, Any
 
 def refuse_unknown(caller: str, kwargs: Mapping[str, Any], options: Iterable[str]) -> None:
     """Refuse all of ``kwargs``, whose names are none of ``options``."""
+    called = caller if " " in caller or caller.endswith(")") else f"{caller}()"
     for name in kwargs:
-        raise UnknownKeywordError(f"{caller}() has no option {name!r}", hint=_meant(name, options))
+        raise UnknownKeywordError(f"{called} has no option {name!r}", hint=_meant(name, options))
 
 
 _ELSEWHERE = {

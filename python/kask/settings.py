@@ -10,11 +10,14 @@ import dataclasses
 import json
 import math
 import numbers
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from kask.units import parse_bytes, parse_seconds
+from kask.units import parse_bytes, parse_seconds, whole_number
 
+#: Workers of a cluster (`kask worker` starts no more either), and threads of a worker.
+MOST_WORKERS = 4096
 SCHEDULERS = ("auto", "embedded", "threads", "processes", "sync", "synchronous", "single-threaded")
 
 
@@ -30,25 +33,25 @@ class Setting:
     parse: Callable[[Any], Any]
 
 
-def _integer(minimum: int) -> Callable[[Any], int]:
+def _integer(minimum: int, maximum: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
-        if isinstance(value, str):
-            try:
-                value = int(value)
-            except ValueError:
-                raise ValueError(f"expected a whole number of at least {minimum}") from None
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise ValueError(f"expected a whole number of at least {minimum}")
-        return value
+        try:
+            return whole_number("", int(value) if isinstance(value, str) else value, minimum, maximum)
+        except ValueError:
+            raise ValueError(f"expected a whole number from {minimum} to {maximum}") from None
 
     return parse
 
 
 def _duration(value: Any) -> float:
     seconds = parse_seconds(value)
-    if not seconds > 0:
-        raise ValueError("expected a duration above zero")
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise ValueError(f"expected a duration above zero and up to {threading.TIMEOUT_MAX:.0f} seconds")
     return seconds
+
+
+def _duration_or_none(value: Any) -> float:
+    return 0.0 if parse_seconds(value) == 0 else _duration(value)
 
 
 def _boolean(value: Any) -> bool:
@@ -145,8 +148,15 @@ def _share(value: Any) -> float:
 
 def _size(value: Any) -> int:
     size = parse_bytes(value)
-    if isinstance(value, bool) or size < 0:
+    if not 0 <= size < 2**63:
         raise ValueError("expected a size such as '20GiB'")
+    return size
+
+
+def _positive_size(value: Any) -> int:
+    size = _size(value)
+    if size == 0:
+        raise ValueError("expected a size above zero, such as '128MiB'")
     return size
 
 
@@ -175,26 +185,26 @@ _WHOLE, _TIME, _YES_NO, _WORD, _WORDS = "whole number", "duration", "true/false"
 TABLE = {
     setting.name: setting
     for setting in [
-        Setting("array.chunk_size_bytes", "size", 128 * 2**20, "bytes", "How large blocks of arrays are made where the user leaves it to Kask (`chunks=\"auto\"`).", _size),
+        Setting("array.chunk_size_bytes", "size", 128 * 2**20, "bytes", "How large blocks of arrays are made where the user leaves it to Kask (`chunks=\"auto\"`).", _positive_size),
         Setting("array.fused_kernels", _YES_NO, True, "", "Whether chains of elementwise operations and reductions of arrays run as one kernel that reads memory once.", _boolean),
         Setting("scheduler", _WORD, "auto", "", "Where collections are computed when nothing else is said: the current client, otherwise embedded (`auto`), or one of "
                 "`embedded` (alias `threads`), `processes`, `sync` (aliases `synchronous`, `single-threaded`).", _scheduler),
-        Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0)),
+        Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0, MOST_WORKERS)),
         Setting("embedded.memory_limit", "size", "auto", "bytes", "Memory of the embedded engine: `auto` (what this process may use, less a reserve), 0 (no limit), a size such "
                 "as `4GiB`, or a share such as `50%`. Results that do not fit are moved to disk.", _memory),
         Setting("client.address", _WORD, "", "", "Scheduler that `Client()` connects to; empty means that it starts a local cluster.", _text),
         Setting("client.scheduler_file", _WORD, "", "", "File that names the scheduler that `Client()` connects to.", _text),
         Setting("client.connect_timeout_s", _TIME, 30.0, "seconds", "How long connecting to a scheduler may take.", _duration),
         Setting("client.close_timeout_s", _TIME, 10.0, "seconds", "How long closing a client waits for running tasks of an embedded engine.", _duration),
-        Setting("cluster.n_workers", _WHOLE, 0, "workers", "Workers of a `LocalCluster`; 0 means as many as fit the CPUs.", _integer(0)),
-        Setting("cluster.threads_per_worker", _WHOLE, 0, "threads", "Threads of each of its workers; 0 means as many as fit the CPUs.", _integer(0)),
+        Setting("cluster.n_workers", _WHOLE, 0, "workers", "Workers of a `LocalCluster`; 0 means as many as fit the CPUs.", _integer(0, MOST_WORKERS)),
+        Setting("cluster.threads_per_worker", _WHOLE, 0, "threads", "Threads of each of its workers; 0 means as many as fit the CPUs.", _integer(0, MOST_WORKERS)),
         Setting("cluster.memory_limit", "size", "auto", "bytes", "Memory of each of its workers: `auto` (an equal part of what this process may use, less a reserve), 0 (no "
                 "limit), a size such as `4GiB`, or a share such as `25%`. A worker that exceeds it is ended and started anew.", _memory),
-        Setting("cluster.local_directory", _WORD, "", "", "Folder for its sockets and temporary files; empty means one of the system's choice.", _text),
+        Setting("cluster.local_directory", _WORD, "", "", "Folder for the files of its workers, among them results that do not fit in memory; empty means one of the system's choice, where sockets are in any case.", _text),
         Setting("cluster.startup_timeout_s", _TIME, 60.0, "seconds", "How long starting its workers may take.", _duration),
         Setting("cluster.close_timeout_s", _TIME, 10.0, "seconds", "How long its workers may take to leave before they are killed.", _duration),
         Setting("cluster.heartbeat_timeout_s", _TIME, 30.0, "seconds", "A worker that shows no sign of life for this long is taken for frozen and replaced.", _duration),
-        Setting("cluster.allowed_deaths", _WHOLE, 3, "deaths", "A task that is running each time this many workers die fails with `KilledWorker`.", _integer(1)),
+        Setting("cluster.allowed_deaths", _WHOLE, 3, "deaths", "A task that is running each time this many workers die fails with `KilledWorker`.", _integer(1, 2**31 - 1)),
         Setting("cluster.restart_timeout_s", _TIME, 60.0, "seconds", "How long `Client.restart` waits for the workers to be back.", _duration),
         Setting("memory.target", "share", 0.6, "", "Share of a memory limit above which results are moved to disk.", _share),
         Setting("memory.spill_directory", _WORD, "", "", "Folder in which folders for those are made; empty means `cluster.local_directory`, or else one of the system's choice that does "
@@ -212,6 +222,6 @@ TABLE = {
         Setting("security.tls_key", _WORD, "", "", "The certificate's key (PEM).", _text),
         Setting("tokenize.ensure_deterministic", _YES_NO, False, "", "Whether `tokenize` refuses objects that have no deterministic token.", _boolean),
         Setting("progress.interval_s", _TIME, 0.1, "seconds", "How often progress bars are drawn.", _duration),
-        Setting("progress.minimum_s", "duration", 0.0, "seconds", "Computations shorter than this show no `ProgressBar`.", parse_seconds),
+        Setting("progress.minimum_s", _TIME, 0.0, "seconds", "Computations shorter than this show no `ProgressBar`.", _duration_or_none),
     ]
 }  # fmt: skip

@@ -1,8 +1,12 @@
-"""Sizes and durations as people write them."""
+"""Sizes, durations and counts as people write them."""
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
 import re
+from typing import Any
 
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµ]*)\s*")
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "pb": 10**15} | {
@@ -15,7 +19,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 
 }  # fmt: skip
 
 
-def parse_bytes(text: str | int | float) -> int:
+def parse_bytes(text: str | int | float | numbers.Real) -> int:
     """A number of bytes.
 
     Examples
@@ -23,17 +27,20 @@ def parse_bytes(text: str | int | float) -> int:
     >>> parse_bytes("4GiB"), parse_bytes("1.5 kB"), parse_bytes(12)
     (4294967296, 1500, 12)
     """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return int(text)
+    size = _number(text)
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
-    if match is None or match[2].lower() not in _BYTES:
+    if match is not None and match[2].lower() in _BYTES:
+        # Whole numbers of bytes keep all of their digits.
+        size = int(match[1]) if match[1].isdigit() and not match[2] else float(match[1]) * _BYTES[match[2].lower()]
+    # A part of a byte is a share that somebody took for a size.
+    if size is None or not math.isfinite(size) or 0 < size < 1:
         raise ValueError(
             f"{text!r} is not a size; write a number of bytes, or one with a unit such as '4GiB' or '500 MB'"
         )
-    return int(float(match[1]) * _BYTES[match[2].lower()])
+    return int(size)
 
 
-def parse_seconds(text: str | int | float) -> float:
+def parse_seconds(text: str | int | float | numbers.Real) -> float:
     """A duration in seconds.
 
     Examples
@@ -41,14 +48,43 @@ def parse_seconds(text: str | int | float) -> float:
     >>> parse_seconds("100 ms"), parse_seconds("2h"), parse_seconds(3)
     (0.1, 7200.0, 3.0)
     """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
+    seconds = _number(text)
+    if seconds is not None:
+        return float(seconds)
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2].lower() not in _SECONDS:
         raise ValueError(
             f"{text!r} is not a duration; write seconds, or a number with a unit such as '30s' or '100 ms'"
         )
     return float(match[1]) * _SECONDS[match[2].lower()]
+
+
+def whole_number(name: str, value: Any, minimum: int, maximum: int = 2**31 - 1) -> int:
+    """A count that somebody gave as the argument ``name``; NumPy's integers are some, too.
+
+    Examples
+    --------
+    >>> whole_number("n_workers", 2, 1)
+    2
+    >>> whole_number("n_workers", 0, 1, 4096)
+    Traceback (most recent call last):
+    ValueError: n_workers= must be a whole number from 1 to 4096, got 0
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not minimum <= number <= maximum:
+        wanted = f"of at least {minimum}" if number is None or number < minimum else f"of at most {maximum}"
+        if maximum < 2**31 - 1:
+            wanted = f"from {minimum} to {maximum}"
+        raise ValueError(f"{name}= must be a whole number {wanted}, got {value!r}")
+    return number
+
+
+def _number(value: Any) -> Any:
+    """``value`` if it is a number, one of NumPy's maybe."""
+    return None if isinstance(value, bool) or not isinstance(value, numbers.Real) else value
 
 
 def format_bytes(count: int) -> str:

@@ -399,3 +399,26 @@ def test_unknown_lengths_that_do_not_fit():
 
     x.map_blocks(first, chunks=(NAN, 3), dtype=float).compute()
     assert np.isnan(seen[-1]["shape"][0]) and seen[-1]["chunk-shape"][1] == 3
+
+
+def test_blocks_of_several_types_have_the_type_that_was_said():
+    x = ka.from_array(np.arange(8) + 0.5, chunks=4)
+    found = x.map_blocks(lambda block: np.floor(block).astype(int) if block.max(initial=0) < 4 else block, dtype=float)
+    assert_same(found, np.array([0, 1, 2, 3, 4.5, 5.5, 6.5, 7.5]))
+    assert_same(found[3:6], np.array([3, 4.5, 5.5]))
+    letters = ka.from_array(np.array(list("abcd")), chunks=2)
+    longer = letters.map_blocks(lambda block, block_id: np.char.add(block, "x" * block_id[0]), dtype="U4")
+    assert_same(longer, np.array(["a", "b", "cx", "dx"], "U4"))
+    # A type that cannot hold what a block has is no reason to lose it.
+    assert x.map_blocks(lambda block: block, dtype=int).compute()[0] == 0.5
+
+
+def test_longer_texts_than_the_function_made_of_small_blocks_are_kept():
+    letters = ka.from_array(np.array(list("abcd")), chunks=2)
+    longer = letters.map_blocks(lambda block, block_id: np.char.add(block, "x" * (1 + block_id[0])))
+    assert longer.rechunk(4).compute().tolist() == ["ax", "bx", "cxx", "dxx"]
+
+
+def test_functions_that_return_no_array_are_told_of():
+    with pytest.raises(TypeError, match="one is a NoneType: a function of blocks must return an array"):
+        ka.ones(4, chunks=2).map_blocks(lambda block: None, dtype=float).compute()

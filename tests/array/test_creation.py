@@ -319,3 +319,16 @@ def test_arrays_of_one_value_have_the_name_that_is_given() -> None:
     )
     assert ka.zeros_like(x, name="d").name == "d"
     assert ka.ones(5).name == ka.ones(5).name
+
+
+@pytest.mark.parametrize("make", [lambda: ka.zeros(2**70), lambda: ka.arange(1e30), lambda: ka.eye(2**64)])
+def test_arrays_that_are_too_large_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"is too large: an axis has less than 2\*\*63 elements"):
+        make()
+
+
+def test_elements_are_no_arrays() -> None:
+    pairs = ("f4", (2,))
+    for make in (lambda: ka.zeros(3, dtype=pairs), lambda: ka.ones(3).astype(pairs), lambda: ka.ones(3).view(pairs)):
+        with pytest.raises(TypeError, match="give the array more axes, of the type float32"):
+            make()

@@ -148,3 +148,9 @@ def test_somebody_elses_transform_gets_whole_lines() -> None:
         x = ka.fft.fft_wrap(fft)(ka.from_array(REAL.ravel(), chunks=7))
         np.testing.assert_allclose(x.compute(scheduler="sync"), np.fft.fft(REAL.ravel()))
     assert max(lengths) == REAL.size
+
+
+@pytest.mark.parametrize("name", ["fftfreq", "rfftfreq"])
+def test_there_are_no_fewer_than_no_frequencies(name: str) -> None:
+    with pytest.raises(ValueError, match="n=-3"):
+        getattr(ka.fft, name)(-3)

@@ -171,3 +171,12 @@ def test_arrays_of_unknown_size_show_what_runs_first() -> None:
     with nothing_runs():
         graph = x[x > 3].dask
     assert any(layer.family == "lengths" for layer in graph.layers.values())
+
+
+def test_of_what_is_picked_by_places_that_were_counted() -> None:
+    places = ka.argwhere(ka.arange(6, chunks=4) > 2)
+    assert len(places) == 3
+    picked = (ka.arange(6, chunks=3) * 10)[places[:, 0]]
+    # Nothing has to run before its graph can be told.
+    assert len(picked.dask) > 0
+    assert kask.compute(picked.sum(), picked.max()) == (120, 50)

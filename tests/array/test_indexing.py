@@ -199,3 +199,37 @@ def test_sorted_lists_keep_the_chunks():
     assert x[[1, 2, 15, 99]].chunks == ((2, 1, 1),)
     assert x[np.arange(100)[::-1]].chunks == x.chunks
     assert x[np.arange(0, 100, 2)].chunks == ((5,) * 10,)
+
+
+RECORDS = np.zeros(
+    (4, 3), [("at", "f4", (3,)), ("m", "i2", (2, 2)), ("v", "f8"), ("n", [("a", "f4", (2,)), ("b", "U2")])]
+)
+RECORDS["at"] = np.arange(36).reshape(4, 3, 3)
+RECORDS["m"] = np.arange(48).reshape(4, 3, 2, 2)
+RECORDS["v"] = np.arange(12).reshape(4, 3)
+RECORDS["n"]["a"] = np.arange(24).reshape(4, 3, 2)
+
+
+def test_fields_that_are_arrays():
+    check(lambda x: x["at"], RECORDS)
+    check(lambda x: x["at"].sum(-1), RECORDS)
+    check(lambda x: x["m"].T[1:], RECORDS)
+    check(lambda x: x["n"]["a"][:, 1:, ::-1], RECORDS)
+    check(lambda x: x[["at", "v"]]["at"] * 2, RECORDS)
+    check(lambda x: x[1, 2]["at"], RECORDS)
+    check(lambda x: x[x["v"] > 5]["at"], RECORDS)
+    check(lambda x: x["at"], np.ma.array(RECORDS))
+
+
+def test_assignment_to_fields_that_are_arrays():
+    def changed(x, value):
+        x = x.copy()
+        x["at"] = value(x)
+        return x
+
+    check(lambda x: changed(x, lambda x: x["at"] * 2), RECORDS)
+    check(lambda x: changed(x, lambda x: x["v"][..., None] * np.arange(3)), RECORDS)
+    check(lambda x: changed(x, lambda x: [1, 2, 3]), RECORDS)
+    check(lambda x: changed(x, lambda x: 7), RECORDS)
+    with pytest.raises(ValueError, match=r"could not broadcast input array from shape \(4,3,2\) into shape \(4,3,3\)"):
+        changed(ka.from_array(RECORDS, chunks=2), lambda x: np.ones((4, 3, 2)))

@@ -412,3 +412,8 @@ class TestAssignment:
         x = ka.from_array(self.DATA, chunks=2)
         with pytest.raises(TypeError, match="only elements of masked arrays can become masked"):
             x[0] = np.ma.masked
+
+
+def test_values_to_mask_must_be_known():
+    with pytest.raises(ValueError, match=r"value must be known when the array is described; give value.compute\(\)"):
+        ka.ma.masked_values(ka.ones(3), ka.ones(()))

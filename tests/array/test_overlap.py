@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from against_numpy import assert_same, chunkings, nothing_runs
 
+import kask
 import kask.array as ka
 from kask.array.ops import overlap as ops
 
@@ -89,6 +90,12 @@ def test_without_trimming() -> None:
         lambda block: block[:-2] + block[2:], x, depth=1, boundary="periodic", trim=False, chunks=x.chunks
     )
     assert_same(found, np.roll(LINE, 1) + np.roll(LINE, -1))
+    # Who trims by himself need not say how large the blocks are, nor who gives all.
+    found = ka.map_overlap(
+        lambda block: block[:-2] + block[2:], x, depth=1, boundary="periodic", trim=False, dtype=float
+    )
+    assert found.chunks == x.chunks
+    assert_same(found, np.roll(LINE, 1) + np.roll(LINE, -1))
     wide = ka.map_overlap(lambda block: block, x, depth=2, boundary=0, trim=False)
     assert wide.chunks == ((9, 9, 9, 6),)
     assert wide.compute()[:9].tolist() == [0, 0, *LINE[:7]]
@@ -107,6 +114,38 @@ def test_axes_dropped_and_added() -> None:
 def test_blocks_know_their_place() -> None:
     found = ka.map_overlap(lambda block, block_id: block * 0 + block_id[0], ka.ones(4, chunks=2), depth=1)
     assert found.compute().tolist() == [0, 0, 1, 1]
+
+    def where(block: np.ndarray, block_info: Any = None) -> np.ndarray:
+        (first, last), _ = block_info[0]["array-location"]
+        assert block_info[None]["chunk-shape"] == block.shape == (last - first, 3)
+        return block * 0 + block_info[0]["chunk-location"][0]
+
+    found = ka.map_overlap(where, ka.ones((4, 3), chunks=(2, 3)), depth={0: 1}, boundary="none", dtype=float)
+    assert found[:, 0].compute().tolist() == [0, 0, 1, 1]
+
+
+def test_lazy_arguments_are_passed_as_values() -> None:
+    x = ka.from_array(LINE, chunks=5)
+    found = ka.map_overlap(lambda block, add: block + add.sum(), x, depth=1, add=ka.ones(4, chunks=2))
+    assert_same(found, LINE + 4)
+    found = ka.map_overlap(lambda block, add: block + add, x, kask.delayed(3), depth=1, dtype=float)
+    assert_same(found, LINE + 3)
+
+
+@pytest.mark.parametrize("func", [lambda block: block[:1], lambda block: block.sum(), lambda block: block[None]])
+@pytest.mark.parametrize("chunks", [5, -1])
+def test_blocks_of_other_shapes_are_refused(func: Any, chunks: int) -> None:
+    x = ka.from_array(LINE, chunks=chunks)
+    with pytest.raises(ValueError, match="made a block of shape"):
+        ka.map_overlap(func, x, depth=1, boundary="none", dtype=float).compute()
+
+
+def test_the_kind_of_blocks_is_found() -> None:
+    masked = np.ma.array(LINE, mask=LINE > 100)
+    found = ka.map_overlap(np.negative, ka.from_array(masked, chunks=5), depth=1, dtype=float)
+    assert isinstance(found.meta, np.ma.MaskedArray)
+    assert found.compute().mask.tolist() == masked.mask.tolist()
+    assert ka.map_overlap(np.negative, ka.ones(3), depth=1, meta=np.ndarray, dtype="f4").dtype == "f4"
 
 
 @pytest.mark.parametrize("boundary", ["none", "periodic", "reflect", "nearest", 7])
@@ -133,6 +172,9 @@ def test_wrong_arguments() -> None:
         ka.map_overlap(both, x, depth=1, boundary="what")
     with pytest.raises(ValueError, match="depth=-1"):
         ka.map_overlap(both, x, depth=-1)
+    for depth in ("a", {0: (1, 2, 3)}, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="whole numbers from 0 on, or pairs of them"):
+            ka.map_overlap(both, x, depth=depth)
     with pytest.raises(ValueError, match="3 axes"):
         ka.map_overlap(both, x, depth=(1, 1, 1))
     with pytest.raises(TypeError, match="array at least"):

@@ -407,3 +407,10 @@ def test_a_block_of_single_elements_is_left_to_numpy() -> None:
     alone = runs_of(1, (double, steps[2]._replace(args=(Use(1), (0,)))))[0]
     assert alone([np.ones((1, 1 << 14))]) is NotImplemented
     assert alone([np.ones((4, 1 << 14))]) is not NotImplemented
+
+
+@pytest.mark.parametrize("name", ["argmin", "argmax", "nanargmin", "nanargmax"])
+def test_flags_may_be_numbers(name: str) -> None:
+    array = np.arange(12.0).reshape(3, 4)
+    check_function(name, array, options={"keepdims": 1})
+    check_function(name, array, options={"axis": 0, "keepdims": np.True_})

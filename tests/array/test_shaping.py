@@ -343,6 +343,12 @@ def test_coarsen() -> None:
         assert_same(ka.coarsen(np.var, x, {0: 3}, ddof=1), array.reshape(2, 3, 8).var(axis=1, ddof=1))
     with pytest.raises(ValueError, match="trim_excess"):
         ka.coarsen(np.sum, ka.ones(5), {0: 2})
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        ka.coarsen(np.sum, ka.ones(4), {0: 1.5})
+    with pytest.raises(ValueError, match="groups of 0 elements along axis 0"):
+        ka.coarsen(np.sum, ka.ones(4), {0: 0}, trim_excess=True)
+    with pytest.raises(TypeError, match="reduction must be callable, got str"):
+        ka.coarsen("mean", ka.ones(4), {0: 2})
 
 
 @pytest.mark.parametrize("dtype", [int, "f4"])
@@ -404,3 +410,23 @@ def test_a_shuffle_reads_the_parts_of_what_is_put_together() -> None:
     assert_same(cut, expected)
     # Where it is wanted itself, it has blocks.
     assert [np.array_equal(found, expected) for found in kask.compute(both, cut)] == [True, True]
+
+
+@pytest.mark.parametrize("chunks", [(2, 3, 5), (1, 2, 2), (3, 4, (2, 3)), ((0, 1, 3), (0, 4, 2), (5,))])
+def test_reshape_blockwise_there_and_back(chunks: Any) -> None:
+    cube = np.arange(4 * 6 * 5).reshape(4, 6, 5)
+    x = ka.from_array(cube, chunks=chunks)
+    for shape in ((24, 5), (4, 30), (120,)):
+        with nothing_runs():
+            back = ka.reshape_blockwise(ka.reshape_blockwise(x, shape), x.shape, chunks=x.chunks)
+        assert back.chunks == x.chunks
+        assert_same(back, cube)
+    with pytest.raises(ValueError, match="other sizes than the blocks"):
+        ka.reshape_blockwise(ka.ones(6, chunks=((2, 4),)), (2, 3), chunks=((1, 1), (3,)))
+
+
+def test_shapes_are_whole_numbers() -> None:
+    assert ka.ones(4).reshape(np.array([2, 2])).shape == ka.ones(np.array([2, 2])).shape == (2, 2)
+    assert ka.ones(np.array(3)).shape == (3,)
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        ka.ones(4).reshape(2, 2.0)

@@ -326,3 +326,46 @@ def test_truncated_stacks_say_which_file(tmp_path, mmap_mode):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"1\.npy"):
         x[1:].compute()
+
+
+class Shrunk:
+    """A source of which less is left than it says."""
+
+    shape, dtype, ndim = (4,), np.dtype(float), 1
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.ones(3)[index]
+
+
+def test_a_source_that_gives_less_than_it_says_is_an_error() -> None:
+    x = ka.from_array(Shrunk(), chunks=2)
+    assert x[:2].sum().compute() == 2
+    with pytest.raises(ValueError, match=r"type Shrunk has given \(1,\) elements where \(2,\) were to be read"):
+        x.sum().compute()
+
+
+def test_what_cannot_be_stored() -> None:
+    for source in (3, np.ones(3), [np.ones(3)]):
+        with pytest.raises(TypeError, match=r"store\(\) writes Kask's arrays, got (int|ndarray)"):
+            ka.store(source, np.zeros(3))
+    for target in (None, 5, "file"):
+        with pytest.raises(TypeError, match=r"a target of store.* but a .* does not"):
+            ka.store(ka.ones(3), target)
+
+
+def test_regions_with_integers() -> None:
+    for cut in chunkings(MATRIX.shape):
+        x, target = ka.from_array(MATRIX, chunks=cut), np.zeros((6, 3, 7))
+        assert MATRIX.shape == (6, 7)
+        ka.store(x, target, regions=(slice(None), np.int64(-1), slice(None)))
+        np.testing.assert_array_equal(target[:, 2], MATRIX)
+        again = ka.store(x * 2, target, regions=(slice(None), 0, slice(None)), return_stored=True, compute=False)
+        assert_same(again, MATRIX * 2.0)
+        assert target[:, 1].sum() == 0
+    with pytest.raises(ValueError, match="has 0 elements along axis 1"):
+        ka.store(ka.ones((6, 7)), np.zeros((6, 3, 7)), regions=(slice(None), 3, slice(None)))
+
+
+def test_locks_are_locks() -> None:
+    with pytest.raises(TypeError, match="lock='x' is neither a bool nor a lock"):
+        ka.store(ka.ones(3), np.zeros(3), lock="x")

@@ -532,6 +532,8 @@ def test_pictures_of_chunks() -> None:
         text = x._repr_html_()
     for part in ("18.75 KiB", "1.56 KiB", "(40, 60)", "(10, 20)", "12 chunks", "float64", "numpy.ndarray", "<svg"):
         assert part in text
+    assert "currentColor" in text and "rgb(0,0,0)" not in text
+    assert "<td>1 chunk</td>" in ka.ones(3)._repr_html_()
     # Five cuts across, four along.
     assert x.to_svg().count("<line") == 5 + 4
     assert ka.ones((2, 3, 4), chunks=1).to_svg().count("<polygon") == 3
@@ -569,3 +571,29 @@ def test_zarr_chunks_that_cannot_be_written_say_where(zarr: Any, tmp_path: Path)
     (tmp_path / "x.zarr" / "c" / "1" / "1").mkdir(parents=True)
     with pytest.raises(OSError, match=r"x\.zarr cannot be written"):
         ka.ones((4, 4), chunks=2).to_zarr(tmp_path / "x.zarr", mode="r+")
+
+
+def test_hdf5_dataset_that_has_become_shorter(h5py: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.ones((8, 6))
+    with h5py.File(path, "r") as file:
+        x = ka.from_array(file["x"], chunks=(4, 6))
+    with h5py.File(path, "w") as file:
+        file["x"] = np.ones((6, 6))
+    with pytest.raises(ValueError, match=r"/x of .*x\.h5 has given \(2, 6\) elements where \(4, 6\) were to be read"):
+        x.sum().compute()
+
+
+def test_masks_are_not_lost_in_stores(tmp_path: Path) -> None:
+    x = ka.ma.masked_greater(ka.arange(6, chunks=4), 3)
+    with pytest.raises(TypeError, match=r"a \.npy file has no masks"):
+        ka.to_npy_stack(tmp_path / "x", x)
+    zarr = pytest.importorskip("zarr")
+    with pytest.raises(TypeError, match=r"a Zarr array has no masks, .* what ka\.ma\.filled\(x, value\) gives"):
+        x.to_zarr(tmp_path / "x.zarr")
+    with pytest.raises(TypeError, match="a Zarr array has no masks"):
+        ka.store(x, zarr.create_array({}, shape=(6,), dtype=int))
+    assert not list(tmp_path.iterdir())
+    x.filled(-1).to_zarr(tmp_path / "x.zarr")
+    assert ka.from_zarr(tmp_path / "x.zarr").compute().tolist() == [0, 1, 2, 3, -1, -1]

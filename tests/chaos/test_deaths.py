@@ -178,6 +178,13 @@ def test_tasks_that_kill_their_workers(client, death, said, capfd):
     client.wait_for_workers(3, timeout=60)
 
 
+def test_many_tasks_that_end_their_process_at_once_leave_the_worker_in_its_place():
+    with Client(n_workers=1, threads_per_worker=1, memory_limit=0) as client:
+        poison = client.map(os._exit, range(3, 8))
+        assert all(isinstance(future.exception(timeout=100), KilledWorker) for future in poison)
+        assert client.submit(inc, 1).result(timeout=60) == 2
+
+
 def test_what_depends_on_a_killer_fails_with_it(client):
     x = client.submit(os._exit, 1)
     with pytest.raises(KilledWorker):

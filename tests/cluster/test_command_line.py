@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,17 @@ def test_work_over_tcp(tcp_client):
     assert len(set(client.run(os.getpid).values())) == 2
     with pytest.raises(ZeroDivisionError):
         client.submit(lambda: 1 / 0).result()
+
+
+def test_a_token_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cluster = CommandLineCluster(Path(), nworkers=1)
+    try:
+        monkeypatch.chdir("/")
+        with kask.Client(scheduler_file=tmp_path / cluster.file) as client:
+            assert client.submit(inc, 1).result(timeout=30) == 2
+    finally:
+        cluster.close()
 
 
 def test_large_values_over_tcp(tcp_client):
@@ -92,6 +104,10 @@ def test_config(monkeypatch):
     assert done.returncode == 0
     assert "cluster.n_workers = 7  # the variable KASK_CLUSTER__N_WORKERS" in done.stdout
     assert command("config", "--table").stdout == kask.config.markdown()
+    assert "Usage: kask config" in command("config", "--help").stdout
+    done = command("config", "nonsense")
+    assert done.returncode == 2
+    assert "unexpected argument 'nonsense'" in done.stderr
     monkeypatch.setenv("KASK_CLUSTER__N_WORKERS", "many")
     done = command("config")
     assert done.returncode == 1

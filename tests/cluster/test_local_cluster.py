@@ -141,11 +141,38 @@ def test_named_resources():
         ({"n_workers": -1}, "n_workers="),
         ({"threads_per_worker": 0}, "threads_per_worker="),
         ({"memory_limit": "lots"}, "memory_limit='lots': expected 'auto'"),
+        ({"n_workers": 100_000}, "n_workers= must be a whole number from 0 to 4096, got 100000"),
+        ({"scheduler_port": 99_999}, "scheduler_port= must be a whole number from 0 to 65535"),
+        ({"resources": "GPU"}, "resources= must be a dict such as"),
+        ({"resources": {"GPU": 1e13}}, "resources= must map names to amounts from 0 to 1e12"),
+        ({"env": 5}, "env= must be a dict"),
+        ({"preload": 5}, "preload= must be names of modules, got 5"),
+        ({"preload": [5]}, "preload= must be names of modules"),
+        ({"processes": "no"}, "processes= must be True or False"),
     ],
 )
 def test_impossible_options(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         LocalCluster(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads_per_worker": -1}, "threads_per_worker= must be a whole number from 0 to 4096, got -1"),
+        ({"resources": "GPU"}, "resources= must be a dict such as"),
+    ],
+)
+def test_impossible_options_of_an_embedded_client(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Client("embedded", **options)
+
+
+def test_numbers_of_numpy():
+    numpy = pytest.importorskip("numpy")
+    options = {"n_workers": numpy.int64(1), "threads_per_worker": numpy.int32(1), "resources": {"GPU": numpy.int64(2)}}
+    with LocalCluster(processes=False, **options) as cluster, Client(cluster) as client:
+        assert client.submit(inc, 1, resources={"GPU": numpy.float32(2)}).result() == 2
 
 
 def test_unknown_options():
@@ -154,8 +181,21 @@ def test_unknown_options():
     assert "n_workers" in caught.value.hint
     with pytest.raises(UnknownKeywordError, match="'n_worker'"):
         Client(n_worker=2)
-    with pytest.raises(UnknownKeywordError, match="'n_workers'"):
+    with pytest.raises(UnknownKeywordError, match=r"^Client with an address has no option 'n_workers'"):
         Client("tcp://127.0.0.1:1", n_workers=2)
+
+
+def test_each_part_has_its_own_time_to_close(monkeypatch):
+    given = []
+    monkeypatch.setattr(LocalCluster, "_close", lambda self, timeout=None: given.append(timeout) or ends(self, timeout))
+    with Client(n_workers=1, threads_per_worker=1, processes=False):
+        pass
+    client = Client(n_workers=1, threads_per_worker=1, processes=False)
+    client.close(timeout="3s")
+    assert given == [None, 3.0]
+
+
+ends = LocalCluster._close
 
 
 def test_closing_twice_and_using_it_afterwards():
@@ -213,6 +253,22 @@ def test_the_scheduler_file_is_private(shared, tmp_path):
     shared.write_scheduler_file(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(os.stat(shared.token_file).st_mode) == 0o600
+
+
+def test_the_scheduler_file_can_be_read_from_another_folder(shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(shared.token_file))
+    security = Security(token_file=os.path.basename(shared.token_file))
+    file = tmp_path / "scheduler.json"
+    with Client(shared.scheduler_address, security=security) as client:
+        client.write_scheduler_file(file)
+    monkeypatch.chdir(tmp_path)
+    with Client(scheduler_file=file) as client:
+        assert client.submit(inc, 1).result() == 2
+
+
+def test_certificates_that_are_not_all_there_are_named():
+    with pytest.raises(ValueError, match=r"tls_client_key= \(or the setting security\.tls_key\) is missing"):
+        Client("tls://127.0.0.1:1", security=Security(tls_ca_file="ca.pem", tls_client_cert="client.pem"))
 
 
 def test_the_token_is_required(shared, tmp_path):
@@ -328,3 +384,38 @@ def test_memory_limits_reach_the_workers():
     with Client(n_workers=1, threads_per_worker=1, memory_limit="512 MiB") as client:
         (worker,) = client.scheduler_info()["workers"].values()
         assert worker["memory_limit"] == 512 << 20
+
+
+def stay(path):
+    """A task that lasts until the file ``go`` is there."""
+    path.touch()
+    while not path.with_name("go").exists():
+        time.sleep(0.01)
+
+
+def test_work_does_not_wait_behind_tasks_that_were_cancelled(tmp_path):
+    with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
+        try:
+            future = client.submit(stay, tmp_path / "began")
+            until((tmp_path / "began").exists)
+            future.cancel()
+            for number in range(5):
+                assert client.submit(abs, -number).result(timeout=20) == number
+        finally:
+            (tmp_path / "go").touch()
+
+
+def test_work_that_stands_behind_a_long_task_moves_to_an_idle_worker(tmp_path):
+    with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
+        try:
+            long = client.submit(stay, tmp_path / "began")
+            short = [
+                client.submit(time.sleep, 0.3),
+                client.submit(abs, -1),
+                client.submit(inc, 1),
+                client.submit(len, []),
+            ]
+            assert client.gather(short) == [None, 1, 2, 0]
+            assert not long.done()
+        finally:
+            (tmp_path / "go").touch()

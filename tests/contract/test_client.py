@@ -109,6 +109,30 @@ def test_unknown_keywords_are_refused(client):
         client.submit(inc, 1, actor=True)
 
 
+@pytest.mark.parametrize("workers", [0, 1.5, b"w", [None], print])
+def test_workers_that_are_no_names_are_refused(client, workers):
+    calls = [client.has_what, client.nthreads, client.processing, client.retire_workers]
+    calls += [lambda workers: client.run(inc, 1, workers=workers), lambda workers: client.scatter(1, workers=workers)]
+    calls += [lambda workers: client.replicate(client.scatter(1), workers=workers)]
+    for call in calls:
+        with pytest.raises(TypeError, match="workers= must be the name or address of a worker"):
+            call(workers=workers)
+
+
+def test_wrong_arguments_are_named(client):
+    for call, message in [
+        (lambda: client.submit(inc, 1, key=("x", 1)), r"key= must be text, got \('x', 1\)"),
+        (lambda: client.run(None), "first argument of run.. must be callable, got None"),
+        (lambda: client.get(3, "x"), "must be a dict of keys and tasks, got 3"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            call()
+    with pytest.raises(ValueError, match="n= must be a whole number of at least 1, got 1"):
+        client.replicate(client.scatter(1), n=1.5)
+    assert client.submit(inc, 1, pure=0).result() == 2
+    assert client.scatter(1, broadcast=1).result() == 1
+
+
 def test_options(client):
     worker = next(iter(client.scheduler_info()["workers"].values()))["name"]
     assert client.submit(inc, 1, workers=[worker], priority=3, retries=1).result() == 2
@@ -218,6 +242,8 @@ def test_map_keys(client):
         client.map(inc, [1, 2, 3], key=["too", "few"])
     with pytest.raises(TypeError, match="at least one iterable"):
         client.map(inc)
+    with pytest.raises(TypeError, match="iterables to map over, got 3"):
+        client.map(add, [1], 3)
 
 
 def test_many_small_tasks(client):

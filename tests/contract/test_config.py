@@ -98,6 +98,18 @@ def test_overlapping_blocks_of_threads_end_cleanly():
         ("tokenize.ensure_deterministic", "perhaps"),
         ("scheduler", "thraeds"),
         ("worker.preload", 3),
+        ("cluster.n_workers", 100_000),
+        ("cluster.allowed_deaths", 10**30),
+        ("array.chunk_size_bytes", 0),
+        ("array.chunk_size_bytes", "1e400"),
+        ("memory.spill_limit", "0.5"),
+        ("memory.spill_limit", 0.5),
+        ("memory.spill_limit", float("inf")),
+        ("memory.spill_reserve", 10**30),
+        ("cluster.heartbeat_timeout_s", float("inf")),
+        ("progress.interval_s", "1e400"),
+        ("progress.minimum_s", -1),
+        ("progress.minimum_s", float("nan")),
     ],
 )
 def test_impossible_values_are_refused(name, value):
@@ -111,6 +123,10 @@ def test_values_are_parsed():
         assert config.get("cluster.memory_limit") == 1_500_000_000
         assert config.get("client.connect_timeout_s") == 120.0
         assert config.get("worker.preload") == ["a", "b"]
+    with config.set({"memory.spill_limit": "9007199254740993", "progress.minimum_s": 0, "cluster.n_workers": "4096"}):
+        assert config.get("memory.spill_limit") == 2**53 + 1
+        assert config.get("progress.minimum_s") == 0.0
+        assert config.get("cluster.n_workers") == 4096
 
 
 def test_unknown_names_are_refused_with_the_nearest():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
+import functools
 import operator
 import pickle
 
@@ -152,6 +153,11 @@ def test_unknown_keywords_are_refused():
         {"workers": []},
         {"resources": {"GPU": "x"}},
         {"allow_other_workers": True},
+        {"retries": 2**31},
+        {"priority": -(10**30)},
+        {"resources": {"GPU": 1e13}},
+        {"result_bytes": 0.5},
+        {"memory_bytes": float("inf")},
     ],
 )
 def test_impossible_annotations_are_refused(annotation):
@@ -196,6 +202,15 @@ def test_lazy_things_in_containers_are_found(client):
     assert delayed([one, {"x": two}, Box(one)]).compute() == [1, {"x": 2}, Box(1)]
     assert delayed(slice)(one, two).compute() == slice(1, 2)
     assert delayed({one: two}).compute() == {1: 2}
+    same = delayed(lambda x: x)
+    assert delayed([1, 2, 3])[one:].compute() == [2, 3]
+    assert same(slice(None, two)).compute() == slice(None, 2)
+    for kind in (collections.OrderedDict, functools.partial(collections.defaultdict, list)):
+        nested = kind(a=one, b=[two])
+        found = same(nested).compute()
+        assert found == {"a": 1, "b": [2]} and type(found) is type(nested)
+        assert kask.compute(nested) == ({"a": 1, "b": [2]},)
+        assert nested["a"] is one
 
 
 def test_without_traversing_lazy_things_stay_lazy(client):
@@ -227,6 +242,14 @@ def test_decorators(client):
 
     plus, minus = both(4)
     assert (double(plus) + minus).compute() == 4
+
+
+def test_compute_takes_iterators_as_lists(client):
+    assert kask.compute(delayed(inc)(i) for i in range(3)) == ([1, 2, 3],)
+    assert kask.compute({"a": map(delayed(inc), [1, 2])}, zip("ab", [delayed(inc)(0)])) == ({"a": [2, 3]}, [("a", 1)])
+    (kept,) = kask.persist(delayed(inc)(i) for i in range(2))
+    assert kask.compute(*kept) == (1, 2)
+    assert kask.compute(iter([1, 2])) == ([1, 2],)
 
 
 def test_compute_returns_the_structure_it_was_given(client):

@@ -47,6 +47,13 @@ def test_delayed_is_a_function_whatever_was_imported(script):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_arrays_need_no_import_of_their_own(script):
+    run = script("import kask; assert kask.array.ones(3).sum().compute() == 3")
+    assert (run.returncode, run.stderr) == (0, "")
+    run = script("from kask import *; import sys; assert 'numpy' not in sys.modules")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("module", ["kask", "kask.distributed", "kask.diagnostics", "kask.exceptions"])
 def test_public_names_exist_and_are_documented(module):
     loaded = importlib.import_module(module)

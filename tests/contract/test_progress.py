@@ -69,6 +69,21 @@ def test_progress_bar(client):
     assert out.getvalue() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minimum": "soon"}, "minimum='soon': 'soon' is not a duration"),
+        ({"minimum": -1}, "minimum=-1: expected a duration"),
+        ({"dt": 0}, "dt=0: expected a duration above zero"),
+        ({"dt": float("inf")}, "dt=inf: expected a duration above zero"),
+        ({"out": 5}, "out= must be a file"),
+    ],
+)
+def test_impossible_options_of_a_bar(options, message):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        ProgressBar(**options)
+
+
 def test_progress_bar_of_a_failure(client):
     out = Terminal()
     with ProgressBar(out=out, dt=0.01), pytest.raises(ValueError, match="1"):

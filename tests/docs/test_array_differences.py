@@ -42,3 +42,12 @@ def test_the_tables_speak_of_what_there_is(page: Any) -> None:
     for name, parameters in page.WITHOUT_EFFECT.items():
         assert set(parameters) <= set(inspect.signature(getattr(ka, name.removeprefix("kask.array."))).parameters)
     assert all(hasattr(ka, name.removeprefix("kask.array.")) for name in page.OTHERS)
+
+
+def test_the_page_has_what_dask_lacks(page: Any) -> None:
+    import array_api
+
+    found = array_api.beyond("kask.array", {"kask.array.sum": None})
+    assert {"sort", "kron", "c_"} <= set(found)
+    assert not {"sum", "linalg", "float64", "pi", "newaxis"} & set(found)
+    assert "expr" not in array_api.beyond("kask.array.Array", {})

@@ -34,10 +34,9 @@ pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
     let host = SchedulerHost::new(config, kask_net::new_incarnation()?);
     let bound = host.listen(&address, &security)?;
     if let Some(file) = &arguments.scheduler_file {
-        write_scheduler_file(
-            file,
-            &SchedulerFile { address: bound.to_string(), token_file: files.token_file.clone() },
-        )?;
+        // Who reads it may be in another folder.
+        let token_file = io(files.token_file.as_deref().map(std::path::absolute).transpose(), "no current folder")?;
+        write_scheduler_file(file, &SchedulerFile { address: bound.to_string(), token_file })?;
     }
     println!("kask scheduler listens at {bound}");
     if let (false, Some(file)) = (bound.is_tls(), &files.token_file) {

@@ -91,7 +91,9 @@ impl Client {
         signal.wait(deadline, interrupted)?;
         match results.lock().1.take() {
             None => Ok(()),
-            Some(problem) => Err(WaitError::Refused(problem)),
+            Some(problem) => Err(WaitError::Refused(format!(
+                "the values did not reach their workers ({problem}); scatter them again"
+            ))),
         }
     }
 }

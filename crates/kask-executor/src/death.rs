@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStderr;
 
 /// A process that lives shorter than this counts as failing to start.
-const EARLY: Duration = Duration::from_secs(2);
+pub(crate) const EARLY: Duration = Duration::from_secs(2);
 /// Lines of standard error kept for the error message.
 const TAIL_LINES: usize = 12;
 
@@ -27,6 +27,8 @@ pub(crate) struct End {
     pub(crate) tail: Vec<String>,
     /// Tasks that were running.
     pub(crate) running: Vec<String>,
+    /// Whether it ever had a task.
+    pub(crate) has_worked: bool,
 }
 
 impl End {
@@ -35,10 +37,10 @@ impl End {
         self.status.as_ref().is_ok_and(ExitStatus::success)
     }
 
-    /// Whether it failed to start rather than to work. A task that fills the memory at once is no such failure; a
-    /// process that does so without a task is.
+    /// Whether it failed to start rather than to work. A task that ends its process at once is no such failure: others
+    /// may wait for the next one. A process that ends without ever having had a task is.
     pub(crate) fn is_early(&self) -> bool {
-        self.lived < EARLY && (self.seen.overuse.is_none() || self.running.is_empty())
+        self.lived < EARLY && !self.has_worked
     }
 
     /// Whether trying again is of no use, as the worker says with its exit code.

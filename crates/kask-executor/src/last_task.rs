@@ -13,6 +13,8 @@ use std::ptr::NonNull;
 
 const SLOTS: usize = 64;
 const SLOT_BYTES: usize = 128;
+/// Stands in the second byte of a slot that was cleared, behind a name of no bytes.
+const USED: u8 = 1;
 const FILE_BYTES: usize = SLOTS * SLOT_BYTES;
 
 /// The writing side; does nothing when no file is given.
@@ -46,7 +48,7 @@ impl LastTask {
 
     pub(crate) fn clear(&self, runner: u32) {
         if let Some(mapping) = &self.mapping {
-            mapping.write(runner as usize % SLOTS, |_| ());
+            mapping.write(runner as usize % SLOTS, |slot| slot.bytes[1] = USED);
         }
     }
 }
@@ -107,6 +109,11 @@ impl Drop for Mapping {
     }
 }
 
+/// Whether any task was ever noted.
+pub(crate) fn was_used(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+}
+
 /// What was running when the process died: the tasks of all slots that were not cleared.
 pub(crate) fn read(path: &Path) -> Vec<String> {
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
@@ -127,6 +134,7 @@ mod tests {
     fn what_was_noted_and_not_cleared_is_read() {
         let path = std::env::temp_dir().join(format!("kask-last-task-{}", std::process::id()));
         let notes = LastTask::open(Some(&path));
+        assert!(!was_used(&path));
         let name = |prefix: &str| TaskName::Hashed { prefix: prefix.into(), key: Key(5) };
         notes.note(0, &name("first"));
         notes.note(1, &name("second"));
@@ -134,6 +142,8 @@ mod tests {
         assert_eq!(read(&path), [name("second").to_string()]);
         notes.note(1, &TaskName::Custom("x".repeat(500).into()));
         assert_eq!(read(&path), ["x".repeat(SLOT_BYTES)]);
+        notes.clear(1);
+        assert!(read(&path).is_empty() && was_used(&path));
         std::fs::remove_file(&path).expect("the file was made above");
     }
 }

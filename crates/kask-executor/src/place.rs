@@ -3,8 +3,9 @@
 //! Start at [`Supervisor::keep`]. What stays is the folder of spilled values, which the next process adopts; what goes with each process
 //! is its arena, its socket and its note of running tasks.
 
-use crate::death::{self, End};
+use crate::death::{self, EARLY, End};
 use crate::die_with_parent::{self, ProcessHandle};
+use crate::last_task;
 use crate::process::WorkerProcessConfig;
 use crate::supervisor::{Occupant, Supervisor};
 use crate::watch::Watched;
@@ -53,6 +54,13 @@ impl Supervisor {
             let again = self.ended(id, early_deaths, &end);
             if let Some(overuse) = &end.seen.overuse {
                 warn!(worker = config.name, "a worker process was ended for its use of memory: {overuse}");
+            }
+            if early_deaths >= EARLY_DEATHS {
+                warn!(
+                    worker = config.name,
+                    "a worker process ended {early_deaths} times within {EARLY:?} of its start without having had a task: it is not started again; the last time, {}",
+                    end.describe()
+                );
             }
             let certificate = end.certificate(&config.name);
             debug!(%certificate, "a worker process ended");
@@ -148,7 +156,8 @@ impl Supervisor {
         // A grandchild may hold the pipe open: do not wait for it.
         let tail = tokio::time::timeout(Duration::from_millis(200), tail).await;
         let tail = tail.ok().and_then(Result::ok).unwrap_or_default().into();
-        End { status, seen, lived, tail, running: death::running(note) }
+        let has_worked = note.is_some_and(last_task::was_used);
+        End { status, seen, lived, tail, running: death::running(note), has_worked }
     }
 
     /// Notes the end; true if another process follows.

@@ -18,6 +18,7 @@ use kask_net::reactor::drive;
 use kask_net::thread_cache::ThreadCache;
 use kask_types::{Attempt, Failure, TaskId};
 use kask_worker::{Event, Outcome, TaskDone};
+use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -94,6 +95,19 @@ impl RunQueue {
         for _ in 0..wake {
             self.ready.notify_one();
         }
+    }
+
+    /// Takes those of these attempts away that are here.
+    pub(crate) fn recall(&self, attempts: &FxHashSet<(TaskId, Attempt)>) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        let mut state = self.locked();
+        for queued in std::mem::take(&mut state.jobs) {
+            match &queued {
+                Queued::Job(job) if attempts.contains(&(job.task, job.attempt)) => taken.push(queued),
+                Queued::Job(_) | Queued::Failed { .. } => state.jobs.push_back(queued),
+            }
+        }
+        taken
     }
 
     fn pop(&self) -> Option<Queued> {

@@ -12,7 +12,7 @@ use crate::store::{Found, Removed, Store, Stored};
 use kask_net::data_plane::{DataPlane, DataSink, Fetched};
 use kask_net::reactor::{Actor, Link, Wake, drive};
 use kask_net::timer::Timer;
-use kask_types::{BlobId, Failure, Payload, TaskId, Tick, ValueId, WorkerId};
+use kask_types::{Attempt, BlobId, Failure, Payload, TaskId, Tick, ValueId, WorkerId};
 use kask_wire::worker::{FetchProblem, WorkerMetrics};
 use kask_wire::{ComputeTask, WorkerToScheduler};
 use kask_worker::{Action, Config, Event, SpillProblem, Worker};
@@ -110,6 +110,7 @@ impl Working {
     fn act(&mut self, action: Action, wake: &mut Wake) {
         match action {
             Action::Run(task) => self.run(*task),
+            Action::Recall(attempts) => self.recall(attempts),
             Action::Fetch { request, peer, values } => {
                 let Some(host) = self.host.upgrade() else { return };
                 self.data.get(peer, values, Box::new(FetchSink { host, request, peer }));
@@ -216,6 +217,19 @@ impl Working {
                 host.disk.read(host, For::Itself, Box::new(move |host| host.queue_with_inputs(job, elsewhere)));
             }),
         }
+    }
+
+    /// Takes back what has not started. Whoever drives handles the ends next.
+    fn recall(&mut self, attempts: Vec<(TaskId, Attempt)>) {
+        // What is ready joins the queue first, so that there is one place to look.
+        self.queue.push(&mut self.ready, takes_next(&self.queue));
+        let taken = self.queue.recall(&attempts.into_iter().collect());
+        self.with_host(|host| {
+            for queued in taken {
+                let Queued::Job(job) = queued else { unreachable!("only jobs are recalled") };
+                host.post_done(job.task, job.attempt, Completion::Reschedule, Instant::now(), 0);
+            }
+        });
     }
 
     /// An attempt with the inputs that are in memory, and which are not: in order of their places.

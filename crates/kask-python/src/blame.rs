@@ -25,7 +25,7 @@ pub fn explain(object: &Bound<'_, PyAny>, subject: &Subject<'_>, error: PyErr) -
 
 fn hint(type_name: &str) -> &'static str {
     match type_name {
-        "_thread.lock" | "_thread.RLock" => "use kask.distributed.Lock, or make the lock inside the task",
+        "_thread.lock" | "_thread.RLock" => "make the lock inside the task",
         "generator" => "pass a list, or make the generator inside the task",
         "_io.TextIOWrapper" | "_io.BufferedReader" | "_io.BufferedWriter" | "_io.BufferedRandom" | "_io.FileIO" => {
             "pass the file's name and open it inside the task"

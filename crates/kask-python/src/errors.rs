@@ -134,9 +134,15 @@ impl Raisable {
         exception.clone()
     }
 
-    /// To be raised.
+    /// To be raised: a copy, so that the frames that it passes through are not kept by who keeps the exception, which the future does that one
+    /// of these frames may have.
     pub fn error(&self, py: Python<'_>) -> PyErr {
-        PyErr::from_value(self.exception(py))
+        let exception = self.exception(py);
+        let copied = helpers::get(py, intern!(py, "to_raise")).and_then(|copy| copy.call1((&exception,)));
+        let Ok(copy) = copied else { return PyErr::from_value(exception) };
+        // As in `exception`.
+        let _ = copy.setattr(intern!(py, "__traceback__"), self.traceback.bind(py));
+        PyErr::from_value(copy)
     }
 
     /// The traceback object, or `None`.

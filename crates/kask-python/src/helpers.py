@@ -3,12 +3,17 @@
 Compiled into the extension module; nothing imports it by name. asyncio takes most of 0.1 s to import, so only those do it who use it.
 """
 
+import _thread
+import contextlib
 import contextvars
 import linecache
 import sys
 import threading
 import traceback
-from types import TracebackType
+from collections import deque
+from itertools import chain
+from operator import is_
+from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 
 _MAX_CHAIN = 50
 
@@ -112,6 +117,33 @@ def decode_exception(entries, loads, whole_text):
     return made[0]
 
 
+def to_raise(error):
+    """A copy of an exception: the frames that it passes through when it is raised are the copy's alone. Who keeps the exception would keep
+    them otherwise, with all that is in them, such as the future that keeps the exception.
+
+    Its class is not called with arguments that it may not take. An exception that cannot be copied so is given back itself."""
+    kind = type(error)
+    try:
+        copy = kind.__new__(kind, *error.args)
+        if type(copy) is not kind:
+            return error
+        for base in kind.__mro__:
+            for name, slot in vars(base).items():
+                is_slot = isinstance(slot, (MemberDescriptorType, GetSetDescriptorType))
+                if is_slot and name not in ("__dict__", "__weakref__", "__traceback__") and hasattr(error, name):
+                    # What cannot be set, such as the exceptions of a group, came with the arguments.
+                    with contextlib.suppress(AttributeError, TypeError):
+                        setattr(copy, name, getattr(error, name))
+        copy.__dict__.update(error.__dict__)
+        # To set the cause has changed it.
+        copy.__suppress_context__ = error.__suppress_context__
+        is_same = len(copy.args) == len(error.args) and all(map(is_, copy.args, error.args))
+        is_same = is_same and text_of(copy) == text_of(error)
+    except Exception:
+        return error
+    return copy if is_same else error
+
+
 # One expression that gives its own frame. Its location table is replaced by one without columns, because those of
 # this line would be drawn under another one.
 _STUB = compile("frame = get_frame()", "<stub>", "exec")
@@ -131,17 +163,35 @@ _STUB = _STUB.replace(co_linetable=_table_without_columns(_STUB))
 
 def make_traceback(frames):
     """A traceback object that names these frames; None when there are none."""
-    tb = None
-    for file, name, line, source in reversed(frames):
+    codes, scopes = [], []
+    for file, name, line, source in frames:
         if source and not linecache.getline(file, line):
             _remember_line(file, line, source)
-        code = _STUB.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=max(line, 1))
-        scope = {"__name__": "<remote>", "__file__": file, "get_frame": sys._getframe}
-        exec(code, scope)
+        codes.append(_STUB.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=max(line, 1)))
+        scopes.append({"__name__": "<remote>", "__file__": file, "get_frame": sys._getframe})
+    _run_from_no_frame(codes, scopes)
+    tb = None
+    for scope, (_, _, line, _) in zip(reversed(scopes), reversed(frames)):
         frame = scope.pop("frame")
         scope.pop("get_frame")
         tb = TracebackType(tb, frame, frame.f_lasti, max(line, 1))
     return tb
+
+
+def _run_from_no_frame(codes, scopes):
+    """Runs each code in its scope, in a thread of its own and from functions that have no frames: a frame keeps the one that it was called
+    from, and so all that is in the program that asks for an exception."""
+    if not codes:
+        return
+    done = threading.Lock()
+    done.acquire()
+    steps = chain(map(exec, codes, scopes), iter(done.release, None))
+    try:
+        _thread.start_new_thread(deque, (steps, 0))
+        done.acquire()
+    except RuntimeError:
+        # There are no more threads.
+        deque(map(exec, codes, scopes), 0)
 
 
 def _remember_line(file, line, source):

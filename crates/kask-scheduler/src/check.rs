@@ -158,7 +158,9 @@ impl Scheduler {
 
     fn check_workers(&self, living: &[Slot]) {
         for (ix, worker) in self.workers.iter() {
-            let (mut active, mut occupancy_us, mut stealing, mut suspect, mut kib) = (0, 0, 0, None, 0);
+            let mut active = worker.lingering() as u32;
+            let mut occupancy_us = u64::from(active) * u64::from(self.config.unknown_duration_us);
+            let (mut stealing, mut suspect, mut kib) = (0, None, 0);
             let mut arguments_bytes = 0;
             for slot in worker.processing.iter() {
                 let State::Processing { worker, cost_us, phase, result_kib } = self.tasks[slot].state else {

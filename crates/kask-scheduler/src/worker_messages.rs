@@ -5,7 +5,7 @@ use crate::scheduler::Scheduler;
 use crate::tasks::{Phase, Slot, State, WorkerIx};
 use crate::workers::Worker;
 use kask_types::{Attempt, Failure, TaskId, WorkerId};
-use kask_wire::worker::{Finished, WorkerInfo};
+use kask_wire::worker::{Finished, Pressure, WorkerInfo};
 use kask_wire::{SchedulerToClient, SchedulerToWorker, WorkerToScheduler};
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ impl Scheduler {
                 self.inputs_missing(worker, task, attempt, missing);
             }
             WorkerToScheduler::StealAnswer { given, kept } => self.steal_answered(worker, given, kept),
+            WorkerToScheduler::Lingering(attempts) => self.lingering(worker, attempts),
             WorkerToScheduler::Holding(values) => self.holding(worker, values),
             WorkerToScheduler::Missing(values) => self.missing(worker, values),
             WorkerToScheduler::Pressure(pressure) => self.pressure_told(worker, pressure),
@@ -92,6 +93,7 @@ impl Scheduler {
     fn finished(&mut self, from: WorkerIx, results: Vec<Finished>) {
         for result in results {
             let Finished { task, attempt, nbytes, duration_ns, .. } = result;
+            self.lingers_no_more(from, task, attempt);
             match self.tasks.current(task) {
                 Some(slot) if self.is_current(slot, attempt, from) => {
                     let family = self.tasks[slot].family();
@@ -143,6 +145,7 @@ impl Scheduler {
     }
 
     fn failed(&mut self, from: WorkerIx, task: TaskId, attempt: Attempt, failure: Failure, reschedule: bool) {
+        self.lingers_no_more(from, task, attempt);
         let Some(slot) = self.tasks.current(task).filter(|&slot| self.is_current(slot, attempt, from)) else {
             if self.was_never_sent(task, attempt) {
                 let reason = format!("failed {task:?}, attempt {}, which nobody sent it", attempt.0);
@@ -173,6 +176,32 @@ impl Scheduler {
             && self.is_current(slot, attempt, from)
         {
             self.set_phase(slot, |_| phase);
+        } else if phase == Phase::Seceded {
+            self.lingers_no_more(from, task, attempt);
+        } else {
+            self.lingering(from, vec![(task, attempt)]);
+        }
+    }
+
+    /// Runners are busy with attempts that are over as far as anybody else is concerned.
+    fn lingering(&mut self, from: WorkerIx, attempts: Vec<(TaskId, Attempt)>) {
+        for (task, attempt) in attempts {
+            if self.was_never_sent(task, attempt) {
+                let reason = format!("has {task:?}, attempt {}, which nobody sent it", attempt.0);
+                return self.expel_worker(from, reason);
+            }
+            let is_current = self.tasks.current(task).is_some_and(|slot| self.is_current(slot, attempt, from));
+            if !is_current {
+                self.workers[from].lingers(task, attempt, &self.config);
+            }
+        }
+        self.workers.update(from, &self.config);
+    }
+
+    fn lingers_no_more(&mut self, from: WorkerIx, task: TaskId, attempt: Attempt) {
+        if self.workers[from].lingers_no_more(task, attempt, &self.config, self.now) {
+            self.look_at_parked |= self.workers[from].pressure == Pressure::Full;
+            self.workers.update(from, &self.config);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The workers, what is on each, and which of them have room.
 //!
 //! Invariants: `processing` is the tasks whose state names the worker; `active` and `occupancy_us` count those of them
-//! that have not seceded; `held` is the tasks in memory that list the worker as holder; `result_kib` adds up what the
+//! that have not seceded, and what is `lingering`; `held` is the tasks in memory that list the worker as holder; `result_kib` adds up what the
 //! attempts here are expected to leave behind. `room`, `hungry`, `loaded` and `full` follow from these and change only
 //! when a worker crosses a limit. What pressure means for a worker is in `pressure`.
 
 use crate::config::Config;
 use crate::slotset::SlotSet;
 use crate::tasks::{Slot, WorkerIx};
-use kask_types::{BlobId, Certificate, TaskId, Tick, WorkerId};
+use kask_types::{Attempt, BlobId, Certificate, TaskId, Tick, WorkerId};
 use kask_wire::worker::{Peer, Pressure, WorkerInfo, WorkerMetrics};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) last_heard: Tick,
     pub(crate) standing: Standing,
     pub(crate) processing: SlotSet,
+    /// Cancelled attempts that runners still have.
+    lingering: FxHashSet<(TaskId, Attempt)>,
     pub(crate) active: u32,
     pub(crate) occupancy_us: u64,
     /// When an attempt ended here last, or the first one was sent to the idle worker.
@@ -72,6 +74,7 @@ impl Worker {
             last_heard: now,
             standing: Standing::Open,
             processing: SlotSet::default(),
+            lingering: FxHashSet::default(),
             active: 0,
             occupancy_us: 0,
             progress: now,
@@ -97,6 +100,29 @@ impl Worker {
 
     pub(crate) fn nthreads(&self) -> u64 {
         u64::from(self.info.nthreads.max(1))
+    }
+
+    /// A runner has this attempt, of which the scheduler knows nothing else any more. Nobody can say for how long.
+    pub(crate) fn lingers(&mut self, task: TaskId, attempt: Attempt, config: &Config) {
+        if self.lingering.insert((task, attempt)) {
+            self.active += 1;
+            self.occupancy_us += u64::from(config.unknown_duration_us);
+        }
+    }
+
+    /// An attempt left its runner; whether it was one of those that linger.
+    pub(crate) fn lingers_no_more(&mut self, task: TaskId, attempt: Attempt, config: &Config, now: Tick) -> bool {
+        let was = !self.lingering.is_empty() && self.lingering.remove(&(task, attempt));
+        if was {
+            self.progress = now;
+            self.active -= 1;
+            self.occupancy_us -= u64::from(config.unknown_duration_us);
+        }
+        was
+    }
+
+    pub(crate) fn lingering(&self) -> usize {
+        self.lingering.len()
     }
 
     pub(crate) fn peer(&self) -> Peer {

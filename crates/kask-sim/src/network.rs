@@ -62,6 +62,8 @@ pub(crate) enum NodeHappening {
     Put { task: TaskId, value: u64 },
     /// A call ends.
     CallEnds { task: TaskId, attempt: Attempt },
+    /// An attempt was taken back from the runners before it started.
+    Recalled { task: TaskId, attempt: Attempt },
     /// A value has been written to disk, or not.
     Written { task: TaskId, job: u64 },
     /// A value has been read from disk, or not.

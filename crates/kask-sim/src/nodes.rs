@@ -98,6 +98,7 @@ impl World {
                 self.node_event(ix, Event::Stored { task, nbytes: nbytes_of(value) })
             }
             NodeHappening::CallEnds { task, attempt } => self.call_ends(ix, task, attempt),
+            NodeHappening::Recalled { task, attempt } => self.recalled(ix, task, attempt),
             NodeHappening::Written { task, job } => self.written(ix, task, job),
             NodeHappening::Read { task, job } => self.was_read(ix, task, job),
             NodeHappening::Damaged { task } => self.is_damaged(ix, task),
@@ -123,6 +124,7 @@ impl World {
             | NodeHappening::Answered { .. }
             | NodeHappening::Put { .. }
             | NodeHappening::CallEnds { .. }
+            | NodeHappening::Recalled { .. }
             | NodeHappening::Written { .. }
             | NodeHappening::Read { .. }
             | NodeHappening::Damaged { .. }
@@ -161,6 +163,7 @@ impl World {
     fn obey_worker(&mut self, ix: NodeIx, action: Action) -> Outcome<()> {
         match action {
             Action::Run(compute) => self.take_over(ix, *compute)?,
+            Action::Recall(attempts) => attempts.into_iter().for_each(|of| self.recall(ix, of)),
             Action::Fetch { request, peer, values } => {
                 let to = peer.0 as usize;
                 self.note(|_| format!("w{ix} asks {peer:?} for {values:?}"));
@@ -259,6 +262,25 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Takes back what has not started.
+    fn recall(&mut self, ix: NodeIx, of: (TaskId, Attempt)) {
+        let node = &mut self.nodes[ix];
+        if let Some(at) = node.queue.iter().position(|queued| *queued == of) {
+            node.queue.remove(at);
+            let (task, attempt) = of;
+            let what = NodeHappening::Recalled { task, attempt };
+            self.network.after_us(0, Happening::AtNode { node: ix, what });
+        }
+    }
+
+    fn recalled(&mut self, ix: NodeIx, task: TaskId, attempt: Attempt) -> Outcome<()> {
+        self.nodes[ix].running.remove(&(task, attempt)).expect("what was taken back was handed out");
+        let outcome = kask_worker::Outcome::Reschedule;
+        let started_us = self.network.now.0 / 1000;
+        let done = TaskDone { task, attempt, outcome, duration_ns: 0, started_us, runner: 0 };
+        self.node_event(ix, Event::TaskDone(done))
     }
 
     fn secedes(&mut self, ix: NodeIx, task: TaskId, attempt: Attempt) -> Outcome<()> {

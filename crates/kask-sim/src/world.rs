@@ -256,6 +256,7 @@ impl World {
             | WorkerToScheduler::Adopted(_)
             | WorkerToScheduler::Register(_)
             | WorkerToScheduler::Heartbeat(_)
+            | WorkerToScheduler::Lingering(_)
             | WorkerToScheduler::Holding(_)
             | WorkerToScheduler::Missing(_)
             | WorkerToScheduler::Seceded(..)

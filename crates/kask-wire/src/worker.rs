@@ -175,6 +175,9 @@ pub enum WorkerToScheduler {
         /// Kept.
         kept: Vec<(TaskId, Attempt)>,
     },
+    /// These were cancelled, but runners have them: they count against `nthreads` until they are answered, as every
+    /// attempt that a runner has.
+    Lingering(Vec<(TaskId, Attempt)>),
     /// These values are now held here: scattered, acquired, or fetched as a task's input.
     Holding(Vec<(TaskId, u64)>),
     /// These could not be acquired.

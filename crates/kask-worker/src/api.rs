@@ -192,6 +192,9 @@ pub enum Action {
     /// Hand this to the runners: its inputs are in the store (under `input.task`) and its function was kept. The
     /// shell holds on to both until the attempt ends, whatever [`Action::Drop`] says meanwhile.
     Run(Box<ComputeTask>),
+    /// Take those of these attempts away from the runners that have not started: each of them ends as
+    /// [`Outcome::Reschedule`].
+    Recall(Vec<(TaskId, Attempt)>),
     /// Ask a peer for these values.
     Fetch {
         /// Names the answer.

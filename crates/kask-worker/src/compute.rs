@@ -140,11 +140,17 @@ impl Worker {
     }
 
     /// Nobody wants this attempt. Where its result is here already, it goes: to the scheduler, a cancelled attempt
-    /// leaves nothing behind, whichever message was faster.
+    /// leaves nothing behind, whichever message was faster. A runner that has it is busy until it ends, though, which
+    /// the scheduler has to know, or it takes the runner for idle.
     pub(crate) fn cancel(&mut self, task: TaskId, attempt: Attempt) {
         match self.attempts.slot_of(task, attempt) {
             Some(slot) => match &mut self.attempts.get_mut(slot).state {
-                State::HandedOut(out) => out.wanted = false,
+                State::HandedOut(out) => {
+                    if std::mem::take(&mut out.wanted) && out.counted {
+                        self.outbox.lingering(task, attempt);
+                        self.outbox.recall(task, attempt);
+                    }
+                }
                 State::Parked { .. } | State::Waiting { .. } | State::Ready { .. } => self.drop_queued(slot),
             },
             None => {
@@ -162,6 +168,8 @@ impl Worker {
         }
     }
 
+    /// What no runner has is given back at once. The rest is kept, unless it turns out that it has not started: it may
+    /// stand behind a task that takes much longer than was to be expected.
     pub(crate) fn steal(&mut self, asked: Vec<(TaskId, Attempt)>) {
         let (mut given, mut kept) = (Vec::new(), Vec::new());
         for (task, attempt) in asked {
@@ -172,7 +180,12 @@ impl Worker {
                     self.drop_queued(slot);
                     given.push((task, attempt));
                 }
-                None => kept.push((task, attempt)),
+                None => {
+                    kept.push((task, attempt));
+                    if self.attempts.contains(task, attempt) {
+                        self.outbox.recall(task, attempt);
+                    }
+                }
             }
         }
         self.outbox.say(WorkerToScheduler::StealAnswer { given, kept });

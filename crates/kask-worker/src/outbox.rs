@@ -5,7 +5,7 @@
 //! first, and only those that did not come back meanwhile.
 
 use crate::api::Action;
-use kask_types::{BlobId, TaskId, ValueId, WorkerId};
+use kask_types::{Attempt, BlobId, TaskId, ValueId, WorkerId};
 use kask_wire::WorkerToScheduler;
 use kask_wire::worker::{FetchProblem, Finished};
 use std::collections::VecDeque;
@@ -31,6 +31,14 @@ impl Outbox {
     /// Nobody wants this value, unless it is held (again) when the actions are drained.
     pub(crate) fn drop_value(&mut self, value: ValueId) {
         self.drops.push(value);
+    }
+
+    pub(crate) fn recall(&mut self, task: TaskId, attempt: Attempt) {
+        if let Some(Action::Recall(list)) = self.actions.back_mut() {
+            list.push((task, attempt));
+        } else {
+            self.actions.push_back(Action::Recall(vec![(task, attempt)]));
+        }
     }
 
     pub(crate) fn spill(&mut self, tasks: Vec<TaskId>) {
@@ -66,6 +74,14 @@ impl Outbox {
             list.push(finished);
         } else {
             self.messages.push_back(WorkerToScheduler::Finished(vec![finished]));
+        }
+    }
+
+    pub(crate) fn lingering(&mut self, task: TaskId, attempt: Attempt) {
+        if let Some(WorkerToScheduler::Lingering(list)) = self.messages.back_mut() {
+            list.push((task, attempt));
+        } else {
+            self.messages.push_back(WorkerToScheduler::Lingering(vec![(task, attempt)]));
         }
     }
 

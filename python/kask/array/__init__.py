@@ -13,6 +13,7 @@ from kask.array import overlap as overlap
 from kask.array import random as random
 from kask.array import stats as stats
 from kask.array import utils as utils
+from kask.array.base import PerformanceWarning as PerformanceWarning
 from kask.array.collection import Array as Array
 from kask.array.ops.along import *
 from kask.array.ops.assignment_functions import *

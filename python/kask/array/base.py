@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kask.array.kernels.blockwise import can_be_filled, is_of_scipy, joined
+from kask.array.kernels.regions import common_dtype
 from kask.array.node import ArrayExpr
 from kask.base import Methods, graph_view
 from kask.engine import Chunks, Future, GraphBuilder
@@ -362,6 +363,9 @@ class _Collector:
             # They are something else than was thought.
             self._others.extend(blocks)
         else:
+            wider = common_dtype(blocks, self._out.dtype)
+            if wider != self._out.dtype:
+                self._out = self._out.astype(wider)
             self._chunks.place(self._out, blocks, first)
 
     @property
@@ -381,7 +385,7 @@ def put_together(blocks: list[Any], chunks: Chunks, is_held: bool = False) -> An
         return block if block.flags.owndata and block.flags.writeable and not is_held else block.copy()
     if not can_be_filled(blocks[0]):
         return joined(blocks, list(chunks.grid), list(range(chunks.ndim)))
-    out = np.empty_like(blocks[0], shape=chunks.shape, order="C")
+    out = np.empty_like(blocks[0], shape=chunks.shape, dtype=common_dtype(blocks), order="C")
     chunks.assemble(out, blocks)
     return out
 

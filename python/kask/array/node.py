@@ -13,7 +13,7 @@ from kask.engine import Chunks, block_names
 from kask.expr import Expr, Lowering, walk
 from kask.expr.lower import BlockCall
 
-__all__ = ["ArrayExpr", "empty_meta"]
+__all__ = ["ArrayExpr", "checked_dtype", "empty_meta"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -104,9 +104,20 @@ class ArrayExpr(Expr):
         raise NotImplementedError(f"{type(self).__name__} says neither how a block is made nor its layers")
 
 
+def checked_dtype(dtype: Any) -> np.dtype:
+    """A type of elements, which are no arrays themselves; fields of records may be some."""
+    dtype = np.dtype(dtype)
+    if dtype.subdtype is not None:
+        raise TypeError(
+            f"elements of the type {dtype} would be arrays: give the array more axes, of the type {dtype.base}"
+        )
+    return dtype
+
+
 def empty_meta(dtype: Any, ndim: int, like: Any = None) -> Any:
     """An array without elements: of NumPy, or of the kind of ``like``. Without axes it has an element, which is 0."""
     shape = (0,) * ndim
+    dtype = checked_dtype(dtype)
     if like is None or type(like) is np.ndarray:
         return np.zeros(shape, dtype)
     if isinstance(like, np.ma.MaskedArray) and like.dtype != dtype:

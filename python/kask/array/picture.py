@@ -37,7 +37,7 @@ def html(x: Any) -> str:
     rows = [
         ("Bytes", format_bytes(math.prod(chunks.shape) * item), format_bytes(math.prod(chunks.largest) * item)),
         ("Shape", str(tuple(chunks.shape)), str(tuple(chunks.largest))),
-        ("Count", f"{chunks.nblocks} chunks", f"grid {tuple(chunks.grid)}"),
+        ("Count", f"{chunks.nblocks} chunk{'s' * (chunks.nblocks != 1)}", f"grid {tuple(chunks.grid)}"),
         ("Type", str(expr.dtype), kind),
     ]
     lines = [
@@ -119,13 +119,14 @@ def _face(corner: Point, across: list[Point], down: list[Point]) -> list[str]:
 def _document(width: float, height: float, parts: list[str]) -> str:
     return (
         f'<svg width="{width:.0f}" height="{height:.0f}" xmlns="http://www.w3.org/2000/svg" '
-        'style="stroke:rgb(0,0,0);stroke-width:1">' + "".join(parts) + "</svg>"
+        # The colour of the text around it: notebooks may be dark.
+        'style="stroke:currentColor;stroke-width:1">' + "".join(parts) + "</svg>"
     )
 
 
 def _text(x: float, y: float, text: str) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="middle"'
-    return f'<text {place} style="stroke:none">{escaping.escape(text)}</text>' if text else ""
+    return f'<text {place} style="stroke:none;fill:currentColor">{escaping.escape(text)}</text>' if text else ""
 
 
 def _flat(cuts: list[list[float]], scales: list[float], names: list[str]) -> str:

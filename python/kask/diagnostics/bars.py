@@ -17,6 +17,7 @@ from kask import base, config
 from kask.diagnostics.painters import HtmlPainter, Painter, State, TerminalPainter
 from kask.distributed.futures import futures_of
 from kask.engine import CompletionQueue, Engine, Future
+from kask.settings import TABLE
 
 _DONE = ("memory", "released")
 _ALL = ("waiting", "queued", "running", "memory", "failed", "released")
@@ -143,10 +144,10 @@ class ProgressBar:
 
     Parameters
     ----------
-    minimum : float, optional
-        Computations shorter than this many seconds show none; the default is the setting ``progress.minimum_s``.
-    dt : float, optional
-        Seconds between drawings; the default is the setting ``progress.interval_s``.
+    minimum : float or str, optional
+        Computations shorter than this (in seconds, or such as ``"1 min"``) show none; the default is the setting ``progress.minimum_s``.
+    dt : float or str, optional
+        Time between drawings; the default is the setting ``progress.interval_s``.
     out : file, optional
         Where to draw; the standard error output by default.
 
@@ -159,9 +160,11 @@ class ProgressBar:
     3
     """
 
-    def __init__(self, minimum: float | None = None, dt: float | None = None, out: Any = None) -> None:
-        self._minimum = config.get("progress.minimum_s") if minimum is None else minimum
-        self._interval = config.get("progress.interval_s") if dt is None else dt
+    def __init__(self, minimum: float | str | None = None, dt: float | str | None = None, out: Any = None) -> None:
+        self._minimum = _seconds("minimum", minimum, "progress.minimum_s")
+        self._interval = _seconds("dt", dt, "progress.interval_s")
+        if out is not None and not hasattr(out, "write"):
+            raise TypeError(f"out= must be a file, got {out!r}")
         self._file = out
 
     def register(self) -> None:
@@ -221,6 +224,16 @@ class ProgressBar:
             painter.draw(state.completed(), last=True)
         else:
             painter.end()
+
+
+def _seconds(name: str, value: Any, setting: str) -> float:
+    """What was given, or else the setting, which also says what is possible."""
+    if value is None:
+        return config.get(setting)
+    try:
+        return TABLE[setting].parse(value)
+    except ValueError as error:
+        raise ValueError(f"{name}={value!r}: {error}") from None
 
 
 class _FamilyMeter:

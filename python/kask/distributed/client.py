@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kask import config
+from kask.annotations import checked_resources
 from kask.distributed.aio import in_thread
 from kask.distributed.client_data import ClientData
 from kask.distributed.client_info import ClientInfo
@@ -25,7 +26,8 @@ from kask.engine.current import current_client, drop_global, push_global, reset_
 from kask.engine.exits import close_at_exit
 from kask.exceptions import ClientClosedError, ClusterError
 from kask.keywords import refuse_unknown
-from kask.units import parse_seconds
+from kask.settings import MOST_WORKERS
+from kask.units import parse_seconds, whole_number
 
 _OPTIONS = ("address", "timeout", "set_as_default", "scheduler_file", "security", "asynchronous", "name")
 
@@ -164,9 +166,11 @@ class Client(ClientWork, ClientData, ClientInfo):
         options = dict(self._cluster_options)
         nthreads = options.pop("threads_per_worker", None)
         memory_limit = options.pop("memory_limit", None)
-        resources = options.pop("resources", None)
+        resources = checked_resources(options.pop("resources", None))
+        if nthreads is not None:
+            nthreads = whole_number("threads_per_worker", nthreads, 0, MOST_WORKERS)
         refuse_unknown("Client('embedded')", options, [*_OPTIONS, "threads_per_worker", "memory_limit", "resources"])
-        return start_embedded(nthreads, memory_limit, name=self.name, resources=dict(resources) if resources else None)
+        return start_embedded(nthreads, memory_limit, name=self.name, resources=resources)
 
     @property
     def usable(self) -> bool:
@@ -205,7 +209,8 @@ class Client(ClientWork, ClientData, ClientInfo):
         Parameters
         ----------
         timeout : float or str, optional
-            How long running tasks of an embedded engine, or workers, may take; the default is the setting ``client.close_timeout_s``.
+            How long running tasks of an embedded engine, or workers, may take; the defaults are the settings ``client.close_timeout_s`` and
+            ``cluster.close_timeout_s``.
 
         Examples
         --------
@@ -216,19 +221,17 @@ class Client(ClientWork, ClientData, ClientInfo):
         drop_global(self)
         if self._connected is None or self._pid != os.getpid():
             return self._call(lambda: None)
-        return self._call(
-            self._close, config.get("client.close_timeout_s") if timeout is None else parse_seconds(timeout)
-        )
+        return self._call(self._close, None if timeout is None else parse_seconds(timeout))
 
-    def _close(self, timeout: float) -> None:
+    def _close(self, timeout: float | None = None) -> None:
         if self._connected is not None and self._owns_engine:
-            self._connected.close(timeout=timeout)
+            self._connected.close(timeout=config.get("client.close_timeout_s") if timeout is None else timeout)
         if self.cluster is not None and self._owns_cluster:
             self.cluster._close(timeout)
 
     def close_at_exit(self) -> None:
         """Called at interpreter exit."""
-        self._close(config.get("client.close_timeout_s"))
+        self._close()
 
     def shutdown(self) -> Any:
         """Close the client and the whole cluster: scheduler and workers.
@@ -244,9 +247,9 @@ class Client(ClientWork, ClientData, ClientInfo):
             if self.usable:
                 self._engine.shutdown()
             drop_global(self)
-            self._close(config.get("client.close_timeout_s"))
+            self._close()
             if self.cluster is not None:
-                self.cluster._close(config.get("cluster.close_timeout_s"))
+                self.cluster._close()
 
         return self._call(work)
 
@@ -273,7 +276,7 @@ class Client(ClientWork, ClientData, ClientInfo):
         return await self._opened()
 
     async def __aexit__(self, *_: object) -> None:
-        await in_thread(self._close, config.get("client.close_timeout_s"))
+        await in_thread(self._close)
         drop_global(self)
 
     # -- being the default

@@ -8,12 +8,12 @@ from typing import Any
 
 from kask import engine
 from kask.containers import map_leaves
-from kask.distributed.client_base import ClientBase
+from kask.distributed.client_base import ClientBase, named_workers
 from kask.distributed.futures import futures_of
 from kask.engine import Engine, Future
 from kask.keywords import refuse_unknown
 from kask.tokens import normalize
-from kask.units import parse_seconds
+from kask.units import parse_seconds, whole_number
 
 _SKIPPED = object()
 
@@ -91,7 +91,7 @@ class ClientData(ClientBase):
         ...     client.submit(sum, numbers).result()
         3
         """
-        where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
+        where = named_workers(workers)
         limit = None if timeout is None else parse_seconds(timeout)
         names: list[Any] = []
         if isinstance(data, Mapping):
@@ -106,7 +106,7 @@ class ClientData(ClientBase):
             keys = [f"{type(value).__name__}-{_token(value, hash)}" for value in values]
 
         def work() -> Any:
-            futures = self._engine.scatter(values, keys, workers=where, broadcast=broadcast, timeout=limit)
+            futures = self._engine.scatter(values, keys, workers=where, broadcast=bool(broadcast), timeout=limit)
             if names:
                 return dict(zip(names, futures, strict=True))
             if isinstance(data, Mapping):
@@ -145,9 +145,8 @@ class ClientData(ClientBase):
         2
         """
         refuse_unknown("replicate", kwargs, ("n", "workers", "branching_factor"))
-        if n is not None and n < 1:
-            raise ValueError(f"n= must be at least 1, got {n!r}")
-        where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
+        n = None if n is None else whole_number("n", n, 1)
+        where = named_workers(workers)
         found = futures_of(futures)
 
         def work() -> None:
@@ -216,7 +215,7 @@ class ClientData(ClientBase):
         [True]
         """
         refuse_unknown("has_what", kwargs, ("workers",))
-        where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
+        where = named_workers(workers)
         return self._call(lambda: self._engine.has_what(where))
 
 

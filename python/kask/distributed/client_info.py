@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from kask import config
-from kask.distributed.client_base import ClientBase
+from kask.distributed.client_base import ClientBase, named_workers
 from kask.distributed.security import write_scheduler_file
 from kask.engine import __version__
 from kask.exceptions import ClusterError, VersionMismatchError
@@ -96,10 +96,10 @@ class ClientInfo(ClientBase):
         return self.nthreads(workers)
 
     def _some_workers(self, workers: str | Iterable[str] | None) -> dict[str, dict]:
+        wanted = named_workers(workers)
         found = self._engine.scheduler_info()["workers"]
-        if workers is None:
+        if wanted is None:
             return found
-        wanted = {workers} if isinstance(workers, str) else set(workers)
         return {address: worker for address, worker in found.items() if address in wanted or worker["name"] in wanted}
 
     def processing(self, workers: str | Iterable[str] | None = None) -> Any:
@@ -122,7 +122,7 @@ class ClientInfo(ClientBase):
         ...     list(client.processing().values())
         [()]
         """
-        where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
+        where = named_workers(workers)
         return self._call(lambda: self._engine.processing(where))
 
     def counters(self) -> Any:
@@ -219,8 +219,10 @@ class ClientInfo(ClientBase):
             raise NotImplementedError(
                 "nanny=True is not possible: the supervisors of workers are written in Rust and run no Python"
             )
+        if not callable(function):
+            raise TypeError(f"the first argument of run() must be callable, got {function!r}")
         check_function_keywords("run", function, kwargs, ("workers", "wait", "nanny", "on_error"))
-        where = [workers] if isinstance(workers, str) else None if workers is None else list(workers)
+        where = named_workers(workers)
         if not wait:
             _in_background(self._engine.run, function, args, kwargs, where, None)
             return self._call(lambda: None)
@@ -304,11 +306,11 @@ class ClientInfo(ClientBase):
         False
         """
         refuse_unknown("retire_workers", kwargs, ("workers", "close_workers"))
-        if workers is None:
+        where = named_workers(workers)
+        if where is None:
             raise TypeError("retire_workers() needs the names or addresses of workers; client.shutdown() ends all")
         if not close_workers:
             raise NotImplementedError("close_workers=False is not possible: a retired worker ends")
-        where = [workers] if isinstance(workers, str) else list(workers)
         return self._call(lambda: self._engine.retire_workers(where, None))
 
     def nbytes(self, keys: Any = None, summary: bool = True, **kwargs: Any) -> Any:

@@ -83,12 +83,14 @@ class ClientWork(ClientBase):
         """
         if not callable(func):
             raise TypeError(f"the first argument of submit() must be callable, got {func!r}")
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"key= must be text, got {key!r}")
         if actor or actors:
             raise NotImplementedError(_NO_ACTORS)
         if kwargs:
             check_function_keywords("submit", func, kwargs, _SUBMIT)
         options = options_for(retries, priority, workers, allow_other_workers, resources)
-        return self._engine.submit(func, args, kwargs, key=key, pure=pure, options=options)
+        return self._engine.submit(func, args, kwargs, key=key, pure=bool(pure), options=options)
 
     def map(
         self,
@@ -138,6 +140,11 @@ class ClientWork(ClientBase):
             raise TypeError(f"the first argument of map() must be callable, got {func!r}")
         if not iterables:
             raise TypeError("map() needs something to map over: at least one iterable")
+        for items in iterables:
+            if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
+                raise TypeError(
+                    f"map() needs iterables to map over, got {items!r}; partial() binds an argument for all calls"
+                )
         if actor or actors:
             raise NotImplementedError(_NO_ACTORS)
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
@@ -146,7 +153,9 @@ class ClientWork(ClientBase):
             check_function_keywords("map", func, kwargs, (*_SUBMIT, "batch_size"))
         options = options_for(retries, priority, workers, allow_other_workers, resources)
         keys = list(key) if key is not None and not isinstance(key, str) else key
-        return self._engine.map(func, iterables, kwargs, keys=keys, pure=pure, options=options, batch_size=batch_size)
+        return self._engine.map(
+            func, iterables, kwargs, keys=keys, pure=bool(pure), options=options, batch_size=batch_size
+        )
 
     def compute(
         self,
@@ -290,6 +299,8 @@ class ClientWork(ClientBase):
         [1, 2]
         """
         refuse_unknown("get", kwargs, ("sync", *_RUN))
+        if not isinstance(dsk, Mapping):
+            raise TypeError(f"the first argument of get() must be a dict of keys and tasks, got {dsk!r}")
         options = options_for(retries, priority, workers, allow_other_workers, resources)
         wanted: list[Hashable] = []
 
@@ -306,7 +317,13 @@ class ClientWork(ClientBase):
             return _each_key(template, found.__getitem__)
 
         def work() -> Any:
-            values = dict(zip(wanted, self._engine.gather(futures), strict=True))
+            try:
+                values = dict(zip(wanted, self._engine.gather(futures), strict=True))
+            except BaseException:
+                # A traceback would keep them, and what has failed shall run again when it is asked for again.
+                found.clear()
+                futures.clear()
+                raise
             return _each_key(template, values.__getitem__)
 
         return self._call(work)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from kask import config
+from kask.annotations import checked_resources
 from kask.distributed.aio import in_thread
 from kask.distributed.security import Security, write_scheduler_file
 from kask.engine import Cluster, Engine
@@ -14,7 +15,8 @@ from kask.engine.exits import close_at_exit
 from kask.engine.local import larger_cluster_limit, start_cluster
 from kask.exceptions import ClientClosedError, ClusterError
 from kask.keywords import refuse_unknown
-from kask.units import format_bytes, parse_seconds
+from kask.settings import MOST_WORKERS
+from kask.units import format_bytes, parse_seconds, whole_number
 
 OPTIONS = (
     "n_workers", "threads_per_worker", "processes", "memory_limit", "host", "scheduler_port", "local_directory", "resources", "env",
@@ -41,7 +43,7 @@ class LocalCluster:
     scheduler_port : int
         Port for ``host``; 0 is any.
     local_directory : path, optional
-        Folder for sockets and temporary files.
+        Folder for the files of the workers, among them results that do not fit in memory.
     resources : dict, optional
         What each worker has, such as ``{"GPU": 1}``.
     env : dict, optional
@@ -78,13 +80,21 @@ class LocalCluster:
         **kwargs: Any,
     ) -> None:
         refuse_unknown("LocalCluster", kwargs, (*OPTIONS, "asynchronous"))
-        _check_count("n_workers", n_workers, 0)
-        _check_count("threads_per_worker", threads_per_worker, 1)
+        if n_workers is not None:
+            n_workers = whole_number("n_workers", n_workers, 0, MOST_WORKERS)
+        if threads_per_worker is not None:
+            threads_per_worker = whole_number("threads_per_worker", threads_per_worker, 1, MOST_WORKERS)
+        scheduler_port = whole_number("scheduler_port", scheduler_port, 0, 65535)
+        if not isinstance(processes, bool):
+            raise TypeError(f"processes= must be True or False, got {processes!r}")
+        if env is not None and not isinstance(env, Mapping):
+            raise TypeError(f"env= must be a dict of variables, got {env!r}")
+        preload = _modules(preload)
         if scheduler_port and host is None:
             host = "127.0.0.1"
         if local_directory is not None and not isinstance(local_directory, str | os.PathLike):
             raise TypeError(f"local_directory= must be a path, got {type(local_directory).__name__}")
-        self.name = name or f"local-{os.getpid()}"
+        self.name = str(name) if name else f"local-{os.getpid()}"
         self.asynchronous = asynchronous
         self._pid = os.getpid()
         self._closed = False
@@ -96,11 +106,11 @@ class LocalCluster:
             "processes": processes,
             "memory_limit": memory_limit,
             "local_directory": None if local_directory is None else os.fspath(local_directory),
-            "resources": resources,
+            "resources": checked_resources(resources),
             "host": host,
             "port": scheduler_port,
             "env": env,
-            "preload": [preload] if isinstance(preload, str) else preload,
+            "preload": preload,
             "name": self.name,
         }
         if not asynchronous:
@@ -175,8 +185,7 @@ class LocalCluster:
         >>> with LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster:
         ...     cluster.scale(2)
         """
-        _check_count("n", n, 0)
-        return self._call(self._scale, n)
+        return self._call(self._scale, whole_number("n", n, 0, MOST_WORKERS))
 
     def _scale(self, n: int) -> None:
         cluster = self._running
@@ -293,6 +302,10 @@ class LocalCluster:
         raise TypeError("a LocalCluster cannot be pickled; hand its scheduler file to the other process")
 
 
-def _check_count(name: str, value: Any, minimum: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-        raise ValueError(f"{name}= must be a whole number of at least {minimum}, got {value!r}")
+def _modules(preload: Any) -> list[str] | None:
+    if preload is None:
+        return None
+    modules = [preload] if isinstance(preload, str) else list(preload) if isinstance(preload, Iterable) else [preload]
+    if not all(isinstance(module, str) for module in modules):
+        raise TypeError(f"preload= must be names of modules, got {preload!r}")
+    return modules

@@ -47,12 +47,23 @@ class Security:
             token = config.get("security.token") or None
         if token is None:
             token = _token_of_this_machine()
-        return {
-            "token": token,
+        return {"token": token, **self._certificates()}
+
+    def _certificates(self) -> dict[str, str | None]:
+        found = {
             "tls_ca": _text(self.tls_ca_file) or config.get("security.tls_ca") or None,
             "tls_cert": _text(self.tls_client_cert) or config.get("security.tls_cert") or None,
             "tls_key": _text(self.tls_client_key) or config.get("security.tls_key") or None,
         }
+        names = {"tls_ca": "tls_ca_file", "tls_cert": "tls_client_cert", "tls_key": "tls_client_key"}
+        lacking = [
+            f"{names[setting]}= (or the setting security.{setting})" for setting, path in found.items() if not path
+        ]
+        if 0 < len(lacking) < len(found):
+            raise ValueError(
+                f"TLS needs an authority's certificate, a certificate and its key; {' and '.join(lacking)} is missing"
+            )
+        return found
 
 
 def _token_of_this_machine() -> str | None:
@@ -106,8 +117,13 @@ def write_scheduler_file(path: str | os.PathLike, address: str, security: Securi
     """Write what ``read_scheduler_file`` reads, for the owner's eyes only."""
     if address.startswith("inproc:") or "://" not in address:
         raise ClusterError("no other process can reach a scheduler whose workers are threads of this process")
-    found = {field.name: getattr(security, field.name) for field in dataclasses.fields(Security)}
-    content = {"address": address} | {name: os.fspath(value) for name, value in found.items() if value is not None}
+    # Who reads the file may be in another folder.
+    found = {
+        field.name: value if field.name == "token" else os.path.abspath(value)
+        for field in dataclasses.fields(Security)
+        if (value := getattr(security, field.name)) is not None
+    }
+    content = {"address": address} | found
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump(content, file)

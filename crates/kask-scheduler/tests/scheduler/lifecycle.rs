@@ -6,6 +6,7 @@ use kask_types::{Annotations, ClientId, Failure, Loss, Resources, WorkerId, Work
 use kask_wire::client::{Query, Reply, TaskStatus};
 use kask_wire::worker::FetchProblem;
 use kask_wire::{ClientToScheduler, SchedulerToWorker, WorkerToScheduler};
+use std::collections::BTreeSet;
 
 #[test]
 fn a_chain_runs_and_frees_its_intermediate_result() {
@@ -495,4 +496,30 @@ fn the_memory_of_a_burst_is_given_back_and_its_tasks_are_not_mistaken_for_later_
     cluster.finish(worker, "late");
     cluster.settle();
     assert!(matches!(cluster.seen(client, "late"), Some(Seen::InMemory { .. })));
+}
+
+#[test]
+fn a_runner_that_has_a_cancelled_attempt_is_not_taken_for_idle() {
+    let mut cluster = Cluster::new();
+    let workers = [cluster.worker("w1", 1), cluster.worker("w2", 1)];
+    let client = cluster.client();
+    cluster.submit(client, graph(&[("old", &[])]), &["old"]);
+    cluster.settle();
+    let busy = *workers.iter().find(|worker| !cluster.on(**worker).is_empty()).expect("it was sent to one of them");
+    let idle = *workers.iter().find(|worker| **worker != busy).expect("there are two");
+    let old = cluster.attempt(busy, "old");
+    cluster.workers.get_mut(&busy).expect("alive").started.insert((old.task, old.attempt));
+    cluster.unwant(client, "old");
+    cluster.settle();
+    for name in ["a", "b"] {
+        cluster.submit(client, graph(&[(name, &[])]), &[name]);
+        cluster.settle();
+        assert_eq!(cluster.on(idle), BTreeSet::from([name.to_owned()]), "the other one is free");
+        cluster.finish(idle, name);
+        cluster.settle();
+    }
+    cluster.finish_attempt(busy, old.task, old.attempt);
+    cluster.submit(client, graph(&[("c", &[]), ("d", &[])]), &["c", "d"]);
+    cluster.settle();
+    assert_eq!(cluster.on(busy).len(), 1, "its runner is free again");
 }

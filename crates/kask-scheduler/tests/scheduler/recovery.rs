@@ -311,7 +311,7 @@ fn deadlock_class_late_result_of_a_released_and_resubmitted_key() {
 #[test]
 fn deadlock_class_cancelled_and_resumed_intents() {
     let mut cluster = Cluster::new();
-    let worker = cluster.worker("w", 1);
+    let worker = cluster.worker("w", 4);
     let client = cluster.client();
     let keeper = cluster.client();
     cluster.submit(keeper, graph(&[("a", &[]), ("b", &["a"])]), &["b"]);

@@ -254,6 +254,7 @@ pub fn worker_to_scheduler() -> impl Strategy<Value = WorkerToScheduler> {
         prop_oneof![Just(Pressure::Comfortable), Just(Pressure::Tight), Just(Pressure::Full)]
             .prop_map(WorkerToScheduler::Pressure),
         vec((task(), any::<u32>().prop_map(Attempt)), 0..4).prop_map(WorkerToScheduler::HandedBack),
+        vec((task(), any::<u32>().prop_map(Attempt)), 0..4).prop_map(WorkerToScheduler::Lingering),
         vec((task(), any::<u64>()), 0..4).prop_map(WorkerToScheduler::Adopted),
         certificate().prop_map(WorkerToScheduler::Closing),
     ]

@@ -261,6 +261,10 @@ impl World {
                     assert!(kept.iter().all(|of| self.rig.running.contains_key(of)), "only running ones are kept");
                     given
                 }
+                WorkerToScheduler::Lingering(list) => {
+                    assert!(list.iter().all(|of| self.rig.running.contains_key(of)), "only running ones linger");
+                    Vec::new()
+                }
                 WorkerToScheduler::Holding(list) => {
                     list.iter().for_each(|(task, _)| {
                         self.acquired.remove(task);

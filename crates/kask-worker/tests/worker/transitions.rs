@@ -67,7 +67,12 @@ fn a_cancelled_attempt_leaves_nothing_behind_in_any_state() {
     rig.hears(Say::Compute(vec![compute(task(1), vec![]), compute(task(2), vec![]), queued, waiting]));
     assert_eq!(rig.started(), [task(1), task(2)]);
     rig.hears(Say::Cancel((1..=4).map(|i| (task(i), Attempt(1))).collect()));
-    assert!(rig.heard().is_empty(), "queued ones go without an answer");
+    let running = vec![(task(1), Attempt(1)), (task(2), Attempt(1))];
+    let heard = rig.heard();
+    assert!(matches!(&heard[..], [Heard::Lingering(list)] if *list == running), "queued ones go without an answer");
+    rig.hears(Say::Cancel(running.clone()));
+    assert!(rig.heard().is_empty(), "that was said");
+    assert_eq!(rig.recalled, running, "perhaps they have not started");
     rig.gives(task(1), 1);
     rig.done(task(2), 1, Outcome::Failed { failure: failure() });
     let heard = rig.heard();
@@ -94,6 +99,7 @@ fn a_second_attempt_is_not_hurt_by_the_first_one_that_was_cancelled() {
     let mut rig = Rig::with_peers(0);
     rig.hears(Say::Compute(vec![compute(task(1), vec![])]));
     rig.hears(Say::Cancel(vec![(task(1), Attempt(1))]));
+    assert!(matches!(rig.heard()[..], [Heard::Lingering(_)]));
     let mut again = compute(task(1), vec![]);
     again.attempt = Attempt(2);
     rig.hears(Say::Compute(vec![again]));
@@ -119,7 +125,9 @@ fn stealing_gives_back_what_has_not_been_handed_out() {
     let Heard::StealAnswer { given, kept } = &heard[0] else { panic!("{heard:?}") };
     assert_eq!(given[..], [(task(3), Attempt(1)), (task(4), Attempt(1))]);
     assert_eq!(kept[..], [(task(1), Attempt(1)), (task(7), Attempt(1))]);
-    rig.gives(task(1), 1);
+    assert_eq!(rig.recalled, [(task(1), Attempt(1))], "perhaps it has not started");
+    rig.done(task(1), 1, Outcome::Reschedule);
+    assert!(matches!(rig.heard()[0], Heard::Failed { reschedule: true, .. }));
     assert!(!rig.started().contains(&task(3)), "it is somebody else's now");
 }
 

@@ -15,9 +15,9 @@ __all__ = [
     "Along",
     "Argument",
     "GufuncCall",
-    "OfUser",
     "UserCall",
     "ViewAs",
+    "as_told",
     "can_be_filled",
     "concatenated",
     "fits",
@@ -77,25 +77,6 @@ class Argument(NamedTuple):
             "array-location": where,
             "chunk-location": position,
         }
-
-
-class OfUser:
-    """A user's function of blocks. Those that the task did not make for it are read-only (``kask.expr.program``)."""
-
-    is_of_user = True
-
-    def __init__(self, func: Callable[..., Any], wants_block_id: bool = False) -> None:
-        self.func, self.wants_block_id = func, wants_block_id
-        self.__name__ = getattr(func, "__name__", type(func).__name__)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.wants_block_id:
-            return self.func(*args, **kwargs)
-        position, *blocks = args
-        return self.func(*blocks, block_id=position, **kwargs)
-
-    def __kask_tokenize__(self) -> Any:
-        return "of user", self.func, self.wants_block_id
 
 
 class UserCall:
@@ -162,7 +143,7 @@ class UserCall:
                 "say what the blocks are with chunks=, drop_axis= and new_axis= (or adjust_chunks= and new_axes=), with chunks=(np.nan,) or "
                 "adjust_chunks={label: np.nan} where lengths are not known before"
             )
-        return result
+        return as_told(result, self.dtype)
 
     def _told(self, sizes: tuple[Any, ...], unknown: Any = math.nan) -> tuple[Any, ...]:
         """What is known of sizes."""
@@ -215,6 +196,16 @@ def fits(shape: tuple[int, ...], expected: tuple[Any, ...]) -> bool:
     )
 
 
+def as_told(block: Any, dtype: Any) -> Any:
+    """A block in the type that was said, where that holds all that its own does: blocks of several types would otherwise be put together in
+    that of the first of them, which may not hold the others."""
+    found = getattr(block, "dtype", dtype)
+    if found == dtype or not isinstance(block, np.ndarray) or dtype is None:
+        return block
+    are_alike = found.kind == dtype.kind or (found.kind in "biufc" and dtype.kind in "biufc")
+    return block.astype(dtype) if are_alike and np.can_cast(found, dtype) else block
+
+
 def nested(blocks: list[Any], counts: list[int]) -> Any:
     """Blocks in C order as lists in lists, one level for each count."""
     for count in reversed(counts[1:]):
@@ -243,6 +234,12 @@ def concatenated(blocks: list[Any], axis: int) -> Any:
     """Blocks one after another, with their masks if they have some."""
     if len(blocks) == 1:
         return blocks[0]
+    for block in blocks:
+        if not getattr(block, "ndim", 0):
+            what = type(block).__name__
+            raise TypeError(
+                f"blocks are put together as arrays, but one is a {what}: a function of blocks must return an array"
+            )
     if is_of_scipy(blocks[0]):
         import scipy.sparse
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kask.array.kernels.blockwise import can_be_filled, joined
 
-__all__ = ["gather_copied", "gather_region", "slice_of"]
+__all__ = ["common_dtype", "gather_copied", "gather_region", "slice_of"]
 
 
 def slice_of(start: int, step: int, length: int) -> slice:
@@ -40,9 +40,22 @@ def gather_region(blocks: list[Any], position: tuple[int, ...], intervals: tuple
     for block, pieces in zip(blocks, itertools.product(*along)):
         part = block[tuple([slice_of(start, step, length) for start, step, length, _ in pieces])]
         if out is None:
-            out = np.empty_like(part, shape=shape)
+            out = np.empty_like(part, shape=shape, dtype=common_dtype(blocks))
         out[tuple([slice(at, at + length) for _, _, length, at in pieces])] = part
     return out
+
+
+def common_dtype(blocks: list[Any], *others: Any) -> Any:
+    """The type of blocks, and these types. Users' functions may make blocks of several, whatever was said: the one that holds all, if there
+    is one."""
+    first = blocks[0].dtype
+    kinds = {*others, *[block.dtype for block in blocks]}
+    if len(kinds) == 1:
+        return first
+    try:
+        return np.result_type(*kinds)
+    except TypeError:
+        return first
 
 
 def gather_copied(blocks: list[Any], position: tuple[int, ...], intervals: tuple[Any, ...], meta: Any) -> Any:

@@ -81,6 +81,11 @@ class Source:
             found = array[index] if self.getitem is None else self.getitem(array, index)
             # Inside the lock, as some stores read only here.
             found = np.asarray(found) if self.asarray else found
+        wanted = tuple([length for _, _, length in places])
+        if tuple(getattr(found, "shape", wanted)) != wanted:
+            raise ValueError(
+                f"{_said(array)} has given {found.shape} elements where {wanted} were to be read: it has not the shape any more that it had"
+            )
         turned = tuple([slice(None, None, -1 if step < 0 else None) for _, step, _ in places])
         return found[turned] if any(step < 0 for _, step, _ in places) else found
 
@@ -89,6 +94,13 @@ class Source:
 
     def __kask_tokenize__(self) -> Any:
         return "source", self.token
+
+
+def _said(array: Any) -> str:
+    """What an array that is read is, for errors."""
+    place = getattr(array, "path", None) or getattr(array, "folder", None)
+    parts = [part for part in (getattr(array, "name", None), place) if isinstance(part, str)]
+    return " of ".join(parts) or f"an array of the type {type(array).__name__}"
 
 
 class Described:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kask.array.base import ArrayBase
 
 
@@ -44,7 +46,7 @@ class ShapingMethods(ArrayBase):
         """See :func:`kask.array.reshape`."""
         from kask.array.ops.reshaping import reshape
 
-        if len(shape) == 1 and isinstance(shape[0], list | tuple):
+        if len(shape) == 1 and isinstance(shape[0], list | tuple | np.ndarray):
             (shape,) = shape
         return reshape(self, tuple(shape), merge_chunks, limit, order=order, copy=copy)
 

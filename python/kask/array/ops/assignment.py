@@ -17,8 +17,10 @@ from kask.array.ops.deferring import called, called_like
 from kask.array.ops.elementwise import changed
 from kask.array.ops.indexing import known_indices
 from kask.array.ops.indexing_fancy import Merged, Picked, sizes_along
-from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
+from kask.array.ops.indexing_parse import Picks, field_axes, fields_of, in_bounds, parsed
+from kask.array.ops.mapped import mapped
 from kask.array.ops.rechunk import rechunked
+from kask.array.ops.reshaping import broadcast_to
 from kask.array.ops.slicing import Taken, expanded, sliced, squeezed, transposed
 from kask.array.ops.staged import ByValue, Open
 from kask.engine import Chunks
@@ -40,8 +42,11 @@ def assigned(array: ArrayExpr, index: Any, value: Any) -> ArrayExpr:
     fields = fields_of(index, array.dtype)
     if fields is not None:
         part = array.dtype[fields] if isinstance(fields, str) else array.meta[fields].dtype
-        value = taken_value(value, part)
-        _check_basic(value, array.shape)
+        more = field_axes(array.dtype, fields)
+        value = taken_value(value, part.base)
+        _check_basic(value, (*array.shape, *more))
+        if more and isinstance(value, ArrayExpr):
+            return _with_field_of_arrays(array, value, fields, more)
         if isinstance(value, ArrayExpr):
             value = _without_leading(value, array.ndim)
         return changed(kernels.put_field, array, value, fields)
@@ -74,6 +79,23 @@ def setitem(array: Any, index: Any, value: Any) -> Any:
 
 def _assigned_array(array: Any, index: Any, value: Any) -> Any:
     return wrap(assigned(array.expr, index, value))
+
+
+def _with_field_of_arrays(array: ArrayExpr, value: ArrayExpr, field: str, more: tuple[int, ...]) -> ArrayExpr:
+    """Records with another field that has an array in each of them: its axes come last."""
+    value = broadcast_to(wrap(_without_leading(value, array.ndim + len(more))), (*array.shape, *more)).expr
+    value = rechunked(value, Chunks.join([array.chunks, Chunks.whole(list(more))]))
+    reads = (tuple(range(array.ndim)), (*range(array.ndim), *[("fixed", 0)] * len(more)))
+    return mapped(
+        kernels.put_field,
+        array,
+        value,
+        chunks=array.chunks,
+        meta=array.meta,
+        reads=reads,
+        constants=(field,),
+        label="setitem",
+    )
 
 
 def taken_value(value: Any, dtype: np.dtype) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kask.array.base import ArrayBase, as_array, wrap
@@ -164,6 +164,21 @@ class _Result:
         token: str | None,
         name: str | None,
     ) -> ArrayExpr:
+        call, exprs, reads = self.called(func, values, arrays, kwargs, concatenate)
+        found = _foretold(call, exprs, dtype, meta)
+        call.dtype = found.dtype
+        blocks = Blocks(call, exprs, reads, self.chunks, found, _label_of(call, token), True, name or "")
+        return Sized(blocks, call.unknown) if call.unknown else blocks
+
+    def called(
+        self,
+        func: Callable[..., Any],
+        values: list[Any],
+        arrays: list[_Labelled],
+        kwargs: dict[str, Any],
+        concatenate: bool,
+    ) -> tuple[UserCall, tuple[ArrayExpr, ...], tuple[Any, ...]]:
+        """The call that makes a block, of which the type is not known yet; the arrays whose blocks it gets, and how their axes are read."""
         if not callable(func):
             raise TypeError(f"func must be callable, got {type(func).__name__}")
         delayed = {place: lazy for place, one in enumerate(values) if (lazy := delayed_argument(one)) is not None}
@@ -187,14 +202,14 @@ class _Result:
         exprs = [array.expr for array in arrays] + list(wholes.values())
         call = UserCall(func, tuple(values), tuple(arguments), kwargs, self.chunks, None, concatenate, wanted)
         call.unknown = tuple(self.unknown)
-        found = _foretold(call, exprs, dtype, meta)
-        call.dtype = found.dtype
-        label = token or call.__name__.strip("_<>") or "blockwise"
-        blocks = Blocks(call, tuple(exprs), tuple(reads), self.chunks, found, label, True, name or "")
-        return Sized(blocks, call.unknown) if call.unknown else blocks
+        return call, tuple(exprs), tuple(reads)
 
 
-def _foretold(call: UserCall, exprs: list[ArrayExpr], dtype: Any, meta: Any) -> Any:
+def _label_of(call: UserCall, token: str | None) -> str:
+    return token or call.__name__.strip("_<>") or "blockwise"
+
+
+def _foretold(call: UserCall, exprs: Sequence[ArrayExpr], dtype: Any, meta: Any) -> Any:
     """The meta of what the function makes."""
     ndim = call.chunks.ndim
     if all(array.is_array for array in call.arrays):
@@ -225,7 +240,7 @@ def _split_keywords(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[Any, A
     return plain, wholes
 
 
-def _tried(call: UserCall, exprs: list[ArrayExpr], stand_in: Callable[[ArrayExpr], Any]) -> Any:
+def _tried(call: UserCall, exprs: Sequence[ArrayExpr], stand_in: Callable[[ArrayExpr], Any]) -> Any:
     """What the function makes of stand-ins for the arrays."""
     args, kwargs = list(call.args), dict(call.kwargs)
     for array, expr in zip(call.arrays, exprs):

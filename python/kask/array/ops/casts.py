@@ -10,7 +10,7 @@ import numpy as np
 from kask.array.base import ArrayBase, as_array, wrap
 from kask.array.kernels import ufuncs as kernels
 from kask.array.kernels.blockwise import ViewAs
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, checked_dtype
 from kask.array.ops.blocks import Blocks
 from kask.array.ops.chunk_runs import chunks_of_runs, runs_of
 from kask.array.ops.rechunk import rechunked
@@ -57,7 +57,7 @@ def astype(
     if device not in (None, "cpu"):
         raise ValueError(f"device= must be 'cpu' or None, got {device!r}")
     x = as_array(x)
-    dtype = np.dtype(dtype)
+    dtype = checked_dtype(dtype)
     if dtype == x.dtype:
         return wrap(x.expr)
     if not np.can_cast(x.dtype, dtype, casting):

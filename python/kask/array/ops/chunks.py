@@ -42,6 +42,8 @@ def normalized(
     if isinstance(chunks, Chunks):
         chunks = [chunks.axis(axis) for axis in range(chunks.ndim)]
     shape = tuple(shape)
+    if any(length >= 1 << 63 for length in shape):
+        raise ValueError(f"an array of the shape {shape} is too large: an axis has less than 2**63 elements")
     dtype = np.dtype(dtype) if dtype is not None else None
     item_bytes = _OBJECT_BYTES if dtype is None or dtype.hasobject else max(1, dtype.itemsize)
     limit_bytes = config.get("array.chunk_size_bytes") if limit is None else parse_bytes(limit)

@@ -43,7 +43,7 @@ def checked_order(order: Any) -> None:
 
 def shape_of(shape: Any) -> tuple[int, ...]:
     """A shape as it may be given: one length, or several."""
-    lengths = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) else (shape,)
+    lengths = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) and np.ndim(shape) else (shape,)
     try:
         shape = tuple([length.__index__() for length in lengths])
     except AttributeError:

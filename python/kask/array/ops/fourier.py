@@ -154,6 +154,8 @@ def wrapped(func: Callable[..., Any], kind: str, a: Any, s: Any, axes: Any, norm
 def frequencies_of(n: Any, d: float, chunks: Any, is_real: bool) -> Any:
     """The frequencies of the elements of a transform of ``n`` elements that are ``d`` apart."""
     n = operator.index(n)
+    if n < 0:
+        raise ValueError(f"n={n}, but there are no fewer than 0 frequencies")
     length, first_negative = (n // 2 + 1, n) if is_real else (n, (n - 1) // 2 + 1)
     cuts = normalized(chunks, (length,), np.float64)
     return wrap(

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from kask.array.base import in_memory
-from kask.array.node import ArrayExpr
+from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.elementwise import elementwise
 from kask.array.ops.indexing_fancy import pointwise
-from kask.array.ops.indexing_parse import Picks, fields_of, in_bounds, parsed
+from kask.array.ops.indexing_parse import Picks, field_axes, fields_of, in_bounds, parsed
+from kask.array.ops.mapped import mapped
 from kask.array.ops.masks import counted, selected
 from kask.array.ops.slicing import _with_axes
 from kask.array.ops.staged import ByValue
@@ -31,9 +32,17 @@ def getitem(array: ArrayExpr, index: Any) -> ArrayExpr:
     """
     fields = fields_of(index, array.dtype)
     if fields is not None:
-        return elementwise(operator.getitem, array, fields)
+        more = field_axes(array.dtype, fields)
+        return _field_of_arrays(array, fields, more) if more else elementwise(operator.getitem, array, fields)
     picks = parsed(index, array.shape)
     return picked(picks.basic(array), picks)
+
+
+def _field_of_arrays(array: ArrayExpr, field: str, more: tuple[int, ...]) -> ArrayExpr:
+    """A field that has an array in each record: its axes come last."""
+    chunks = Chunks.join([array.chunks, Chunks.whole(list(more))])
+    meta = empty_meta(array.dtype[field].base, chunks.ndim, array.meta)
+    return mapped(operator.getitem, array, chunks=chunks, meta=meta, constants=(field,), label="getitem")
 
 
 def picked(array: ArrayExpr, picks: Picks) -> ArrayExpr:

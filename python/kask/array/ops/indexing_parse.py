@@ -11,7 +11,7 @@ from kask.array.base import ArrayBase, is_array_like
 from kask.array.node import ArrayExpr
 from kask.array.ops.slicing import Taken, expanded, sliced, squeezed
 
-__all__ = ["Picks", "fields_of", "in_bounds", "parsed"]
+__all__ = ["Picks", "field_axes", "fields_of", "in_bounds", "parsed"]
 
 _KINDS = "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices"
 
@@ -51,6 +51,11 @@ def fields_of(index: Any, dtype: np.dtype) -> Any:
                 raise KeyError(f"no field of name {name}")
         return list(index)
     return None
+
+
+def field_axes(dtype: np.dtype, fields: Any) -> tuple[int, ...]:
+    """The lengths of the axes that a field has in each record."""
+    return dtype[fields].shape if isinstance(fields, str) else ()
 
 
 def parsed(index: Any, shape: tuple[int, ...]) -> Picks:

@@ -38,9 +38,9 @@ def as_meta(meta: Any, ndim: int, dtype: Any = None) -> Any:
     return meta if meta.dtype == dtype else meta.astype(dtype)
 
 
-def ones_like_meta(expr: ArrayExpr) -> Any:
-    """A block with one element."""
-    shape = (1,) * expr.ndim
+def ones_like_meta(expr: ArrayExpr, shape: tuple[int, ...] | None = None) -> Any:
+    """A block with one element, or with another shape."""
+    shape = (1,) * expr.ndim if shape is None else shape
     if expr.dtype.kind in "USV":
         return np.zeros(shape, expr.dtype)
     return np.ones_like(expr.meta, shape=shape)

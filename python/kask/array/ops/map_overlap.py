@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kask.array.base import ArrayBase, as_array, wrap
-from kask.array.kernels.blockwise import OfUser
+from kask.array.kernels.blockwise import UserCall
 from kask.array.node import ArrayExpr, empty_meta
+from kask.array.ops.blocks import Blocks
+from kask.array.ops.blockwise import _label_of, _Labelled, _tried
+from kask.array.ops.blockwise import _Result as _Made
 from kask.array.ops.elementwise import unified
+from kask.array.ops.inference import as_meta, ones_like_meta
 from kask.array.ops.overlap import Overlapped, Trimmed, boundaries_of, depths_of, overlapped
 from kask.engine import Chunks
-from kask.expr.lower import AT, BlockCall, Read
 
 __all__ = ["map_overlap"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class OverlapCall(ArrayExpr):
-    """A user's function of the blocks of arrays with equal grids; ``axes`` are the output's axes that each axis of the largest array
-    became, -1 where it was dropped."""
-
-    arrays: tuple[Any, ...]
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    axes: tuple[int, ...]
-    chunks: Chunks
-    meta: Any
-    wants_position: bool
-    token_: str = ""
-    name_: str = ""
-
-    @property
-    def label(self) -> str:
-        own = getattr(self.func, "__name__", "map_overlap").strip("_<>") or "map_overlap"
-        return self.name_ or self.token_ or own
-
-    def block_call(self) -> BlockCall:
-        reads = iter([_right_read(array, self.axes) for array in self.arrays])
-        args = tuple([next(reads) if arg is _ARRAY else arg for arg in self.args])
-        if self.wants_position:
-            return BlockCall(OfUser(self.func, True), (AT, *args), self.kwargs)
-        # Kernels know ufuncs, which write to no argument.
-        func = self.func if isinstance(self.func, np.ufunc) else OfUser(self.func)
-        return BlockCall(func, args, self.kwargs)
-
-
-class _Array:
-    """The place of an array among the arguments."""
-
-    def __kask_tokenize__(self) -> Any:
-        return "array"
-
-
-_ARRAY = _Array()
-
-
-def _right_read(array: ArrayExpr, axes: tuple[int, ...]) -> Read:
-    skipped = len(axes) - array.ndim
-    reads = [
-        ("fixed", 0) if axes[skipped + axis] < 0 or blocks == 1 else axes[skipped + axis]
-        for axis, blocks in enumerate(array.grid)
-    ]
-    return Read(array, tuple(reads))
 
 
 def _for_each(value: Any, count: int, what: str) -> list[Any]:
@@ -102,7 +54,8 @@ def map_overlap(
     Parameters
     ----------
     func : callable
-        Called with a block of each array, larger by what is read beside it, and with ``block_id=`` if it has such a parameter.
+        Called with a block of each array, larger by what is read beside it, and with ``block_id=`` and ``block_info=`` if it has such
+        parameters (see :func:`map_blocks`; the places are those in the array that :func:`overlap` makes).
     *args : array or object
         Arrays, whose axes are lined up at the right, and other arguments, which are passed on.
     depth : int, tuple, dict or list of these
@@ -111,7 +64,9 @@ def map_overlap(
     boundary : str, number, tuple, dict or list of these, optional
         What is beyond the array: ``"periodic"``, ``"reflect"`` (the edge is repeated), ``"nearest"``, a number, or ``"none"``.
     trim : bool
-        Whether what was read beside the block is taken off the result, which then must be as large as the argument.
+        Whether what was read beside the block is taken off the result, which then must be as large as the argument. Otherwise the
+        function does so itself, and its results are as large as the blocks of ``x``; or it gives all, which is found out by calling it with
+        small arrays.
     align_arrays : bool
         Whether arrays are cut alike first. Otherwise they must have as many blocks.
     allow_rechunk : bool
@@ -119,7 +74,7 @@ def map_overlap(
     name : str, optional
         The name of the result, which must be unique; ``token`` is only how it begins.
     dtype, meta : optional
-        The type of the result, or an array of its kind; otherwise ``func`` is tried on small arrays.
+        The type of the result, or an array of its kind; by default found out by calling the function with small arrays.
     chunks : tuple, optional
         The chunks of the result before trimming, where they are others.
     drop_axis, new_axis : int or tuple of int, optional
@@ -127,7 +82,12 @@ def map_overlap(
     enforce_ndim : bool
         Accepted.
     **kwargs
-        Passed on to the function.
+        Further arguments of the function. Arrays among them are passed whole.
+
+    Raises
+    ------
+    ValueError
+        Depths and boundaries that do not fit; while computing, blocks that have not the shape that was said.
 
     Notes
     -----
@@ -138,7 +98,7 @@ def map_overlap(
     --------
     >>> import kask.array as ka
     >>> x = ka.arange(6, chunks=3)
-    >>> ka.map_overlap(lambda b: b[:-2] + b[2:], x, depth=1, boundary="nearest", trim=False, chunks=x.chunks).compute()
+    >>> ka.map_overlap(lambda b: b[:-2] + b[2:], x, depth=1, boundary="nearest", trim=False).compute()
     array([1, 2, 4, 6, 8, 9])
     """
     if isinstance(func, ArrayBase) and args and callable(args[0]):
@@ -181,23 +141,53 @@ def _called(
     is_trimmed: bool,
 ) -> ArrayExpr:
     largest = max(wide, key=lambda array: array.ndim)
-    rest = tuple([_ARRAY if isinstance(arg, ArrayBase | np.ndarray) else arg for arg in args])
     kept, added = _changed_axes(largest, result.drop_axis, result.new_axis)
     ndim = len(kept) + len(added)
     places = [place for place in range(ndim) if place not in added]
     axes = tuple([places[kept.index(axis)] if axis in kept else -1 for axis in range(largest.ndim)])
-    wants_position = _takes(func, "block_id")
-    sample = _sample(func, rest, wide, kwargs, result.dtype, result.meta, ndim, wants_position)
-    cut = _result_chunks(result.chunks, largest.chunks, kept, added, sample)
-    meta = empty_meta(sample.dtype, ndim, sample)
-    call = OverlapCall(tuple(wide), func, rest, kwargs, axes, cut, meta, wants_position, result.token)
+    call, exprs, reads = _call(func, args, wide, kwargs, _cut(largest.chunks, kept, added), axes)
+    small = _small(call, exprs, result, is_trimmed)
+    meta = small.meta(result, ndim, call.__name__)
+    if result.chunks is not None:
+        chunks = _said_chunks(result.chunks, call.chunks)
+    else:
+        lengths = small.shape if len(small.shape) == ndim else (1,) * ndim
+        own = [
+            largest.own if not is_trimmed and lengths[place] != sum(largest.depth[axis]) + 1 else largest.chunks
+            for axis, place in zip(kept, places)
+        ]
+        theirs = Chunks.join([chunks.axis(axis) for axis, chunks in zip(kept, own)])
+        chunks = _cut(theirs, tuple(range(len(kept))), added, lengths)
+    call.chunks, call.dtype = chunks, meta.dtype
+    name = "" if is_trimmed else result.name
+    made = Blocks(call, exprs, reads, chunks, meta, _label_of(call, result.token), True, name)
     if not is_trimmed:
-        return dataclasses.replace(call, name_=result.name)
+        return made
     margins: list[Any] = [None] * ndim
     for axis, place in enumerate(axes):
         if place >= 0:
             margins[place] = largest.margins[axis]
-    return Trimmed(call, tuple(margins), result.token or "trim", result.name)
+    return Trimmed(made, tuple(margins), result.token or "trim", result.name)
+
+
+def _call(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    wide: list[Overlapped],
+    kwargs: dict[str, Any],
+    chunks: Chunks,
+    axes: tuple[int, ...],
+) -> tuple[UserCall, tuple[ArrayExpr, ...], tuple[Any, ...]]:
+    """The call that makes a block; ``axes`` are the output's axes that each axis of the largest array became, -1 where it was dropped."""
+    labels = [place if place >= 0 else -1 - axis for axis, place in enumerate(axes)]
+    values, arrays, remaining = list(args), [], list(wide)
+    for place, arg in enumerate(args):
+        if isinstance(arg, ArrayBase | np.ndarray):
+            array = remaining.pop(0)
+            arrays.append(_Labelled(array, tuple(labels[len(labels) - array.ndim :]), place))
+            values[place] = None
+    along = {axis: chunks.axis(axis) for axis in range(chunks.ndim)}
+    return _Made(tuple(along), along, {}, {}).called(func, values, arrays, kwargs, True)
 
 
 def _cut_alike(arrays: list[ArrayExpr], align: bool) -> list[ArrayExpr]:
@@ -226,59 +216,71 @@ def _changed_axes(array: ArrayExpr, drop_axis: Any, new_axis: Any) -> tuple[tupl
     return kept, normal(many, len(kept) + len(many))
 
 
-def _result_chunks(chunks: Any, theirs: Chunks, kept: tuple[int, ...], added: tuple[int, ...], sample: Any) -> Chunks:
-    """How the results of the function are cut: as its largest argument, or as is said."""
-    ndim = len(kept) + len(added)
-    if chunks is not None:
-        specs = list(chunks) if isinstance(chunks, tuple | list) else [chunks]
-        if len(specs) != ndim:
-            raise ValueError(f"chunks={chunks!r} are for {len(specs)} axes, but the result has {ndim}")
+def _cut(theirs: Chunks, kept: tuple[int, ...], added: tuple[int, ...], lengths: Sequence[int] = ()) -> Chunks:
+    """How the results of the function are cut: as its largest argument, and not along new axes, which have these lengths."""
     remaining = list(kept)
+    return Chunks.join(
+        [
+            Chunks.whole([lengths[axis] if lengths else 1]) if axis in added else theirs.axis(remaining.pop(0))
+            for axis in range(len(kept) + len(added))
+        ]
+    )
+
+
+def _said_chunks(chunks: Any, theirs: Chunks) -> Chunks:
+    """How the results of the function are cut, as was said; there are as many blocks as ``theirs``."""
+    specs = list(chunks) if isinstance(chunks, tuple | list) else [chunks]
+    if len(specs) != theirs.ndim:
+        raise ValueError(f"chunks={chunks!r} are for {len(specs)} axes, but the result has {theirs.ndim}")
     along = []
-    for axis in range(ndim):
-        own = None if axis in added else theirs.axis(remaining.pop(0))
-        blocks = 1 if own is None else own.grid[0]
-        if chunks is not None:
-            sizes = specs[axis] if isinstance(specs[axis], tuple | list) else (specs[axis],) * blocks
-            if len(sizes) != blocks:
-                raise ValueError(
-                    f"chunks={chunks!r} has {len(sizes)} chunks for axis {axis}, which has {blocks} blocks"
-                )
-            along.append(Chunks([list(sizes)]))
-        else:
-            along.append(Chunks.whole([sample.shape[axis] if sample.ndim == ndim else 1]) if own is None else own)
+    for axis, (sizes, blocks) in enumerate(zip(specs, theirs.grid)):
+        each = list(sizes) if isinstance(sizes, tuple | list) else [sizes] * blocks
+        if len(each) != blocks:
+            raise ValueError(f"chunks={chunks!r} has {len(each)} chunks for axis {axis}, which has {blocks} blocks")
+        along.append(Chunks([each]))
     return Chunks.join(along)
 
 
-def _takes(func: Any, keyword: str) -> bool:
-    try:
-        return keyword in inspect.signature(func).parameters
-    except (TypeError, ValueError):
-        return False
+class _Small(NamedTuple):
+    """What the function makes of small arrays, or why it makes nothing of them."""
+
+    made: Any
+    #: Of what it makes of arrays of one element and its neighbours; empty if it makes nothing of these.
+    shape: tuple[int, ...]
+    trouble: Any
+
+    def meta(self, result: _Result, ndim: int, name: str) -> Any:
+        """The kind of the result: what was said of it, or what was found."""
+        if result.meta is not None:
+            return as_meta(result.meta, ndim, result.dtype)
+        if self.made is not None:
+            return as_meta(self.made, ndim, result.dtype)
+        if result.dtype is not None:
+            return empty_meta(result.dtype, ndim)
+        raise ValueError(
+            f"what {name!r} gives could not be found with small arrays ({self.trouble}); give dtype= or meta="
+        ) from (self.trouble if isinstance(self.trouble, Exception) else None)
 
 
-def _sample(
-    func: Any, args: tuple[Any, ...], arrays: list[Any], kwargs: Any, dtype: Any, meta: Any, ndim: int, wants: bool
-) -> Any:
-    """A small result: of the kind that is said, or what the function makes of small arguments."""
-    if meta is not None:
-        return meta if dtype is None else meta.astype(dtype)
-    if dtype is not None:
-        return np.empty((1,) * ndim, dtype)
-    more = {**kwargs, "block_id": (0,) * ndim} if wants else kwargs
-    failed: Exception | None = None
+def _small(call: UserCall, exprs: tuple[ArrayExpr, ...], result: _Result, is_trimmed: bool) -> _Small:
+    if result.meta is not None and (result.chunks is not None or (is_trimmed and result.new_axis is None)):
+        return _Small(None, (), None)
+    if not all(array.is_array for array in call.arrays):
+        return _Small(None, (), "an argument is delayed")
+    trouble: Exception | None = None
     for least in (1, 0):
-        small = iter(
-            [
-                np.ones_like(array.meta, shape=tuple([least * (sum(depth) + 1) for depth in array.depth]))
-                for array in arrays
-            ]
-        )
+
+        def stand_in(expr: ArrayExpr, least: int = least) -> Any:
+            if not isinstance(expr, Overlapped):
+                return ones_like_meta(expr)
+            return ones_like_meta(expr, tuple([least * (sum(depth) + 1) for depth in expr.depth]))
+
         try:
-            with np.errstate(all="ignore"):
-                return np.asanyarray(func(*[next(small) if arg is _ARRAY else arg for arg in args], **more))
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                made = _tried(call, exprs, stand_in)
         except Exception as error:
-            failed = error
-    raise ValueError(
-        f"what {getattr(func, '__name__', func)!r} gives could not be found with small arrays ({failed}); give dtype= or meta="
-    ) from failed
+            trouble = error
+            continue
+        return _Small(made, np.shape(made) if least else (), None)
+    return _Small(None, (), trouble)

@@ -30,7 +30,9 @@ __all__ = [
 
 def _number(value: Any, what: str) -> Any:
     """A value for all elements."""
-    if isinstance(value, ArrayBase) or np.ndim(value):
+    if isinstance(value, ArrayBase) and value.ndim == 0:
+        raise ValueError(f"{what} must be known when the array is described; give {what}.compute()")
+    if np.ndim(value):
         raise ValueError(f"{what} must be a single value, got an array of shape {np.shape(value)}")
     return value
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kask.array.base import wrap
+from kask.array.base import ArrayBase, wrap
 from kask.array.kernels.storage import (
     NpyStack,
     Source,
     save_npy,
 )
 from kask.array.ops.rechunk import rechunked
-from kask.array.ops.storage import FromStore, Marked, Storing
+from kask.array.ops.storage import FromStore, Marked, Storing, refuse_masks
 from kask.engine import Chunks
 from kask.tokens import tokenize
 
@@ -44,7 +44,10 @@ def to_npy_stack(dirname: Any, x: Any, axis: int = 0) -> None:
     >>> ka.from_npy_stack(folder).compute()
     array([0, 1, 2, 3])
     """
+    if not isinstance(x, ArrayBase):
+        raise TypeError(f"to_npy_stack() writes Kask's arrays, got {type(x).__name__}")
     axis = np.lib.array_utils.normalize_axis_index(axis, x.ndim)
+    refuse_masks(x.expr, "a .npy file")
     lengths = [Chunks.whole([length]) for length in x.shape]
     lengths[axis] = x.expr.chunks.axis(axis)
     expr = rechunked(x.expr, Chunks.join(lengths))

@@ -164,11 +164,17 @@ def depths_of(depth: Any, ndim: int) -> tuple[Depth, ...]:
         each = [depth] * ndim
     found = []
     for value in each:
-        before, after = value if isinstance(value, tuple | list) else (value, value)
-        if before != int(before) or after != int(after) or before < 0 or after < 0:
-            raise ValueError(f"depth={depth!r}, but so many elements are read beside a block: whole numbers from 0 on")
-        found.append((int(before), int(after)))
+        sides = tuple(value) if isinstance(value, tuple | list) else (value, value)
+        if len(sides) != 2 or not all(_is_length(side) for side in sides):
+            raise ValueError(
+                f"depth={depth!r}, but so many elements are read beside a block: whole numbers from 0 on, or pairs of them"
+            )
+        found.append((int(sides[0]), int(sides[1])))
     return tuple(found)
+
+
+def _is_length(value: Any) -> bool:
+    return bool(isinstance(value, int | float | np.integer | np.floating) and value >= 0 and value == int(value))
 
 
 def boundaries_of(boundary: Any, ndim: int) -> tuple[Any, ...]:

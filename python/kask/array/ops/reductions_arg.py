@@ -32,7 +32,7 @@ def _arg(name: str, a: Any, axis: Any, keepdims: Any, split_every: Any, out: Any
         ArgFinish(name),
         axes,
         np.intp,
-        keepdims=keepdims is True,
+        keepdims=bool(keepdims),
         split_every=split_every,
         bytes_each=array.dtype.itemsize + 9,
         place="start",

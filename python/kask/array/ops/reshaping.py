@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def with_one_axis(array: ArrayExpr, axis: Any, *, of_number: bool = False) -> tu
 
 
 def _wanted_shape(array: ArrayExpr, shape: tuple[Any, ...]) -> tuple[int, ...]:
-    lengths = [length.__index__() for length in shape]
+    lengths = [operator.index(length) for length in shape]
     size = math.prod(array.shape)
     if lengths.count(-1) > 1:
         raise ValueError(f"shape={tuple(lengths)}, but only one length can be left open with -1")
@@ -263,8 +264,12 @@ def reshape_blockwise(x: Any, shape: Any, chunks: Any = None) -> Any:
     --------
     >>> import kask.array as ka
     >>> x = ka.from_array([[0, 1, 2], [3, 4, 5]], chunks=(2, 2))
-    >>> ka.reshape_blockwise(x, 6).compute()
+    >>> line = ka.reshape_blockwise(x, 6)
+    >>> line.compute()
     array([0, 1, 3, 4, 2, 5])
+    >>> ka.reshape_blockwise(line, x.shape, chunks=x.chunks).compute()
+    array([[0, 1, 2],
+           [3, 4, 5]])
     """
     x = as_array(x)
     lengths = shape_of(shape)
@@ -278,9 +283,33 @@ def reshape_blockwise(x: Any, shape: Any, chunks: Any = None) -> Any:
         if len(lengths) > x.ndim:
             raise ValueError(f"chunks= is needed where axes are split, here from shape {x.shape} to {lengths}")
         found = Chunks.join(_merged_axes(x.expr, lengths))
-    if math.prod(found.grid) != x.npartitions or renumbered(x.expr.grid, found.grid) is None:
+    if math.prod(found.grid) != x.npartitions:
         raise ValueError(f"blocks in a grid of {x.numblocks} cannot become blocks in a grid of {found.grid} one by one")
-    return wrap(viewed(x.expr, found))
+    if found.flat() != x.expr.chunks.flat():
+        raise ValueError(f"chunks={found.tuples()} have blocks of other sizes than the blocks of the array, {x.chunks}")
+    return wrap(_viewed_in_parts(x.expr, found))
+
+
+def _viewed_in_parts(array: ArrayExpr, chunks: Chunks) -> ArrayExpr:
+    """The array in another shape, block by block; in as many parts as there are blocks along the first axes, where blocks of one axis become
+    blocks along several."""
+    if renumbered(array.grid, chunks.grid) is not None:
+        return viewed(array, chunks)
+    from kask.array.ops.joining import concatenated
+
+    flat = array.chunks.flat()
+    line = viewed(array, flat)
+    sizes = flat.tuples()[0]
+    axis = next(axis for axis, blocks in enumerate(chunks.grid) if blocks > 1)
+    each = len(sizes) // chunks.grid[axis]
+    parts, start = [], 0
+    for number, length in enumerate(chunks.axis(axis).tuples()[0]):
+        own = sizes[number * each : (number + 1) * each]
+        # Slicing and concatenation drop empty chunks.
+        part = rechunked(sliced(line, ((start, 1, sum(own)),)), Chunks([list(own)]))
+        parts.append(_viewed_in_parts(part, chunks.replace(axis, Chunks.whole([length]))))
+        start += sum(own)
+    return rechunked(concatenated(parts, axis), chunks)
 
 
 def _merged_axes(array: ArrayExpr, shape: tuple[int, ...]) -> list[Chunks]:

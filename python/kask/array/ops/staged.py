@@ -102,16 +102,22 @@ def closed_or_first(exprs: list[Any]) -> list[Any]:
     """What is computed: expressions without open ones, or, where a stage has to run before they can be told, the expressions of that stage."""
     found: list[Any] = []
     for expr in exprs:
-        closed = closed_so_far(expr)
-        found.extend(first_stages(expr) if closed is None else [closed])
+        closed, first = _closed_or_first(expr)
+        found.extend(first if closed is None else [closed])
     return found
 
 
-def first_stages(expr: ArrayExpr) -> list[ArrayExpr]:
-    """What would run first to close an expression."""
-    _, pending = _substituted([expr], None)
-    stages = [changed.stage() for _, changed in pending]
-    return [part for stage in stages for part in (*stage.kept, *stage.read)]
+def _closed_or_first(expr: ArrayExpr) -> tuple[ArrayExpr | None, list[ArrayExpr]]:
+    """The closed expression, or what would run first to close it. Stages in which nothing runs are over at once."""
+    while True:
+        (found,), pending = _substituted([expr], None)
+        if not pending:
+            return found, []
+        stages = [changed.stage() for _, changed in pending]
+        parts = [part for stage in stages for part in (*stage.kept, *stage.read)]
+        if parts:
+            return None, parts
+        _run(pending, kask.base.engine_for())
 
 
 def _substituted(roots: list[ArrayExpr], target: Any) -> tuple[list[ArrayExpr], list[tuple[Open, Open]]]:
@@ -153,7 +159,11 @@ def _run(pending: list[tuple[Open, Open]], target: Any) -> None:
     futures = _submitted(ready, target)
     is_read = [flag for stage in stages for flag in [False] * len(stage.kept) + [True] * len(stage.read)]
     wanted = [future for flag, some in zip(is_read, futures) if flag for future in some]
-    results = iter(kask.base.gathered(target, wanted) if wanted else [])
+    try:
+        results = iter(kask.base.gathered(target, wanted) if wanted else [])
+    except BaseException:
+        kask.base.let_go([*futures, wanted])
+        raise
     results_of = [[next(results) for _ in some] if flag else [] for flag, some in zip(is_read, futures)]
     at = 0
     for (expr, changed), stage in zip(pending, stages):

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from kask.array.kernels.storage import (
 from kask.array.kernels.stores import ZarrTarget, handle_of, zarr_place, zarr_unit
 from kask.array.node import ArrayExpr, empty_meta
 from kask.array.ops.chunks import normalized
+from kask.array.ops.slicing import expanded, squeezed
 from kask.array.ops.storing_here import Written
 from kask.array.ops.zarr_chunks import aligned, is_zarr, mark_shared
 from kask.base import Methods, is_kask_collection
@@ -231,6 +232,31 @@ def _regions_of(regions: Any, count: int) -> list[Any]:
     return list(regions)
 
 
+def refuse_masks(expr: ArrayExpr, what: str) -> None:
+    """What cannot be written with its mask is not written without it."""
+    if isinstance(expr.meta, np.ma.MaskedArray):
+        raise TypeError(f"{what} has no masks, but the array is masked: write what ka.ma.filled(x, value) gives")
+
+
+class _Part(NamedTuple):
+    """An array and the slices of a target where it is written to; axes of one element were added to it."""
+
+    expr: ArrayExpr
+    region: Any
+    added: tuple[int, ...] = ()
+
+
+def _without_integers(expr: ArrayExpr, region: Any) -> _Part:
+    """A region whose integers are slices of one element."""
+    if not isinstance(region, tuple | list):
+        return _Part(expr, region)
+    added = tuple([axis for axis, part in enumerate(region) if isinstance(part, int | np.integer)])
+    if not added or len(region) != expr.ndim + len(added):
+        return _Part(expr, region)
+    slices = [slice(part, part + 1 or None) if axis in added else part for axis, part in enumerate(region)]
+    return _Part(expanded(expr, added), tuple(slices), added)
+
+
 def _places_of(region: Any, array: ArrayExpr, target: Any) -> tuple[tuple[int, int], ...] | None:
     """First element and step along each axis of the part of a target that an array is written to."""
     there = getattr(target, "shape", None) if not is_kask_collection(target) else None
@@ -241,7 +267,7 @@ def _places_of(region: Any, array: ArrayExpr, target: Any) -> tuple[tuple[int, i
     is_tuple = isinstance(region, tuple | list)
     if not is_tuple or len(region) != array.ndim or not all(isinstance(part, slice) for part in region):
         raise ValueError(
-            f"regions= has the region {region!r}, but a region is a tuple of slices, one for each of the {array.ndim} axes of the array"
+            f"regions= has the region {region!r}, but a region is a tuple of slices, one for each of the {array.ndim} axes of the array, and of integers for axes that it has not"
         )
     places = []
     for axis, part in enumerate(region):
@@ -282,8 +308,8 @@ def store(
     lock : bool or lock
         What to hold while writing: True is a lock for each target in a process, where one is needed. A lock of the ``threading`` module
         holds in one process, so others refuse it.
-    regions : tuple of slices, or sequence of these, optional
-        The part of each target; by default all of it.
+    regions : tuple of slices and integers, or sequence of these, optional
+        The part of each target; by default all of it. Along axes that have an integer the array has no axis.
     compute : bool
         Whether to write now. Otherwise something lazy is returned.
     return_stored : bool
@@ -314,29 +340,43 @@ def store(
     array([0., 0., 1., 0.])
     """
     is_one = isinstance(sources, ArrayBase)
-    sources = [sources] if is_one else list(sources)
-    targets = [targets] if is_one else list(targets)
+    sources = [sources] if is_one or isinstance(sources, np.ndarray) or not np.iterable(sources) else list(sources)
     for source in sources:
         if not isinstance(source, ArrayBase):
             raise TypeError(f"store() writes Kask's arrays, got {type(source).__name__}")
+    targets = [targets] if is_one or not np.iterable(targets) else list(targets)
     if len(sources) != len(targets):
         raise ValueError(f"there are {len(sources)} arrays to store, but {len(targets)} targets")
-    exprs, goals = _planned([source.expr for source in sources], targets, lock, _regions_of(regions, len(sources)))
+    for target in targets:
+        if not hasattr(type(target), "__setitem__") and not is_kask_collection(target):
+            raise TypeError(f"a target of store() takes target[slices] = block, but a {type(target).__name__} does not")
+    if not isinstance(lock, bool) and lock is not None and not hasattr(type(lock), "__enter__"):
+        raise TypeError(f"lock={lock!r} is neither a bool nor a lock")
+    parts = [
+        _without_integers(source.expr, region) for source, region in zip(sources, _regions_of(regions, len(sources)))
+    ]
+    exprs, goals = _planned([part.expr for part in parts], targets, lock, [part.region for part in parts])
     marks: list[ArrayExpr] = [Marked(expr, write_block, (expr.chunks, goal)) for expr, goal in zip(exprs, goals)]
     ready = [
-        LoadedAgain(mark, goal, expr.chunks, empty_meta(expr.dtype, expr.ndim))
-        for mark, goal, expr in zip(marks, goals, exprs)
+        LoadedAgain(mark, goal, expr.chunks, empty_meta(_dtype_there(target, expr.dtype), expr.ndim))
+        for mark, goal, expr, target in zip(marks, goals, exprs, targets)
     ]
     work = Storing(marks)
     if not compute:
-        return _alone([wrap(expr) for expr in ready], is_one) if return_stored else work
+        lazy = [wrap(squeezed(expr, part.added)) for expr, part in zip(ready, parts)]
+        return _alone(lazy, is_one) if return_stored else work
     _write(exprs, marks, goals, kwargs)
     if not return_stored:
         return None
-    there = [_stored_array(expr) for expr in ready]
+    there = [wrap(squeezed(_stored_array(expr).expr, part.added)) for expr, part in zip(ready, parts)]
     if load_stored:
         there = [array.persist(**kwargs) for array in there]
     return _alone(there, is_one)
+
+
+def _dtype_there(target: Any, dtype: np.dtype) -> np.dtype:
+    """The type that elements have in a target: its own where that is known for certain."""
+    return np.dtype(target.dtype) if isinstance(target, np.ndarray) or is_zarr(target) else dtype
 
 
 def _write(exprs: list[ArrayExpr], marks: list[ArrayExpr], goals: list[Target], kwargs: dict[str, Any]) -> None:
@@ -363,6 +403,7 @@ def _planned(
         places = _places_of(region, expr, held if isinstance(held, OpenDataset) else target)
         key: Any = id(target)
         if isinstance(held, ZarrTarget):
+            refuse_masks(expr, "a Zarr array")
             key, own = zarr_place(held.array), places or ((0, 1),) * expr.ndim
             expr = aligned(expr, zarr_unit(held.array), own)
             zarrs.append((held, expr, own))

@@ -20,7 +20,7 @@ from kask.array.kernels.stores import (
 )
 from kask.array.node import ArrayExpr
 from kask.array.ops.deferring import called
-from kask.array.ops.storage import Marked, Storing, from_array, store
+from kask.array.ops.storage import Marked, Storing, from_array, refuse_masks, store
 from kask.array.ops.zarr_chunks import Places
 from kask.expr import walk
 
@@ -185,6 +185,7 @@ def to_zarr(
     """
     if not isinstance(arr, ArrayBase):
         raise TypeError(f"to_zarr() writes Kask's arrays, got {type(arr).__name__}")
+    refuse_masks(arr.expr, "a Zarr array")
     place = _ZarrPlace(url, component, storage_options)
     target, region = _planned(arr.expr, place, region, append_axis, "w" if overwrite else mode, zarr_array_kwargs)
     return store(arr, target, False, region, compute, return_stored)

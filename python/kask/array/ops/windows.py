@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,14 +46,18 @@ def coarsen(
     >>> ka.coarsen(np.sum, ka.arange(6, chunks=4), {0: 2}).compute()
     array([1, 5, 9])
     """
+    if not callable(reduction):
+        raise TypeError(f"reduction must be callable, got {type(reduction).__name__}")
     x = as_array(x)
     groups = [1] * x.ndim
     for axis, size in axes.items():
-        groups[normalize_axis_index(axis, x.ndim)] = int(size)
+        if operator.index(size) < 1:
+            raise ValueError(f"axes= has groups of {size} elements along axis {axis}; a group has one at least")
+        groups[normalize_axis_index(axis, x.ndim)] = operator.index(size)
     expr = x.expr
     for axis, size in enumerate(groups):
         length = expr.shape[axis]
-        if size < 1 or (length % size and not trim_excess):
+        if length % size and not trim_excess:
             raise ValueError(
                 f"axis {axis} has {length} elements, which is no multiple of {size}; trim_excess=True leaves the rest out"
             )

@@ -79,11 +79,14 @@ impl FakeWorker {
                 tasks.into_iter().for_each(|task| self.accept(task));
             }
             SchedulerToWorker::Cancel(attempts) => {
+                let started = attempts.iter().copied().filter(|of| self.started.contains(of));
+                let lingering: Vec<(TaskId, Attempt)> = started.collect();
+                self.doomed.extend(&lingering);
                 for (task, attempt) in attempts {
-                    if self.started.contains(&(task, attempt)) {
-                        self.doomed.push((task, attempt));
-                    }
                     self.drop_attempt(task, attempt);
+                }
+                if !lingering.is_empty() {
+                    return vec![WorkerToScheduler::Lingering(lingering)];
                 }
             }
             SchedulerToWorker::Steal(attempts) => return self.give_back(attempts),

@@ -87,6 +87,8 @@ pub struct Rig {
     pub asked_at: BTreeMap<u64, Tick>,
     pub said: Vec<WorkerToScheduler>,
     pub ran: Vec<TaskId>,
+    /// What is to be taken back if it has not started.
+    pub recalled: Vec<(TaskId, Attempt)>,
     pub closed: Option<Arc<str>>,
     /// The tables are compared after so many events.
     pub check_every: u64,
@@ -118,6 +120,7 @@ impl Rig {
             asked_at: BTreeMap::new(),
             said: Vec::new(),
             ran: Vec::new(),
+            recalled: Vec::new(),
             closed: None,
             check_every: 1,
             events: 0,
@@ -218,6 +221,7 @@ impl Rig {
                 self.ran.push(compute.task);
                 assert!(self.running.insert((compute.task, compute.attempt), *compute).is_none(), "it runs already");
             }
+            Action::Recall(attempts) => self.recalled.extend(attempts),
             Action::Fetch { request, peer, values } => {
                 assert!(!values.is_empty() && peer != ME);
                 let former = self.requests.iter().find(|(_, (other, _))| *other == peer).map(|(&former, _)| former);
