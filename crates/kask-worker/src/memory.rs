@@ -12,7 +12,7 @@ use kask_graph::PROCESS_MILLI;
 use kask_types::Tick;
 use std::sync::Arc;
 
-/// The process's share of the limit with attempts that are not certain to need any.
+/// The process's share of the limit with attempts that need hardly any.
 const BRIM_MILLI: u64 = 950;
 
 /// After a write failed, the disk is tried again when so much time has passed.
@@ -99,11 +99,11 @@ impl Memory {
         target.min(self.left(PROCESS_MILLI)).max(self.bound().bytes / 10)
     }
 
-    /// What may be taken when nothing else helps, with an attempt that is certain to need `firm` bytes: one of which that is
-    /// not certain of any is let go on where another would be refused.
+    /// What may be taken when nothing else helps, with an attempt that is certain to need `firm` bytes: one that needs little is let go on
+    /// where another would be refused.
     pub(crate) fn ceiling(&self, firm: u64) -> u64 {
-        let milli = if firm > 0 { PROCESS_MILLI } else { BRIM_MILLI };
-        self.left(milli).max(self.budget())
+        let apart = firm.min(self.share(BRIM_MILLI - PROCESS_MILLI));
+        self.left(BRIM_MILLI).saturating_sub(apart).max(self.budget())
     }
 
     /// What is left of this share of the limit by other things than values.
@@ -273,13 +273,12 @@ mod tests {
     }
 
     #[test]
-    fn where_others_are_refused_there_is_some_room_left_for_what_is_not_certain_to_need_any() {
+    fn where_others_are_refused_there_is_some_room_left_for_what_needs_little() {
         let mut memory = memory(1000);
         (0..50).for_each(|_| memory.measured(900, u64::MAX, 800));
-        assert!((800..=805).contains(&memory.ceiling(1)), "{}", memory.ceiling(1));
-        assert_eq!(memory.ceiling(0), memory.ceiling(1) + 50);
-        (0..50).for_each(|_| memory.measured(900, 850, 800));
-        assert_eq!(memory.ceiling(0), memory.ceiling(1));
+        assert!((800..=805).contains(&memory.ceiling(500)), "{}", memory.ceiling(500));
+        let over = |firm| memory.ceiling(firm) - memory.ceiling(500);
+        assert_eq!([0, 10, 50, 100].map(over), [50, 40, 0, 0]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ const STUCK_MS: u64 = 10_000;
 /// The same for one that needs no less than another that failed, when nothing has been let go of since.
 const HOPELESS_MS: u64 = 100;
 
+/// What a task needs is a part of its error from so many bytes on.
+const WORTH_TELLING_BYTES: u64 = 1 << 16;
+
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     level: Level,
@@ -177,8 +180,12 @@ impl Worker {
         let entry = self.remove_attempt(slot);
         let name = &entry.queued().expect("what is stuck was never admitted").name;
         let bound = self.memory.bound();
-        // Of a task that never ran it is not known.
-        let mut reason = if need > 0 { format!("it needs {} of memory, and ", mebibytes(need)) } else { String::new() };
+        // Of a task that never ran it is not known, and little is not worth a word.
+        let mut reason = if need >= WORTH_TELLING_BYTES {
+            format!("it needs {} of memory, and ", mebibytes(need))
+        } else {
+            String::new()
+        };
         let wrote = write!(
             reason,
             "{} is {}, of which {} are taken by values that cannot be spilled because {}; {}, or use smaller chunks",
