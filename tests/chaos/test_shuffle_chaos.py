@@ -143,11 +143,12 @@ def test_a_worker_is_added(cluster, expected):
         check(shuffled(client, cluster, TABLES, lambda: cluster.scale(3)), expected)
         assert len(cluster.workers) == 3
         assert client.counters()["recomputed"] == 0
-        # The new one took part.
-        work = {
-            worker["name"]: worker["metrics"]["fetched_bytes"] for worker in client.scheduler_info()["workers"].values()
-        }
-        assert min(work.values()) > 0, work
+
+        def fetched():
+            return [worker["metrics"]["fetched_bytes"] for worker in client.scheduler_info()["workers"].values()]
+
+        # Metrics come with the next sign of life.
+        until(lambda: min(fetched()) > 0, "the new one took part, and the others as well", 10)
 
 
 def test_a_worker_is_retired(cluster, expected):
