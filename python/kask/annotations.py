@@ -14,7 +14,16 @@ from kask.exceptions import UnknownKeywordError
 from kask.names import did_you_mean
 from kask.units import parse_bytes, whole_number
 
-__all__ = ["NAMES", "annotate", "checked_resources", "current_options", "get_annotations", "make_options", "size"]
+__all__ = [
+    "NAMES",
+    "annotate",
+    "checked_resources",
+    "current_options",
+    "get_annotations",
+    "make_options",
+    "named_workers",
+    "size",
+]
 
 NAMES = ("retries", "priority", "workers", "allow_other_workers", "resources", "memory_bytes", "result_bytes")
 
@@ -165,12 +174,13 @@ def _whole(name: str, value: Any, minimum: int) -> int:
     return whole_number(name, int(value) if isinstance(value, bool) else value, minimum)
 
 
-def _workers(value: Any) -> list[str] | None:
-    if value is None:
+def named_workers(workers: Any, least: int = 0) -> list[str] | None:
+    """What ``workers=`` names, one or several, and so many at least; None is all of them."""
+    if workers is None:
         return None
-    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else None
-    if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"workers= must be the name or address of a worker, or a list of them, got {value!r}")
+    names = [workers] if isinstance(workers, str) else list(workers) if isinstance(workers, Iterable) else [workers]
+    if len(names) < least or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"workers= must be the name or address of a worker, or a list of them, got {workers!r}")
     return names
 
 
@@ -230,7 +240,7 @@ def make_options(
     --------
     >>> options = make_options(retries=2, workers="alice")
     """
-    names = _workers(workers)
+    names = named_workers(workers, 1)
     if allow_other_workers and names is None:
         raise ValueError("allow_other_workers=True is only of use together with workers=")
     return Options(

@@ -163,21 +163,20 @@ def test_damaged_files_are_noticed_and_their_values_made_again(one_worker, tmp_p
     assert 1 <= client.counters()["recomputed"] <= 2 * len(victims)
 
 
-def remove(folder):
-    """Remove a folder into which files may be coming."""
-    for _ in range(100):
-        try:
-            return shutil.rmtree(folder)
-        except OSError:
-            time.sleep(0.01)
-    return shutil.rmtree(folder)
+def is_removed(folder):
+    """Removes a folder, unless files are coming into it just then."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        return False
+    return True
 
 
 def test_a_folder_that_is_removed_is_made_again_and_what_was_in_it_too(one_worker, tmp_path):
     _, client = one_worker
     blocks = client.map(block, range(BLOCKS))
     wait(blocks, timeout=60)
-    remove(tmp_path / "spill")
+    until(lambda: is_removed(tmp_path / "spill"), "the folder is removed")
     assert client.gather(client.map(block_sum, blocks)) == sums(BLOCKS)
     assert client.counters()["recomputed"] >= BLOCKS // 4
     assert len(spilled(tmp_path / "spill")) >= BLOCKS // 4

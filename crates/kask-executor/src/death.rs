@@ -1,13 +1,11 @@
 //! How a process ended: what is told to the scheduler, and to users when a place stays empty.
 
-use crate::last_task;
 use crate::process::{EXIT_CONFIG, EXIT_UNREACHABLE};
 use crate::watch::{Overuse, Seen};
 use kask_types::{Certificate, DeathCause};
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -86,11 +84,6 @@ fn cause_of(status: ExitStatus) -> DeathCause {
         (None, Some(signal)) => DeathCause::Signalled(signal),
         (None, None) => DeathCause::Disconnected,
     }
-}
-
-/// The tasks that a process had noted when it ended.
-pub(crate) fn running(note: Option<&Path>) -> Vec<String> {
-    note.map(last_task::read).unwrap_or_default()
 }
 
 /// Passes a child's standard error on to ours, line by line, and gives its last lines.

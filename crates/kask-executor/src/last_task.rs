@@ -109,20 +109,25 @@ impl Drop for Mapping {
     }
 }
 
-/// Whether any task was ever noted.
-pub(crate) fn was_used(path: &Path) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+/// What is left of a process that has died.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// What was running: the tasks of all slots that were not cleared.
+    pub(crate) running: Vec<String>,
+    /// Whether any task was ever noted.
+    pub(crate) were_used: bool,
 }
 
-/// What was running when the process died: the tasks of all slots that were not cleared.
-pub(crate) fn read(path: &Path) -> Vec<String> {
-    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
-    bytes
+/// What a process noted; nothing if there is no file.
+pub(crate) fn read(path: &Path) -> Notes {
+    let Ok(bytes) = std::fs::read(path) else { return Notes::default() };
+    let running = bytes
         .chunks(SLOT_BYTES)
         .map(|slot| slot.split(|byte| *byte == 0).next().unwrap_or_default())
         .filter(|name| !name.is_empty())
         .map(|name| String::from_utf8_lossy(name).into_owned())
-        .collect()
+        .collect();
+    Notes { running, were_used: bytes.iter().any(|byte| *byte != 0) }
 }
 
 #[cfg(test)]
@@ -134,16 +139,16 @@ mod tests {
     fn what_was_noted_and_not_cleared_is_read() {
         let path = std::env::temp_dir().join(format!("kask-last-task-{}", std::process::id()));
         let notes = LastTask::open(Some(&path));
-        assert!(!was_used(&path));
+        assert!(!read(&path).were_used);
         let name = |prefix: &str| TaskName::Hashed { prefix: prefix.into(), key: Key(5) };
         notes.note(0, &name("first"));
         notes.note(1, &name("second"));
         notes.clear(0);
-        assert_eq!(read(&path), [name("second").to_string()]);
+        assert_eq!(read(&path).running, [name("second").to_string()]);
         notes.note(1, &TaskName::Custom("x".repeat(500).into()));
-        assert_eq!(read(&path), ["x".repeat(SLOT_BYTES)]);
+        assert_eq!(read(&path).running, ["x".repeat(SLOT_BYTES)]);
         notes.clear(1);
-        assert!(read(&path).is_empty() && was_used(&path));
+        assert!(read(&path).running.is_empty() && read(&path).were_used);
         std::fs::remove_file(&path).expect("the file was made above");
     }
 }

@@ -156,8 +156,8 @@ impl Supervisor {
         // A grandchild may hold the pipe open: do not wait for it.
         let tail = tokio::time::timeout(Duration::from_millis(200), tail).await;
         let tail = tail.ok().and_then(Result::ok).unwrap_or_default().into();
-        let has_worked = note.is_some_and(last_task::was_used);
-        End { status, seen, lived, tail, running: death::running(note), has_worked }
+        let notes = note.map(last_task::read).unwrap_or_default();
+        End { status, seen, lived, tail, running: notes.running, has_worked: notes.were_used }
     }
 
     /// Notes the end; true if another process follows.

@@ -98,12 +98,12 @@ impl RunQueue {
     }
 
     /// Takes those of these attempts away that are here.
-    pub(crate) fn recall(&self, attempts: &FxHashSet<(TaskId, Attempt)>) -> Vec<Queued> {
+    pub(crate) fn recall(&self, attempts: &FxHashSet<(TaskId, Attempt)>) -> Vec<Job> {
         let mut taken = Vec::new();
         let mut state = self.locked();
         for queued in std::mem::take(&mut state.jobs) {
-            match &queued {
-                Queued::Job(job) if attempts.contains(&(job.task, job.attempt)) => taken.push(queued),
+            match queued {
+                Queued::Job(job) if attempts.contains(&(job.task, job.attempt)) => taken.push(job),
                 Queued::Job(_) | Queued::Failed { .. } => state.jobs.push_back(queued),
             }
         }

@@ -225,8 +225,7 @@ impl Working {
         self.queue.push(&mut self.ready, takes_next(&self.queue));
         let taken = self.queue.recall(&attempts.into_iter().collect());
         self.with_host(|host| {
-            for queued in taken {
-                let Queued::Job(job) = queued else { unreachable!("only jobs are recalled") };
+            for job in taken {
                 host.post_done(job.task, job.attempt, Completion::Reschedule, Instant::now(), 0);
             }
         });

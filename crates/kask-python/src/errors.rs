@@ -139,10 +139,7 @@ impl Raisable {
     pub fn error(&self, py: Python<'_>) -> PyErr {
         let exception = self.exception(py);
         let copied = helpers::get(py, intern!(py, "to_raise")).and_then(|copy| copy.call1((&exception,)));
-        let Ok(copy) = copied else { return PyErr::from_value(exception) };
-        // As in `exception`.
-        let _ = copy.setattr(intern!(py, "__traceback__"), self.traceback.bind(py));
-        PyErr::from_value(copy)
+        PyErr::from_value(copied.unwrap_or(exception))
     }
 
     /// The traceback object, or `None`.

@@ -130,7 +130,7 @@ def to_raise(error):
         for base in kind.__mro__:
             for name, slot in vars(base).items():
                 is_slot = isinstance(slot, (MemberDescriptorType, GetSetDescriptorType))
-                if is_slot and name not in ("__dict__", "__weakref__", "__traceback__") and hasattr(error, name):
+                if is_slot and name not in ("__dict__", "__weakref__") and hasattr(error, name):
                     # What cannot be set, such as the exceptions of a group, came with the arguments.
                     with contextlib.suppress(AttributeError, TypeError):
                         setattr(copy, name, getattr(error, name))

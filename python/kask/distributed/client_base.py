@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,14 +23,3 @@ class ClientBase:
 
     def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
-
-
-def named_workers(workers: Any) -> list[str] | None:
-    """What ``workers=`` names, one or several; None is all of them."""
-    if workers is None:
-        return None
-    names = [workers] if isinstance(workers, str) else list(workers) if isinstance(workers, Iterable) else [workers]
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"workers= must be the name or address of a worker, or a list of them, got {workers!r}")
-    return names

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kask import engine
+from kask.annotations import named_workers
 from kask.containers import map_leaves
-from kask.distributed.client_base import ClientBase, named_workers
+from kask.distributed.client_base import ClientBase
 from kask.distributed.futures import futures_of
 from kask.engine import Engine, Future
 from kask.keywords import refuse_unknown

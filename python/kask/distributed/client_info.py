@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from kask import config
-from kask.distributed.client_base import ClientBase, named_workers
+from kask.annotations import named_workers
+from kask.distributed.client_base import ClientBase
 from kask.distributed.security import write_scheduler_file
 from kask.engine import __version__
 from kask.exceptions import ClusterError, VersionMismatchError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from kask.annotations import current_options, options_for, overriding
-from kask.base import Work, first, is_kask_collection, persisted, run
+from kask.base import Work, first, is_kask_collection, let_go, persisted, run
 from kask.distributed.client_base import ClientBase
 from kask.distributed.futures import by_engine, futures_of
 from kask.engine import Future, GraphBuilder, Node
@@ -312,17 +312,14 @@ class ClientWork(ClientBase):
         with overriding(options):
             nodes = from_dict(dsk, wanted)
             futures = self._submit_nodes([nodes[key] for key in wanted])
-        found = dict(zip(wanted, futures, strict=True))
         if not sync:
-            return _each_key(template, found.__getitem__)
+            return _each_key(template, dict(zip(wanted, futures, strict=True)).__getitem__)
 
         def work() -> Any:
             try:
                 values = dict(zip(wanted, self._engine.gather(futures), strict=True))
             except BaseException:
-                # A traceback would keep them, and what has failed shall run again when it is asked for again.
-                found.clear()
-                futures.clear()
+                let_go([futures])
                 raise
             return _each_key(template, values.__getitem__)
 
