@@ -58,6 +58,44 @@ class StorageMethods(ArrayBase):
 
         return to_tiledb(self, uri, *args, **kwargs)
 
+    def to_dask_dataframe(self, columns: Any = None, index: Any = None, meta: Any = None) -> Any:
+        """A data frame of Dask with a partition for each block of rows, which Kask computes when Dask asks for it. Of columns that Dask does not
+        need nothing is computed.
+
+        What all partitions need, such as the mean of a whole array, is computed for each of them: :meth:`persist` it before.
+
+        Parameters
+        ----------
+        columns : list or str, optional
+            Names of the columns, by default their numbers or the names of the fields. An array of one axis becomes a series of that name, or with a
+            list of one name a frame of one column.
+        index : dask.dataframe.Index, optional
+            The index, whose partitions are as long as the blocks. By default rows are numbered; where their number is not known yet, in
+            each partition anew, and the divisions are unknown.
+        meta : pandas.DataFrame, optional
+            An empty frame of the kind that partitions shall be.
+
+        Raises
+        ------
+        ImportError
+            Dask is not installed.
+        ValueError
+            The array has no or more than two axes, or an unknown number of columns, or ``columns`` or ``index`` do not fit.
+
+        Examples
+        --------
+        >>> import kask.array as ka
+        >>> x = ka.arange(6, chunks=6).reshape((3, 2))
+        >>> x.to_dask_dataframe(columns=["a", "b"]).compute()  # doctest: +SKIP
+           a  b
+        0  0  1
+        1  2  3
+        2  4  5
+        """
+        from kask.array.ops.dask_frames import to_dask_dataframe
+
+        return to_dask_dataframe(self, columns, index, meta)
+
     def to_svg(self, size: int = 500) -> str:
         """A picture of the chunks, as SVG.
 

@@ -238,7 +238,19 @@ def make_deferrable(namespace: dict[str, Any]) -> None:
 _NOW = frozenset(
     {
         *("__setitem__", "__iter__", "__reduce__", "__reduce_ex__", "compute_chunk_sizes", "dask", "to_svg"),
-        *("__setmask__", "fill", "flat", "item", "partition", "put", "sort", "tobytes", "tofile", "tolist"),
+        *(
+            "__setmask__",
+            "fill",
+            "flat",
+            "item",
+            "partition",
+            "put",
+            "sort",
+            "to_dask_dataframe",
+            "tobytes",
+            "tofile",
+            "tolist",
+        ),
     }
 )
 

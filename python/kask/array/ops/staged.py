@@ -75,6 +75,10 @@ class Open(ArrayExpr):
         found = closed_so_far(self)
         return close([self], kask.base.engine_for())[0] if found is None else found
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Elsewhere it is closed anew: what was kept is on an engine of this process.
+        return {name: value for name, value in self.__dict__.items() if name != "_closing"}
+
     def _is_closed_on(self, target: Any) -> bool:
         """Whether it is closed, with what was kept on this engine, or any that is still there."""
         if "_closing" not in self.__dict__:
