@@ -14,6 +14,7 @@
 //! Where to start: `Kernel::run`, then `walk.rs`.
 
 mod ahead;
+mod arithmetic;
 mod kinds;
 mod level;
 mod ops;
@@ -23,6 +24,7 @@ mod tile;
 mod view;
 mod walk;
 
+pub use arithmetic::{Arithmetic, Second};
 pub use kinds::Kind;
 pub use ops::{Op, UnitLoop, Values};
 pub use reduce::Reduction;
@@ -34,7 +36,7 @@ use level::Level;
 use walk::Walk;
 
 /// Elements of a tile: a few of them fit into the first cache of a core.
-pub const TILE: usize = 1024;
+pub const TILE: usize = 1536;
 
 /// Where an operand of a step, or the value of a kernel, comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Kernel {
         if let Some(reduction) = kernel.reduction {
             reduction.check(kernel.kind_of(kernel.value()))?;
         }
+        kernel.steps = arithmetic::paired(kernel.steps);
         kernel.allocate();
         Ok(kernel)
     }
@@ -226,7 +229,8 @@ impl Kernel {
         if shape.contains(&0) {
             return Err(KernelError::Block("a kernel needs at least one element".to_owned()));
         }
-        let walk = Walk::new(shape, reduced, inputs, outputs, self.reduction.is_some());
+        let sizes: Vec<usize> = self.inputs.iter().map(|kind| kind.size()).collect();
+        let walk = Walk::new(shape, reduced, inputs, outputs, &sizes, self.reduction.is_some());
         Ok(tile::Runner::new(self, &walk, Level::here(), watched).run(inputs, outputs))
     }
 }

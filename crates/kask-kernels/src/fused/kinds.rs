@@ -52,13 +52,14 @@ pub(super) trait Number: Element {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, other: Self) -> Self;
+    /// Of fractions only.
+    fn over(self, other: Self) -> Self;
     fn negated(self) -> Self;
     fn absolute(self) -> Self;
 }
 
 /// What only floating-point numbers have.
 pub(super) trait Float: Number {
-    fn over(self, other: Self) -> Self;
     fn root(self) -> Self;
     fn wide(self) -> f64;
     fn narrow(value: f64) -> Self;
@@ -103,6 +104,10 @@ macro_rules! integer {
                 self.wrapping_mul(other)
             }
             #[inline(always)]
+            fn over(self, _: $T) -> $T {
+                unreachable!("divisions of integers were refused when the kernel was made")
+            }
+            #[inline(always)]
             fn negated(self) -> $T {
                 self.wrapping_neg()
             }
@@ -142,6 +147,10 @@ macro_rules! float {
                 self * other
             }
             #[inline(always)]
+            fn over(self, other: $T) -> $T {
+                self / other
+            }
+            #[inline(always)]
             fn negated(self) -> $T {
                 -self
             }
@@ -151,10 +160,6 @@ macro_rules! float {
             }
         }
         impl Float for $T {
-            #[inline(always)]
-            fn over(self, other: $T) -> $T {
-                self / other
-            }
             #[inline(always)]
             fn root(self) -> $T {
                 self.sqrt()
@@ -317,29 +322,34 @@ pub(super) use {with_element, with_float, with_number};
 ///
 /// # Panics
 /// When it does not begin where an element may, or ends within one.
+#[inline(always)]
 pub(super) fn elements<T: Element>(bytes: &[u8]) -> &[T] {
-    // SAFETY: `Element` is implemented for numbers of the machine only, and every pattern of bits is one.
-    let (before, elements, after) = unsafe { bytes.align_to::<T>() };
-    assert!(before.is_empty() && after.is_empty(), "elements lie aligned");
-    elements
+    let start = bytes.as_ptr().cast::<T>();
+    assert!(start.is_aligned() && bytes.len().is_multiple_of(size_of::<T>()), "elements lie aligned");
+    // SAFETY: `Element` is implemented for numbers of the machine only, of which every pattern of bits is one; they lie aligned, within
+    // the bytes.
+    unsafe { std::slice::from_raw_parts(start, bytes.len() / size_of::<T>()) }
 }
 
 /// The same to write to.
+#[inline(always)]
 pub(super) fn elements_mut<T: Element>(bytes: &mut [u8]) -> &mut [T] {
+    let start = bytes.as_mut_ptr().cast::<T>();
+    assert!(start.is_aligned() && bytes.len().is_multiple_of(size_of::<T>()), "elements lie aligned");
     // SAFETY: as in `elements`; and whatever number is written leaves bytes.
-    let (before, elements, after) = unsafe { bytes.align_to_mut::<T>() };
-    assert!(before.is_empty() && after.is_empty(), "elements lie aligned");
-    elements
+    unsafe { std::slice::from_raw_parts_mut(start, bytes.len() / size_of::<T>()) }
 }
 
 /// Words of a buffer as bytes.
+#[inline(always)]
 pub(super) fn bytes_of(words: &[u64]) -> &[u8] {
     // SAFETY: every byte of a number is a byte.
-    unsafe { words.align_to::<u8>().1 }
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// The same to write to.
+#[inline(always)]
 pub(super) fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
     // SAFETY: as above; and any bytes make a number.
-    unsafe { words.align_to_mut::<u8>().1 }
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
 }

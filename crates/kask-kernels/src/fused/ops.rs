@@ -1,7 +1,10 @@
 //! What steps do: plain loops over slices.
 
+use super::ahead::Fetch;
+use super::arithmetic::{self, Arithmetic, Second};
 use super::kinds::{Float, From_, Kind, Number, elements, elements_mut, with_element, with_float, with_number};
 use super::level::{Level, Task};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +49,8 @@ pub enum Op {
     /// A condition, and what is taken where it is true and where it is not.
     Where,
     Cast(Kind),
+    /// One operation, and another one of its result. A kernel makes pairs of steps by itself.
+    Pair(Arithmetic, Second),
     /// Somebody else's loop: the types of its operands, and of what comes out.
     Loop(Arc<dyn UnitLoop>, Arc<[Kind]>, Kind),
 }
@@ -73,6 +78,7 @@ impl fmt::Debug for Op {
             Op::Not => "not",
             Op::Where => "where",
             Op::Cast(_) => "cast",
+            Op::Pair(..) => "pair",
             Op::Loop(..) => "loop",
         };
         f.write_str(name)
@@ -85,6 +91,7 @@ impl Op {
         match self {
             Op::Add | Op::Subtract | Op::Multiply | Op::Negative | Op::Absolute | Op::Square => kind.is_number(),
             Op::Divide | Op::Sqrt => kind.is_float(),
+            Op::Pair(first, second) => kind.is_float() || (kind.is_number() && !arithmetic::divides(*first, *second)),
             Op::And | Op::Or | Op::Xor | Op::Not => !kind.is_float(),
             Op::Equal | Op::NotEqual | Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual => true,
             Op::Where | Op::Cast(_) | Op::Loop(..) => true,
@@ -96,6 +103,7 @@ impl Op {
         match self {
             Op::Negative | Op::Absolute | Op::Square | Op::Sqrt | Op::Not | Op::Cast(_) => 1,
             Op::Where => 3,
+            Op::Pair(first, second) => first.arity() + second.arity(),
             Op::Loop(_, kinds, _) => kinds.len(),
             Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::And | Op::Or | Op::Xor => 2,
             Op::Equal | Op::NotEqual | Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual => 2,
@@ -124,7 +132,8 @@ impl Op {
     /// Whether it raises no flag that NumPy would warn of, whatever the processor says.
     pub(super) fn is_quiet(&self) -> bool {
         match self {
-            Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::Square | Op::Sqrt | Op::Loop(..) => false,
+            Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::Square | Op::Sqrt => false,
+            Op::Pair(..) | Op::Loop(..) => false,
             Op::Cast(to) => *to == Kind::Bool,
             _ => true,
         }
@@ -132,15 +141,25 @@ impl Op {
 }
 
 /// Computes one tile of a step.
-pub(super) fn apply(level: Level, op: &Op, kind: Kind, args: &[Values<'_>], out: &mut [u8], count: usize) {
+pub(super) fn apply(
+    level: Level,
+    fetch: Fetch,
+    op: &Op,
+    kind: Kind,
+    args: &[Values<'_>],
+    out: &mut [u8],
+    count: usize,
+) {
+    if let Some(operations) = op.operations() {
+        return arithmetic::apply(level, fetch, operations, kind, args, out);
+    }
+    fetch.at_once();
     match op {
-        Op::Add => with_number!(kind, T => binary(level, args, out, |a: T, b: T| a.plus(b))),
-        Op::Subtract => with_number!(kind, T => binary(level, args, out, |a: T, b: T| a.minus(b))),
-        Op::Multiply => with_number!(kind, T => binary(level, args, out, |a: T, b: T| a.times(b))),
-        Op::Divide => with_float!(kind, T => binary(level, args, out, |a: T, b: T| a.over(b))),
+        Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::Square | Op::Pair(..) => {
+            unreachable!("arithmetic has been done")
+        }
         Op::Negative => with_number!(kind, T => unary(level, args, out, |a: T| a.negated())),
         Op::Absolute => with_number!(kind, T => unary(level, args, out, |a: T| a.absolute())),
-        Op::Square => with_number!(kind, T => unary(level, args, out, |a: T| a.times(a))),
         Op::Sqrt => with_float!(kind, T => unary(level, args, out, |a: T| a.root())),
         Op::Equal => with_element!(kind, T => binary(level, args, out, |a: T, b: T| u8::from(a == b))),
         Op::NotEqual => with_element!(kind, T => binary(level, args, out, |a: T, b: T| u8::from(a != b))),

@@ -1,14 +1,19 @@
 //! Reductions of the tiles of a value.
 //!
-//! Where neighbouring elements belong to one place of the result, a piece is *folded*: in many lanes, block by block, and the results of
-//! blocks are merged as a balanced tree merges them ([`Cascade`]). So sums are as exact as pairwise ones. Where neighbours belong to
+//! Where neighbouring elements belong to one place of the result, a piece is *folded*: in many lanes ([`Lanes`]), which are put together
+//! when each has had as many elements as those of NumPy have; the results are merged as a balanced tree merges them ([`Cascade`]). So
+//! sums are as exact as pairwise ones. A sum takes the results of the last step as they come, without a tile in between. Where neighbours belong to
 //! different places, a piece is *joined* to the places, row by row, as NumPy does it.
 //!
 //! Moments are merged by the formulas of Chan, Golub and LeVeque (Updating formulae and a pairwise algorithm for computing sample
 //! variances, 1979), and joined by Welford's (Note on a method for calculating corrected sums of squares and products, 1962).
 
+use super::ahead::Fetch;
+use super::arithmetic::{self, Operations};
 use super::kinds::{Element, Float, Kind, Number, elements, with_element, with_float, with_number};
 use super::level::{Level, Task};
+use super::ops::Values;
+
 use super::view::ViewMut;
 use super::walk::Walk;
 use crate::error::KernelError;
@@ -58,7 +63,9 @@ impl Reduction {
 
     pub(super) fn accumulator(self, kind: Kind, level: Level, places: usize) -> Box<dyn Accumulator> {
         match self {
-            Reduction::Sum => with_number!(kind, T => folding(level, places, T::NOTHING, |a: T, b: T| a.plus(b))),
+            Reduction::Sum => with_number!(kind, T => {
+                Box::new(Sum { folding: Folding::new(level, places, Some(T::NOTHING), |a: T, b: T| a.plus(b)) })
+            }),
             Reduction::Product => with_number!(kind, T => folding(level, places, T::ONE, |a: T, b: T| a.times(b))),
             Reduction::Min => {
                 with_element!(kind, T => extreme(level, places, |a: T, b: T| if b < a || b.is_nan() { b } else { a }))
@@ -79,25 +86,29 @@ fn folding<T: Element, F: Fn(T, T) -> T + Copy + 'static>(
     neutral: T,
     f: F,
 ) -> Box<dyn Accumulator> {
-    Box::new(Folding {
-        level,
-        f,
-        neutral: Some(neutral),
-        values: vec![neutral; places],
-        seen: Vec::new(),
-        current: None,
-    })
+    Box::new(Folding::new(level, places, Some(neutral), f))
 }
 
 /// Extremes have no neutral element: a fold begins with the first.
 fn extreme<T: Element, F: Fn(T, T) -> T + Copy + 'static>(level: Level, places: usize, f: F) -> Box<dyn Accumulator> {
-    Box::new(Folding { level, f, neutral: None, values: vec![T::default(); places], seen: Vec::new(), current: None })
+    Box::new(Folding::new(level, places, None, f))
 }
 
 /// Takes pieces of the value, place by place.
 pub(super) trait Accumulator {
     /// All elements of the piece belong to one place.
-    fn fold(&mut self, place: usize, piece: &[u8]);
+    fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]);
+    /// The same of what operations make of a tile. Sums alone can.
+    fn fold_results(
+        &mut self,
+        _fetch: Fetch,
+        _place: usize,
+        _operations: Operations,
+        _args: &[Values<'_>],
+        _count: usize,
+    ) {
+        unreachable!("the results of other reductions than sums are in a tile first")
+    }
     /// They belong to places from this one on, of which each has had `turn` elements.
     fn join(&mut self, place: usize, turn: usize, piece: &[u8]);
     /// Writes the results; the first output is the operand of that number.
@@ -146,11 +157,37 @@ struct Folding<T, F> {
     /// Places that have a value; empty as long as nothing was folded.
     seen: Vec<bool>,
     current: Option<Current<T>>,
+    /// What came in for the current place and is not in its cascade yet.
+    lanes: Lanes<T>,
 }
 
 impl<T: Element, F: Fn(T, T) -> T + Copy> Folding<T, F> {
+    fn new(level: Level, places: usize, neutral: Option<T>, f: F) -> Folding<T, F> {
+        let values = vec![neutral.unwrap_or_default(); places];
+        Folding { level, f, neutral, values, seen: Vec::new(), current: None, lanes: Lanes::default() }
+    }
+
+    /// Makes a place the current one.
+    fn turn_to(&mut self, place: usize) {
+        if self.current.as_ref().is_none_or(|current| current.place != place) {
+            self.settle();
+            self.seen.resize(self.values.len(), false);
+            self.current = Some(Current { place, cascade: Cascade::new() });
+        }
+    }
+
+    /// Puts what is in the lanes into the cascade of the current place.
+    fn gather(&mut self) {
+        if let Some(current) = &mut self.current
+            && std::mem::take(&mut self.lanes.depth) > 0
+        {
+            current.cascade.push(self.level.run(Tree { lanes: &self.lanes.values, f: self.f }), self.f);
+        }
+    }
+
     /// Puts what came in for the current place into it.
     fn settle(&mut self) {
+        self.gather();
         if let Some(mut current) = self.current.take()
             && let Some(total) = current.cascade.take(self.f)
         {
@@ -162,16 +199,13 @@ impl<T: Element, F: Fn(T, T) -> T + Copy> Folding<T, F> {
 }
 
 impl<T: Element, F: Fn(T, T) -> T + Copy> Accumulator for Folding<T, F> {
-    fn fold(&mut self, place: usize, piece: &[u8]) {
-        let piece: &[T] = elements(piece);
-        let total = self.level.run(Fold { values: piece, neutral: self.neutral, f: self.f });
-        if self.current.as_ref().is_none_or(|current| current.place != place) {
-            self.settle();
-            self.seen.resize(self.values.len(), false);
-            self.current = Some(Current { place, cascade: Cascade::new() });
-        }
-        if let Some(current) = &mut self.current {
-            current.cascade.push(total, self.f);
+    fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]) {
+        let values: &[T] = elements(piece);
+        self.turn_to(place);
+        self.lanes.begin(self.neutral.unwrap_or(values[0]));
+        self.level.run(Fold { values, fetch, lanes: &mut self.lanes, f: self.f });
+        if self.lanes.depth >= DEPTH {
+            self.gather();
         }
     }
 
@@ -199,43 +233,126 @@ fn write<T: Element>(values: &[T], walk: &Walk, operand: usize, output: &mut Vie
     }
 }
 
-/// Lanes of a fold: with 16 elements each, a block has the depth of NumPy's.
-const LANES: usize = 32;
-const BLOCK: usize = 16 * LANES;
+/// A sum takes the results of operations as they come.
+struct Sum<T, F> {
+    folding: Folding<T, F>,
+}
+
+impl<T: Number, F: Fn(T, T) -> T + Copy> Accumulator for Sum<T, F> {
+    fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]) {
+        self.folding.fold(fetch, place, piece);
+    }
+
+    fn fold_results(&mut self, fetch: Fetch, place: usize, operations: Operations, args: &[Values<'_>], count: usize) {
+        let folding = &mut self.folding;
+        folding.turn_to(place);
+        folding.lanes.begin(T::NOTHING);
+        arithmetic::sum::<T>(folding.level, fetch, operations, args, count, &mut folding.lanes.values);
+        folding.lanes.depth += count.div_ceil(LANES);
+        if folding.lanes.depth >= DEPTH {
+            folding.gather();
+        }
+    }
+
+    fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {
+        self.folding.join(place, turn, piece);
+    }
+
+    fn finish(self: Box<Self>, walk: &Walk, operand: usize, outputs: &mut [ViewMut<'_>]) {
+        Box::new(self.folding).finish(walk, operand, outputs);
+    }
+}
+
+/// Lanes of a fold.
+pub(super) const LANES: usize = 32;
+/// Elements of a lane before it is put together with the others: the depth of NumPy's.
+const DEPTH: usize = 16;
+
+/// Values by the place of their element in a piece.
+struct Lanes<T> {
+    values: [T; LANES],
+    /// How many elements each has had, at most.
+    depth: usize,
+}
+
+impl<T: Element> Default for Lanes<T> {
+    fn default() -> Lanes<T> {
+        Lanes { values: [T::default(); LANES], depth: 0 }
+    }
+}
+
+impl<T: Element> Lanes<T> {
+    /// Lanes that have had nothing begin with a value.
+    fn begin(&mut self, first: T) {
+        if self.depth == 0 {
+            self.values = [first; LANES];
+        }
+    }
+}
 
 struct Fold<'a, T, F> {
     values: &'a [T],
-    neutral: Option<T>,
+    fetch: Fetch,
+    lanes: &'a mut Lanes<T>,
     f: F,
 }
 
 impl<T: Element, F: Fn(T, T) -> T + Copy> Task for Fold<'_, T, F> {
-    type Output = T;
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> T {
-        let mut total = None;
-        // A loop, since what a closure does between iterators is compiled without the caller's instructions.
-        for block in self.values.chunks(BLOCK) {
-            let part = folded(block, self.neutral.unwrap_or(block[0]), |value| value, self.f);
-            total = Some(total.map_or(part, |before| (self.f)(before, part)));
-        }
-        total.expect("a piece has at least one element")
+    fn run(self) {
+        self.lanes.values = in_lanes(self.values, self.fetch, self.lanes.values, |value| value, self.f);
+        self.lanes.depth += self.values.len().div_ceil(LANES);
     }
 }
 
-/// `of` each value, put together in lanes, which are then put together as a tree.
+struct Tree<'a, T, F> {
+    lanes: &'a [T; LANES],
+    f: F,
+}
+
+impl<T: Element, F: Fn(T, T) -> T + Copy> Task for Tree<'_, T, F> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        tree(*self.lanes, self.f)
+    }
+}
+
+/// `of` each value, put into lanes.
 #[inline(always)]
-fn folded<T: Copy, S: Copy>(values: &[T], first: S, of: impl Fn(T) -> S, f: impl Fn(S, S) -> S) -> S {
-    let mut lanes = [first; LANES];
+fn in_lanes<T: Copy, S: Copy>(
+    values: &[T],
+    mut fetch: Fetch,
+    mut lanes: [S; LANES],
+    of: impl Fn(T) -> S,
+    f: impl Fn(S, S) -> S,
+) -> [S; LANES] {
     let (groups, rest) = values.as_chunks::<LANES>();
     for (lane, &value) in lanes.iter_mut().zip(rest) {
         *lane = f(*lane, of(value));
     }
+    let lines = fetch.each(groups.len());
+    if lines == 0 {
+        for group in groups {
+            for (lane, &value) in lanes.iter_mut().zip(group) {
+                *lane = f(*lane, of(value));
+            }
+        }
+        return lanes;
+    }
     for group in groups {
+        fetch.some(lines);
         for (lane, &value) in lanes.iter_mut().zip(group) {
             *lane = f(*lane, of(value));
         }
     }
+    lanes
+}
+
+/// Lanes, put together as a tree.
+#[inline(always)]
+fn tree<S: Copy>(mut lanes: [S; LANES], f: impl Fn(S, S) -> S) -> S {
     let mut width = LANES;
     while width > 1 {
         width /= 2;
@@ -309,9 +426,9 @@ impl<T: Float> Moments<T> {
 }
 
 impl<T: Float> Accumulator for Moments<T> {
-    fn fold(&mut self, place: usize, piece: &[u8]) {
+    fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]) {
         self.folded.resize(self.places, Moment::default());
-        let moment = self.level.run(FoldMoment { values: elements::<T>(piece) });
+        let moment = self.level.run(FoldMoment { values: elements::<T>(piece), fetch });
         if self.current.as_ref().is_none_or(|current| current.place != place) {
             self.settle();
             self.current = Some(Current { place, cascade: Cascade::new() });
@@ -345,6 +462,7 @@ impl<T: Float> Accumulator for Moments<T> {
 
 struct FoldMoment<'a, T> {
     values: &'a [T],
+    fetch: Fetch,
 }
 
 impl<T: Float> Task for FoldMoment<'_, T> {
@@ -353,9 +471,10 @@ impl<T: Float> Task for FoldMoment<'_, T> {
     fn run(self) -> Moment {
         let count = self.values.len() as f64;
         let plus = |a: f64, b: f64| a + b;
-        let sum = folded(self.values, 0.0, |value| value.wide(), plus);
+        let sum = tree(in_lanes(self.values, Fetch::default(), [0.0; LANES], |value| value.wide(), plus), plus);
         let mean = sum / count;
-        let squares = folded(self.values, 0.0, |value| (value.wide() - mean) * (value.wide() - mean), plus);
+        let square = |value: T| (value.wide() - mean) * (value.wide() - mean);
+        let squares = tree(in_lanes(self.values, self.fetch, [0.0; LANES], square, plus), plus);
         Moment { count, sum, squares }
     }
 }

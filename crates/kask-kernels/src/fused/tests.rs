@@ -1,5 +1,6 @@
 //! Kernels against plain loops over the elements, on every level that the processor has.
 
+use super::ahead::Fetch;
 use super::kinds::{bytes_of, bytes_of_mut, elements};
 use super::*;
 
@@ -80,6 +81,103 @@ fn arithmetic_is_that_of_single_elements_at_any_length() {
             for ((&left, &right), found) in left.iter().zip(&right).zip(found) {
                 assert!(same(found, plain(left, right)), "{op:?} of {left} and {right} gave {found}");
             }
+        }
+    }
+}
+
+/// Programs of a few steps, drawn at random: what they make of each element is what single operations make, and sums of small whole
+/// numbers are exact.
+#[test]
+fn steps_in_pairs_do_what_single_steps_do() {
+    let mut numbers = Numbers(7);
+    for _ in 0..600 {
+        let count = [1, 31, 32, 33, 1000, 1024, 2500][numbers.below(7)];
+        let is_sum = numbers.below(2) == 0;
+        let mut number = || if is_sum { numbers.below(7) as f64 - 3.0 } else { numbers.float() };
+        let inputs: [Vec<f64>; 2] = std::array::from_fn(|_| (0..count).map(|_| number()).collect());
+        let constant = number();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut plain: Vec<Vec<f64>> = inputs.to_vec();
+        plain.push(vec![constant; count]);
+        for at in 0..1 + numbers.below(6) {
+            let arg = |place: usize| match place {
+                0 | 1 => Source::Input(place),
+                2 => Source::Constant(0),
+                _ => Source::Step(place - 3),
+            };
+            let [a, b] = [0, 1].map(|_| if at > 0 && numbers.below(2) == 0 { at + 2 } else { numbers.below(at + 3) });
+            let most = if is_sum { 3 } else { 5 };
+            let (op, of): (Op, fn(f64, f64) -> f64) = match numbers.below(most) {
+                0 => (Op::Add, |a, b| a + b),
+                1 => (Op::Subtract, |a, b| a - b),
+                // The square of a square of a sum of squares is too large for exact sums.
+                2 if is_sum => (Op::Subtract, |a, b| a - b),
+                2 => (Op::Multiply, |a, b| a * b),
+                3 => (Op::Divide, |a, b| a / b),
+                _ => (Op::Square, |a, _| a * a),
+            };
+            let args = if matches!(op, Op::Square) { vec![arg(a)] } else { vec![arg(a), arg(b)] };
+            steps.push(step(op, Kind::F64, &args));
+            plain.push(plain[a].iter().zip(&plain[b]).map(|(&a, &b)| of(a, b)).collect());
+        }
+        let constants = vec![Constant::new(Kind::F64, &constant.to_ne_bytes()).expect("8 bytes")];
+        let reduction = is_sum.then_some(Reduction::Sum);
+        let kernel = Kernel::new(vec![Kind::F64; 2], constants, steps.clone(), reduction).expect("fits");
+        let found = run(&kernel, &[count], &[is_sum], &[&inputs[0], &inputs[1]], 1).remove(0);
+        let expected = plain.pop().expect("there is a step");
+        let expected = if is_sum { vec![expected.iter().sum()] } else { expected };
+        for (&found, &expected) in found.iter().zip(&expected) {
+            assert!(
+                same(found, expected) || (is_sum && found == expected),
+                "{found} instead of {expected}: {:?}",
+                steps.iter().map(|step| &step.op).collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+/// Every pair, of numbers and of one number that stands for all, on every level.
+#[test]
+fn pairs_round_twice() {
+    use Arithmetic as First;
+    let mut numbers = Numbers(8);
+    let words: [Vec<u64>; 3] = std::array::from_fn(|_| words_of(&(0..75).map(|_| numbers.float()).collect::<Vec<_>>()));
+    type Plain = fn(f64, f64) -> f64;
+    let firsts: [(First, Plain); 5] = [
+        (First::Add, |a, b| a + b),
+        (First::Subtract, |a, b| a - b),
+        (First::Multiply, |a, b| a * b),
+        (First::Divide, |a, b| a / b),
+        (First::Square, |a, _| a * a),
+    ];
+    let seconds: [(Second, Plain); 7] = [
+        (Second::Add, |r, c| r + c),
+        (Second::Subtract, |r, c| r - c),
+        (Second::SubtractFrom, |r, c| c - r),
+        (Second::Multiply, |r, c| r * c),
+        (Second::Divide, |r, c| r / c),
+        (Second::DivideInto, |r, c| c / r),
+        (Second::Square, |r, _| r * r),
+    ];
+    let cases = (0..Level::all().len() * 5 * 7 * 8).map(|case| (case / 280, case / 56 % 5, case / 8 % 7, case % 8));
+    for (level, first, second, ones) in cases {
+        let (level, (first, f), (second, g)) = (Level::all()[level], firsts[first], seconds[second]);
+        let is_one = |operand: usize| ones >> operand & 1 == 1;
+        let args: Vec<Values<'_>> = [0, 1, 2]
+            .into_iter()
+            .filter(|&operand| operand == 0 || (if operand == 1 { first.arity() > 1 } else { second.arity() > 0 }))
+            .map(|operand| {
+                let bytes = bytes_of(&words[operand]);
+                Values { bytes: if is_one(operand) { &bytes[..8] } else { bytes }, is_one: is_one(operand) }
+            })
+            .collect();
+        let mut result = vec![0_u64; 75];
+        ops::apply(level, Fetch::default(), &Op::Pair(first, second), Kind::F64, &args, bytes_of_mut(&mut result), 75);
+        for (at, &found) in result.iter().enumerate() {
+            let [a, b, c] =
+                [0, 1, 2].map(|operand| f64::from_bits(words[operand][if is_one(operand) { 0 } else { at }]));
+            let expected = g(f(a, b), c);
+            assert!(same(f64::from_bits(found), expected), "{level:?} {first:?} {second:?} {ones}: {a} {b} {c}");
         }
     }
 }
@@ -184,9 +282,33 @@ fn levels_agree() {
         .into_iter()
         .map(|level| {
             let mut room = vec![0_u64; 3000];
-            ops::apply(level, &Op::Divide, Kind::F64, &[values, values], bytes_of_mut(&mut room), 3000);
-            ops::apply(level, &Op::Cast(Kind::F32), Kind::F64, &[values], &mut bytes_of_mut(&mut room)[..12000], 3000);
-            ops::apply(level, &Op::Cast(Kind::I32), Kind::F64, &[values], &mut bytes_of_mut(&mut room)[..12000], 3000);
+            ops::apply(
+                level,
+                Fetch::default(),
+                &Op::Divide,
+                Kind::F64,
+                &[values, values],
+                bytes_of_mut(&mut room),
+                3000,
+            );
+            ops::apply(
+                level,
+                Fetch::default(),
+                &Op::Cast(Kind::F32),
+                Kind::F64,
+                &[values],
+                &mut bytes_of_mut(&mut room)[..12000],
+                3000,
+            );
+            ops::apply(
+                level,
+                Fetch::default(),
+                &Op::Cast(Kind::I32),
+                Kind::F64,
+                &[values],
+                &mut bytes_of_mut(&mut room)[..12000],
+                3000,
+            );
             room
         })
         .collect();
@@ -211,6 +333,9 @@ fn flags_stop_a_kernel_only_where_they_are_watched() {
     assert!(!goes_on(&zeros, Watched::new(true, true, false, true)));
     assert!(goes_on(&zeros, Watched::new(false, true, false, true)));
     assert!(goes_on(&twos, Watched::new(true, true, true, true)));
+    let mut last_is_zero = twos.clone();
+    last_is_zero[2999] = 0;
+    assert!(!goes_on(&last_is_zero, Watched::new(true, true, false, true)));
 }
 
 #[test]

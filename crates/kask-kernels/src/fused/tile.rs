@@ -1,10 +1,11 @@
 //! Runs the steps of a kernel tile by tile.
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Fetch};
+use super::arithmetic::Operations;
 use super::kinds::{bytes_of, bytes_of_mut};
 use super::level::Level;
 use super::ops::{Op, Values, apply};
-use super::reduce::Accumulator;
+use super::reduce::{Accumulator, Reduction};
 use super::status::Watched;
 use super::view::{View, ViewMut};
 use super::walk::Walk;
@@ -64,7 +65,16 @@ pub(super) struct Runner<'k> {
     registers: Vec<Register>,
     constants: Vec<[u64; 1]>,
     ahead: Ahead,
+    /// What the last step does, if a sum takes its results as they come.
+    summed: Option<Operations>,
+    /// Whether nothing lowers flags or raises one that says nothing, so that they may be looked at now and then.
+    flags_last: bool,
+    /// The number of the tile.
+    tile: usize,
 }
+
+/// Tiles after which lasting flags are looked at.
+const FLAGS_EVERY: usize = 32;
 
 impl Plan {
     fn new(kernel: &Kernel, at: usize) -> Plan {
@@ -87,7 +97,13 @@ impl<'k> Runner<'k> {
         let registers = (0..kernel.count).map(Register::new).collect();
         let constants = kernel.constants.iter().map(|constant| [u64::from_ne_bytes(constant.bytes)]).collect();
         let plans = (0..kernel.steps.len()).map(|at| Plan::new(kernel, at)).collect();
-        Runner { plans, kernel, walk, level, watched, registers, constants, ahead: Ahead::default() }
+        let is_sum = kernel.reduction == Some(Reduction::Sum) && walk.folds_tiles();
+        let summed = kernel.steps.last().filter(|_| is_sum).and_then(|step| step.op.operations());
+        let compares = matches!(kernel.reduction, Some(Reduction::Min | Reduction::Max));
+        let flags_last =
+            !compares && kernel.steps.iter().all(|step| !step.op.is_quiet() && !matches!(step.op, Op::Loop(..)));
+        let ahead = Ahead::default();
+        Runner { plans, kernel, walk, level, watched, registers, constants, ahead, summed, flags_last, tile: 0 }
     }
 
     /// False when a watched flag was raised.
@@ -96,6 +112,8 @@ impl<'k> Runner<'k> {
         let kind = kernel.kind_of(kernel.value());
         let mut accumulator = kernel.reduction.map(|reduction| reduction.accumulator(kind, self.level, walk.places));
         let mut scratch: Vec<Register> = (0..inputs.len()).map(|input| Register::new(kernel.count + input)).collect();
+        // Rows that are joined, and nothing else, are long loops over memory: the processor reads ahead best by itself.
+        let reads_ahead = !kernel.steps.is_empty() || walk.reduces_segment;
         self.watched.reset();
         let mut at = 0;
         while at < walk.total {
@@ -105,39 +123,35 @@ impl<'k> Runner<'k> {
             for (operand, (view, scratch)) in inputs.iter().zip(&mut scratch).enumerate() {
                 let size = kernel.inputs[operand].size();
                 let values = walk.load(operand, view, size, at, count, scratch.bytes_mut());
-                self.ahead.follow(view, values);
+                if reads_ahead {
+                    self.ahead.follow(view, values);
+                }
                 loaded.push(values);
             }
-            self.ahead.spread(kernel.steps.len() + 1);
-            match &mut accumulator {
-                None => {
-                    if !self.stored(&loaded, inputs.len(), &mut outputs[0], at, count) {
-                        return false;
-                    }
-                }
-                Some(accumulator) => {
-                    if !self.steps(&loaded, kernel.steps.len(), count) {
-                        return false;
-                    }
-                    self.reduced(&loaded, accumulator.as_mut(), at, count);
-                    self.watched.reset();
-                }
+            self.ahead.spread(kernel.steps.len() + usize::from(accumulator.is_some() && self.summed.is_none()));
+            let is_fine = match &mut accumulator {
+                None => self.stored(&loaded, inputs.len(), &mut outputs[0], at, count),
+                Some(accumulator) => self.reduced(&loaded, accumulator.as_mut(), at, count),
+            };
+            if !is_fine {
+                return false;
             }
             at += count;
+            self.tile += 1;
         }
         if let Some(accumulator) = accumulator {
             accumulator.finish(walk, inputs.len(), outputs);
         }
-        true
+        !(self.flags_last && self.watched.is_raised())
     }
 
     /// The first steps on one tile, each into its register; false when a watched flag was raised.
     fn steps(&mut self, loaded: &[Values<'_>], until: usize, count: usize) -> bool {
         for at in 0..until {
-            self.ahead.fetch();
+            let fetch = self.ahead.portion();
             let Plan { register, size, .. } = self.plans[at];
             let mut target = std::mem::take(&mut self.registers[register]);
-            let is_fine = self.step(loaded, at, count, &mut target.bytes_mut()[..count * size]);
+            let is_fine = self.step(fetch, loaded, at, count, &mut target.bytes_mut()[..count * size]);
             self.registers[register] = target;
             if !is_fine {
                 return false;
@@ -146,21 +160,30 @@ impl<'k> Runner<'k> {
         true
     }
 
-    fn step(&self, loaded: &[Values<'_>], at: usize, count: usize, target: &mut [u8]) -> bool {
+    fn step(&self, fetch: Fetch, loaded: &[Values<'_>], at: usize, count: usize, target: &mut [u8]) -> bool {
         let (step, plan) = (&self.kernel.steps[at], &self.plans[at]);
         let value = |&(source, size): &(Source, usize)| self.value(loaded, source, size, count);
         match plan.args.as_slice() {
-            [a] => apply(self.level, &step.op, step.kind, &[value(a)], target, count),
-            [a, b] => apply(self.level, &step.op, step.kind, &[value(a), value(b)], target, count),
+            [a] => apply(self.level, fetch, &step.op, step.kind, &[value(a)], target, count),
+            [a, b] => apply(self.level, fetch, &step.op, step.kind, &[value(a), value(b)], target, count),
+            [a, b, c] => apply(self.level, fetch, &step.op, step.kind, &[value(a), value(b), value(c)], target, count),
             args => {
                 let args: SmallVec<[Values<'_>; 4]> = args.iter().map(value).collect();
-                apply(self.level, &step.op, step.kind, &args, target, count);
+                apply(self.level, fetch, &step.op, step.kind, &args, target, count);
             }
         }
         if step.op.is_quiet() {
             self.watched.reset();
         }
-        !plan.is_watched || !self.watched.is_raised()
+        !self.is_raised(plan)
+    }
+
+    /// Whether a step has raised a watched flag; where it may wait, that is found out later.
+    fn is_raised(&self, plan: &Plan) -> bool {
+        match self.flags_last {
+            true => self.tile % FLAGS_EVERY == FLAGS_EVERY - 1 && self.watched.is_raised(),
+            false => plan.is_watched && self.watched.is_raised(),
+        }
     }
 
     #[inline(always)]
@@ -194,8 +217,9 @@ impl<'k> Runner<'k> {
         let last = self.kernel.steps.len() - 1;
         let size = self.plans[last].size;
         if let Some(begin) = self.walk.direct(operand, output, size, at, count) {
-            return self.steps(loaded, last, count)
-                && self.step(loaded, last, count, &mut output.bytes[begin..begin + count * size]);
+            let is_fine = self.steps(loaded, last, count);
+            let fetch = self.ahead.portion();
+            return is_fine && self.step(fetch, loaded, last, count, &mut output.bytes[begin..begin + count * size]);
         }
         if !self.steps(loaded, last + 1, count) {
             return false;
@@ -205,8 +229,41 @@ impl<'k> Runner<'k> {
         true
     }
 
+    /// All steps on one tile, whose result is reduced.
+    fn reduced(&mut self, loaded: &[Values<'_>], accumulator: &mut dyn Accumulator, at: usize, count: usize) -> bool {
+        let steps = self.kernel.steps.len();
+        let is_fine = if let Some(operations) = self.summed {
+            let is_fine = self.steps(loaded, steps - 1, count);
+            let fetch = self.ahead.portion();
+            let plan = &self.plans[steps - 1];
+            let value = |&(source, size): &(Source, usize)| self.value(loaded, source, size, count);
+            let mut args = [value(&plan.args[0]); 3];
+            for (place, arg) in plan.args.iter().enumerate() {
+                args[place] = value(arg);
+            }
+            accumulator.fold_results(fetch, self.walk.place(at).0, operations, &args[..plan.args.len()], count);
+            is_fine && !self.is_raised(plan)
+        } else {
+            let is_fine = self.steps(loaded, steps, count);
+            let fetch = self.ahead.portion();
+            self.accumulated(fetch, loaded, accumulator, at, count);
+            is_fine
+        };
+        if !self.flags_last {
+            self.watched.reset();
+        }
+        is_fine
+    }
+
     /// One tile of the value, which belongs to one segment or to several.
-    fn reduced(&self, loaded: &[Values<'_>], accumulator: &mut dyn Accumulator, at: usize, count: usize) {
+    fn accumulated(
+        &self,
+        mut fetch: Fetch,
+        loaded: &[Values<'_>],
+        accumulator: &mut dyn Accumulator,
+        at: usize,
+        count: usize,
+    ) {
         let walk = self.walk;
         let (values, size) = self.result(loaded, count);
         let repeated: Vec<u8>;
@@ -226,8 +283,9 @@ impl<'k> Runner<'k> {
             let (place, turn) = walk.place(at + done);
             let piece = &bytes[done * size..(done + len) * size];
             if walk.reduces_segment {
-                accumulator.fold(place, piece);
+                accumulator.fold(std::mem::take(&mut fetch), place, piece);
             } else {
+                std::mem::take(&mut fetch).at_once();
                 accumulator.join(place, turn, piece);
             }
             done += len;

@@ -4,6 +4,7 @@
 //! elements are counted in C order of these. The last dims that are all kept, or all reduced, are a *segment*: it has one place in
 //! the result, or as many as it has elements.
 
+use super::ahead::LINE;
 use super::view::{View, ViewMut};
 use super::{TILE, Values};
 use std::cmp::Reverse;
@@ -47,6 +48,8 @@ pub(super) struct Walk {
     pub(super) total: usize,
     /// Places in the result.
     pub(super) places: usize,
+    /// Where the first input begins, and how large its elements are.
+    first: Option<(usize, usize)>,
 }
 
 impl Walk {
@@ -55,6 +58,7 @@ impl Walk {
         reduced: &[bool],
         inputs: &[View<'_>],
         outputs: &[ViewMut<'_>],
+        sizes: &[usize],
         is_reduction: bool,
     ) -> Walk {
         let strides_of = |axis: usize| -> Vec<isize> {
@@ -84,9 +88,11 @@ impl Walk {
         let row = dims.last().map_or(1, |dim| dim.len);
         let segment = dims.iter().rev().take_while(|dim| dim.is_reduced == last).map(|dim| dim.len).product();
         let total = dims.iter().map(|dim| dim.len).product();
-        let mut walk = Walk { dims, accesses: Vec::new(), row, segment, reduces_segment: last, total, places };
-        let sizes = inputs.len() + outputs.len();
-        walk.accesses = (0..sizes).map(|operand| walk.access(operand)).collect();
+        let begin = inputs.first().map(|view| view.bytes.as_ptr().addr() + view.origin);
+        let first = begin.zip(sizes.first().copied());
+        let mut walk = Walk { dims, accesses: Vec::new(), row, segment, reduces_segment: last, total, places, first };
+        let operands = inputs.len() + outputs.len();
+        walk.accesses = (0..operands).map(|operand| walk.access(operand)).collect();
         walk
     }
 
@@ -109,7 +115,8 @@ impl Walk {
     /// How many elements the tile that begins at an element has.
     pub(super) fn tile_at(&self, at: usize) -> usize {
         if self.row >= SHORT {
-            TILE.min(self.row - at % self.row)
+            let rest = self.row - at % self.row;
+            if rest > TILE { TILE - self.past_line(at + TILE) } else { rest }
         } else if self.segment >= SHORT {
             (TILE / self.row * self.row).min(self.segment - at % self.segment)
         } else {
@@ -117,8 +124,26 @@ impl Walk {
         }
     }
 
+    /// How many elements of the first input lie before this one in its line of the cache: loads that cross lines take twice as long.
+    fn past_line(&self, at: usize) -> usize {
+        match self.first {
+            Some((address, size)) if self.stride(0) == size as isize => {
+                address.wrapping_add_signed(self.offset(0, at)) % LINE / size
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether every tile is reduced to one place.
+    pub(super) fn folds_tiles(&self) -> bool {
+        self.reduces_segment && self.segment >= SHORT
+    }
+
     /// The place in the result that an element belongs to, and which contribution to it that is, from 0 on.
     pub(super) fn place(&self, mut at: usize) -> (usize, usize) {
+        if let [dim] = self.dims.as_slice() {
+            return (at * dim.place, at * dim.turn);
+        }
         let (mut place, mut turn) = (0, 0);
         for dim in self.dims.iter().rev() {
             let index = at % dim.len;
@@ -130,6 +155,9 @@ impl Walk {
     }
 
     fn offset(&self, operand: usize, mut at: usize) -> isize {
+        if let [dim] = self.dims.as_slice() {
+            return at as isize * dim.strides[operand];
+        }
         let mut offset = 0;
         for dim in self.dims.iter().rev() {
             offset += (at % dim.len) as isize * dim.strides[operand];

@@ -130,7 +130,10 @@ def _substituted(roots: list[ArrayExpr], target: Any) -> tuple[list[ArrayExpr], 
     done: dict[str, Any] = {}
     waits: set[str] = set()
     pending: list[tuple[Open, Open]] = []
-    for expr in walk(roots):
+    order = walk(roots)
+    if not any(isinstance(expr, Open) for expr in order):
+        return list(roots), []
+    for expr in order:
         token = expr.token
         if isinstance(expr, Open) and expr._is_closed_on(target):
             # What a stage left may be open itself.
