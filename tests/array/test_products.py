@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import numpy as np
@@ -205,6 +206,69 @@ def test_vecdot_matvec_vecmat():
     check_function("vecdot", numbers((3, 4)), numbers((3, 4)), options={"axis": 0})
     check_function("matvec", numbers((2, 3, 4), complex), numbers((4,), complex))
     check_function("vecmat", numbers((2, 3), complex), numbers((2, 3, 4), complex))
+
+
+AXES = {
+    "matmul": [(0, 2), (1, 0), (-1, 0)],
+    "matvec": [(2, 1), 0, 0],
+    "vecmat": [2, (1, 0), (-1,)],
+    "vecdot": [2, 0, ()],
+}
+OPTIONS = [
+    {"dtype": np.float32},
+    {"dtype": int, "casting": "unsafe"},
+    {"casting": "no"},
+    {"signature": "ff->f"},
+    {"signature": (None, None, np.complex128)},
+    {"order": "F", "subok": False},
+]
+
+
+class TestKeywordsOfUfuncs:
+    def arrays(self, name):
+        # What is contracted is the axis of 4 elements.
+        shapes = {"matmul": ((2, 3, 4), (2, 4, 3)), "matvec": ((3, 4, 2), (4, 1)), "vecmat": ((3, 2, 4), (5, 4, 1))}
+        return [numbers(shape) for shape in shapes.get(name, ((2, 3, 4), (4, 3)))]
+
+    @pytest.mark.parametrize("name", AXES)
+    def test_axes(self, name):
+        a, b = self.arrays(name)
+        check_function(name, a, b, options={"axes": AXES[name]})
+        check(functools.partial(getattr(np, name), axes=AXES[name]), a, b)
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    @pytest.mark.parametrize("name", AXES)
+    def test_types(self, name, options):
+        a, b = self.arrays(name)
+        options = {**options, "axes": AXES[name]}
+        check_function(name, a, b, options=options)
+        check(functools.partial(getattr(np, name), **options), a, b)
+
+    @pytest.mark.parametrize("name", AXES)
+    def test_casts_that_are_not_allowed(self, name):
+        a, b = map(ka.asarray, self.arrays(name))
+        with pytest.raises(TypeError, match=r"float64.* to dtype..int64.* .same_kind."):
+            getattr(ka, name)(a, b, dtype=int, axes=AXES[name])
+        with pytest.raises(TypeError, match="casting rule 'no'"):
+            getattr(np, name)(a, b.astype("f4"), casting="no", axes=AXES[name])
+        with pytest.raises(TypeError, match="where"):
+            getattr(ka, name)(a, b, where=True)
+
+    def test_out_may_be_of_another_type(self):
+        a, b = ka.ones((4, 5), chunks=2), ka.ones((5, 3), chunks=2)
+        out = ka.zeros((4, 3), dtype=int)
+        with pytest.raises(TypeError, match="same_kind"):
+            np.matmul(a, b, out=out)
+        assert np.matmul(a, b, out=out, casting="unsafe") is out
+        assert out.compute().tolist() == [[5] * 3] * 4
+
+    @pytest.mark.parametrize("options", [{"axis": 0}, {"keepdims": True}, {"axis": 1, "keepdims": True}], ids=str)
+    def test_vecdot_keeps_axes(self, options):
+        check_function("vecdot", numbers((4, 3)), numbers((4, 3)), options=options)
+
+    def test_lengths_that_differ_along_the_named_axes(self):
+        with pytest.raises(ValueError, match="4 elements cannot be matched with 3"):
+            ka.matmul(ka.ones((2, 4)), ka.ones((2, 3)), axes=[(0, 1), (1, 0), (0, 1)])
 
 
 def test_cross():

@@ -50,6 +50,7 @@ from kask.array.ops.places_along import *
 from kask.array.ops.polynomials import *
 from kask.array.ops.products import *
 from kask.array.ops.products_einsum import *
+from kask.array.ops.products_gufuncs import *
 from kask.array.ops.push import *
 from kask.array.ops.quantiles import *
 from kask.array.ops.ranges import *

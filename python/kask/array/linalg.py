@@ -29,8 +29,9 @@ from kask.array.ops.linalg_solving import cholesky, det, inv, lstsq, lu, slogdet
 from kask.array.ops.linalg_svd import svd, svd_compressed, svdvals
 from kask.array.ops.linalg_tensors import tensorinv, tensorsolve
 from kask.array.ops.products import cross as _cross
-from kask.array.ops.products import matmul, tensordot, vecdot
 from kask.array.ops.products import outer as _outer
+from kask.array.ops.products import tensordot
+from kask.array.ops.products_gufuncs import matmul, vecdot
 
 __all__ = [
     "cholesky",

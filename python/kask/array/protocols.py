@@ -6,6 +6,7 @@ array API standard ask for ``__array_namespace__``.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -91,13 +92,14 @@ def _generalised(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
     from kask.array.ops.gufuncs import apply_gufunc
     from kask.array.ops.ufunc_calls import replace
 
+    name = ufunc.__name__
+    if getattr(np, name, None) is ufunc and hasattr(ka, name):
+        return getattr(ka, name)(*inputs, **kwargs)
     out = kwargs.pop("out", None)
-    ours = getattr(ka, ufunc.__name__, None)
-    if ours is not None and not kwargs:
-        result = ours(*inputs)
-    else:
-        options = {name: kwargs.pop(name) for name in ("axes", "axis", "keepdims") if name in kwargs}
-        result = apply_gufunc(ufunc, ufunc.signature, *inputs, allow_rechunk=True, **options, **kwargs)
+    options = {name: kwargs.pop(name) for name in ("axes", "axis", "keepdims") if name in kwargs}
+    # Its keyword ``signature`` says types.
+    func = functools.partial(ufunc, **kwargs) if kwargs else ufunc
+    result = apply_gufunc(func, ufunc.signature, *inputs, allow_rechunk=True, **options)
     return result if out is None else replace(out, result)
 
 

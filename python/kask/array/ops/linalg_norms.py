@@ -18,8 +18,8 @@ from kask.array.ops.linalg_solving import blocked_inverse, inv
 from kask.array.ops.linalg_stacks import of_each, stacked_singular_values
 from kask.array.ops.linalg_svd import svd_of, values_of
 from kask.array.ops.matrices import eye
-from kask.array.ops.products import matmul
 from kask.array.ops.products_einsum import einsum
+from kask.array.ops.products_gufuncs import matmul
 from kask.array.ops.reductions_basic import _UNSET, _is_set
 from kask.array.ops.reshaping import broadcast_to
 from kask.array.ops.slicing import expanded, transposed

@@ -1,4 +1,4 @@
-"""Products of arrays: ``dot``, ``matmul``, ``tensordot``, and relatives. ``products_einsum`` has ``einsum``."""
+"""Products of arrays: ``dot``, ``tensordot``, and relatives. ``products_gufuncs`` has ``matmul``, ``products_einsum`` has ``einsum``."""
 
 from __future__ import annotations
 
@@ -12,127 +12,15 @@ from kask.array.kernels.products import Tensordot, conjugated_dot
 from kask.array.node import ArrayExpr
 from kask.array.ops.contraction import contracted
 from kask.array.ops.elementwise import elementwise
-from kask.array.ops.filling import cast
 from kask.array.ops.gufuncs import apply_gufunc
+from kask.array.ops.products_gufuncs import has_axes
 from kask.array.ops.reductions import into
 from kask.array.ops.reshaping import raveled, reshaped
 from kask.array.ops.slicing import expanded, transposed
 
-__all__ = ["cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot", "vecmat"]
+__all__ = ["cross", "dot", "inner", "kron", "outer", "tensordot", "vdot"]
 
 normalize_axis_index = np.lib.array_utils.normalize_axis_index
-
-
-def _batch(func: Any, a: ArrayExpr, b: ArrayExpr, left: str, right: str, out: str) -> ArrayExpr:
-    """A product over the last axes, named by letters, at each place of the axes before them, which broadcast."""
-    depth = max(a.ndim - len(left), b.ndim - len(right))
-    labels = [[*range(depth - (array.ndim - len(core)), depth), *core] for array, core in ((a, left), (b, right))]
-    dtype = func.resolve_dtypes((a.dtype, b.dtype, None))[-1]
-    (summed,) = set(left) & set(right) - set(out)
-    ours, theirs = a.shape[a.ndim - len(left) + left.index(summed)], b.shape[b.ndim - len(right) + right.index(summed)]
-    if ours != theirs:
-        raise ValueError(
-            f"{func.__name__}: shapes {a.shape} and {b.shape} do not fit: {ours} elements cannot be matched with {theirs}"
-        )
-    return contracted(func, [a, b], labels, [*range(depth), *out], dtype)
-
-
-def matmul(a: Any, b: Any, *, out: Any = None, dtype: Any = None) -> Any:
-    """The product of matrices, or of stacks of them.
-
-    Parameters
-    ----------
-    a, b : array_like
-        Of shapes ``(..., m, k)`` and ``(..., k, n)``, where the axes before broadcast; an array of one axis is a row on the left and a
-        column on the right.
-    out : Array, optional
-        An array of the result's shape, which becomes the result.
-    dtype : data-type, optional
-        The type in which is multiplied.
-
-    Returns
-    -------
-    Array
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit; the message names both.
-
-    Notes
-    -----
-    Blocks are multiplied on a grid of three kinds of axes, those of either operand and the contracted ones, and added along the last
-    (Agarwal and others, "A three-dimensional approach to parallel matrix multiplication", 1995): each task multiplies one block by one
-    block, and a tree adds the products. Thin blocks along the contracted axis are put together first, up to 32 MiB or the size of their
-    product, and the result is cut finer where there would be too little to do at the same time. Tasks of one process share the threads of the BLAS, if threadpoolctl is installed.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> x = ka.from_array([[1, 2], [3, 4]], chunks=1)
-    >>> ka.matmul(x, x).compute()
-    array([[ 7, 10],
-           [15, 22]])
-    """
-    left, right = as_array(a).expr, as_array(b).expr
-    if not left.ndim or not right.ndim:
-        raise ValueError(
-            f"matmul: shapes {left.shape} and {right.shape}: arrays without axes cannot be multiplied so; use *"
-        )
-    if dtype is not None:
-        left, right = [cast(array, dtype) for array in (left, right)]
-    ours, theirs = ("ik" if left.ndim > 1 else "k"), ("kj" if right.ndim > 1 else "k")
-    return into(out, _batch(np.matmul, left, right, ours, theirs, (ours + theirs).replace("k", "")))
-
-
-def matvec(x1: Any, x2: Any) -> Any:
-    """Matrices times vectors: shapes ``(..., m, n)`` and ``(..., n)`` give ``(..., m)``.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.matvec(ka.ones((2, 3), chunks=2), ka.arange(3)).compute()
-    array([3., 3.])
-    """
-    left, right = as_array(x1).expr, as_array(x2).expr
-    _has_axes("matvec", left, right, 2, 1)
-    return wrap(_batch(np.matvec, left, right, "ik", "k", "i"))
-
-
-def vecmat(x1: Any, x2: Any) -> Any:
-    """Conjugates of vectors times matrices: shapes ``(..., n)`` and ``(..., n, m)`` give ``(..., m)``.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.vecmat(ka.arange(3), ka.ones((3, 2), chunks=2)).compute()
-    array([3., 3.])
-    """
-    left, right = as_array(x1).expr, as_array(x2).expr
-    _has_axes("vecmat", left, right, 1, 2)
-    return wrap(_batch(np.vecmat, left, right, "k", "kj", "j"))
-
-
-def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
-    """Sums of products of the first's conjugates and the second, along an axis.
-
-    Examples
-    --------
-    >>> import kask.array as ka
-    >>> ka.vecdot(ka.ones((2, 3), chunks=2), ka.arange(3)).compute()
-    array([3., 3.])
-    """
-    left, right = as_array(x1).expr, as_array(x2).expr
-    _has_axes("vecdot", left, right, 1, 1)
-    left, right = _last(left, axis), _last(right, axis)
-    return wrap(_batch(np.vecdot, left, right, "k", "k", ""))
-
-
-def _has_axes(name: str, a: ArrayExpr, b: ArrayExpr, ours: int, theirs: int) -> None:
-    if a.ndim < ours or b.ndim < theirs:
-        raise ValueError(
-            f"{name}: shapes {a.shape} and {b.shape} have too few axes; it needs {ours} and {theirs} at least"
-        )
 
 
 def _last(array: ArrayExpr, axis: int) -> ArrayExpr:
@@ -338,7 +226,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     if axis is not None:
         axisa = axisb = axisc = axis
     left, right = as_array(a).expr, as_array(b).expr
-    _has_axes("cross", left, right, 1, 1)
+    has_axes("cross", left, right, 1, 1)
     left, right = _last(left, axisa), _last(right, axisb)
     lengths = left.shape[-1], right.shape[-1]
     if any(length not in (2, 3) for length in lengths):
