@@ -184,6 +184,70 @@ def test_long_lists_read_each_block_once() -> None:
         assert store.read == LONG.size
 
 
+ROWS = LONG[:, :1] > 0.4
+THROUGH: dict[str, Callable[..., Any]] = {
+    "mean": lambda x, y, i: x.mean(axis=1)[i],
+    "mean and arithmetic": lambda x, y, i: (x * 2 + 1).mean(axis=1)[i] - 1,
+    "std with its axis kept": lambda x, y, i: x.std(axis=1, keepdims=True)[i],
+    "sum where": lambda x, y, i: x.sum(axis=1, where=y)[i],
+    "argmax": lambda x, y, i: x.argmax(axis=1)[i],
+    "columns of a transpose": lambda x, y, i: x.T.max(axis=0)[i],
+    "concatenated beside": lambda x, y, i: np.concatenate([x, x + 1], axis=1)[i],
+    "concatenated": lambda x, y, i: np.concatenate([x, LONG[:, :5]])[i],
+    "stack": lambda x, y, i: np.stack([x, -x])[:, i],
+    "scan": lambda x, y, i: np.cumsum(x, axis=1)[i],
+    "product": lambda x, y, i: (x @ LONG[:5])[i],
+    "broadcast": lambda x, y, i: np.broadcast_to(x, (2, 1000, 5))[:, i],
+    "several of them": lambda x, y, i: (np.concatenate([x, x], axis=1).cumsum(axis=1) @ LONG[:10]).max(axis=1)[i],
+}
+
+
+@pytest.mark.parametrize("name", list(THROUGH))
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [([3, 1, 2], 3), ([905, 3, 500, 3, -100], 8), ([3, 103, 203, 303, 403, 503, 504], 8)],
+    ids=["a few", "backwards", "in many blocks"],
+)
+def test_lists_are_taken_of_what_results_are_made_of(name: str, index: list[int], rows: int) -> None:
+    call = THROUGH[name]
+    for cut in [(100, 5), (100, 2)]:
+        store = LongStore()
+        with nothing_runs():
+            found = call(ka.from_array(store, chunks=cut, name=False), ka.from_array(ROWS, chunks=(70, 1)), index)
+        assert_same(found, call(LONG, ROWS, index), rtol=1e-12)
+        assert store.read <= rows * 5
+
+
+def test_lists_of_rechunked_rows_read_no_others() -> None:
+    store = LongStore()
+    x = np.cumsum(ka.from_array(store, chunks=(100, 5), name=False).rechunk((30, 2)), axis=1)
+    assert_same(x[[3, 700, 1]], np.cumsum(LONG, axis=1)[[3, 700, 1]], rtol=1e-12)
+    assert store.read <= 4 * 5
+
+
+def test_what_others_need_whole_is_made_once() -> None:
+    expected = LONG.mean(axis=1)
+    for others in (lambda y: [y], lambda y: [y[:600], y[[7, 5]]], lambda y: [y.sum()], lambda y: [y[[9, *range(500)]]]):
+        store = LongStore()
+        y = ka.from_array(store, chunks=(100, 5), name=False).mean(axis=1)
+        found = kask.compute(y[[3, 500, 1]], *others(y))
+        np.testing.assert_allclose(found[0], expected[[3, 500, 1]])
+        np.testing.assert_allclose(found[-1], np.asarray(others(expected)[-1]))
+        assert store.read <= LONG.size
+
+
+def test_what_may_not_be_picked_before() -> None:
+    index = [3, 11, 4]
+    x = ka.from_array(VALUES, chunks=(5, 4, 2))
+    for call in (
+        lambda x: np.cumsum(x, axis=0)[index],
+        lambda x: x.mean(axis=1, keepdims=True)[index][:, [0, 0]],
+        lambda x: np.concatenate([x, x[:0], x[3:]])[[20, 3, 3, 11, 12]],
+        lambda x: np.broadcast_to(x[:1], (40, 10, 6))[[30, 2, 2]],
+    ):
+        assert_same(call(x), call(VALUES), rtol=1e-12)
+
+
 def test_lists_of_what_is_in_memory(processes: Any) -> None:
     for call in (lambda x: x[[900, 3, 8]] * 2, lambda x: x.T[[4, 0]], lambda x: (x + x[:1])[[3, 4, 7, 900], 2:]):
         for chunks in ((100, 5), (1000, 2)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,6 +201,17 @@ def test_what_is_no_frame_is_refused(array: Any, kwargs: dict[str, Any], words: 
 def test_meta_that_is_no_frame_is_refused() -> None:
     with pytest.raises(TypeError, match="got Series"):
         ka.ones((2, 2)).to_dask_dataframe(meta=pd.Series([1.0]))
+
+
+def test_the_guide() -> None:
+    """The example of docs/array.md."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "array.md").read_text()
+    section = text[text.index("\n## Data frames of Dask") : text.index("\n## xarray")]
+    (block,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"ka": ka}
+    exec(block, names)
+    values = names["x"].compute()
+    assert names["frame"].a[names["frame"].b > 0].mean().compute() == pytest.approx(values[values[:, 1] > 0, 0].mean())
 
 
 def test_without_dask_one_sentence_says_so() -> None:

@@ -85,6 +85,18 @@ class Products(ArrayExpr):
             parts.append(rechunked(sliced(array, tuple(inner)), Chunks.join(along)))
         return dataclasses.replace(self, arrays=tuple(parts), chunks=chunks)
 
+    def picking(self, take: Any) -> ArrayExpr | None:
+        """What a list picks of the products is the products of what it picks."""
+        if take.axis >= self._kept:
+            return None
+        parts = []
+        for array, axes in zip(self.arrays, self.axes):
+            for at, axis in enumerate(axes):
+                if axis == take.axis and array.shape[at] == self.shape[axis]:
+                    array = take.of(array, at)
+            parts.append(array)
+        return dataclasses.replace(self, arrays=tuple(parts), chunks=take.chunks)
+
 
 def contracted(
     func: Callable[..., Any],

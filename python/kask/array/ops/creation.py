@@ -39,6 +39,9 @@ class Filled(ArrayExpr):
     def taking(self, taken: Any, chunks: Chunks) -> Filled:
         return dataclasses.replace(self, chunks=chunks, name_="")
 
+    def picking(self, take: Any) -> Filled:
+        return dataclasses.replace(self, chunks=take.chunks, name_="")
+
     def recut(self, chunks: Chunks) -> Filled:
         return dataclasses.replace(self, chunks=chunks, name_="")
 

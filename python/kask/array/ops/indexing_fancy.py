@@ -13,18 +13,30 @@ from typing import Any
 
 import numpy as np
 
+from kask.annotations import using
 from kask.array.kernels import indexing as kernels
 from kask.array.kernels.indexing import Points
 from kask.array.node import ArrayExpr
 from kask.array.ops.chunk_runs import ends_of, sizes_of
 from kask.array.ops.creation import Content, Filled, InMemory
 from kask.array.ops.elementwise import Elementwise
-from kask.array.ops.rechunk import rechunked
-from kask.array.ops.slicing import ExpandDims, Squeeze, Taken, Transpose, _with_axes, sliced, squeezed, transposed
+from kask.array.ops.rechunk import Rechunk, rechunked
+from kask.array.ops.slicing import (
+    ExpandDims,
+    Slice,
+    Squeeze,
+    Taken,
+    Transpose,
+    _with_axes,
+    sliced,
+    squeezed,
+    transposed,
+)
 from kask.array.ops.storage import FromStore
 from kask.engine import Chunks
 from kask.expr import Expr
 from kask.expr.lower import AT, BlockCall, Read
+from kask.expr.rewrite import Readers
 
 __all__ = ["listed", "one_each", "pointwise", "sizes_along"]
 
@@ -106,6 +118,23 @@ class Take(ArrayExpr):
             return Listed(array.source, array.places, array.chunks, array.meta, self.axis, self.index, self.along)
         return None
 
+    def settled(self, readers: Readers) -> Expr | None:
+        """The list nearer to where the elements come from, unless others need more than half of what would be made for them anew."""
+        array = self.array
+        push = getattr(array, "picking", None)
+        if push is None and not isinstance(array, Rechunk):
+            return None
+        takers = readers.together(array, _short_lists)
+        if not takers or takers < readers.counts.get(array.token, 0):
+            return None
+        with using(array.options):
+            found = self.of(array.array, self.axis) if push is None else push(self)
+            return None if found is None else rechunked(found, self.chunks)
+
+    def of(self, array: ArrayExpr, axis: int, index: np.ndarray | None = None) -> ArrayExpr:
+        """The same elements of another array along one of its axes, cut as they are here; or others, cut as they lie there."""
+        return listed(array, axis, self.index.values, self.along) if index is None else listed(array, axis, index)
+
     @property
     def _reads_less(self) -> bool:
         """Whether from the first to the last element that each piece needs are at most half of the blocks."""
@@ -123,6 +152,20 @@ class Take(ArrayExpr):
         index = self.index.values[start + step * np.arange(length)]
         inner = (*taken[: self.axis], (0, 1, self.array.shape[self.axis]), *taken[self.axis + 1 :])
         return listed(sliced(self.array, inner), self.axis, index, chunks.axis(self.axis))
+
+
+def _short_lists(array: ArrayExpr, readers: list[Any]) -> int:
+    """How many they are who read an array, if they take some parts of it that are at most half of it together; otherwise none."""
+    parts = [_share_of(reader, array.shape) for reader in readers]
+    return len(parts) if 2 * sum(parts) <= 1 else 0
+
+
+def _share_of(reader: Any, shape: tuple[int, ...]) -> float:
+    if isinstance(reader, Take):
+        return len(reader.index.values) / shape[reader.axis]
+    if isinstance(reader, Slice):
+        return math.prod(reader.shape) / max(1, math.prod(shape))
+    return 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

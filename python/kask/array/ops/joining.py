@@ -69,6 +69,19 @@ class Concatenated(ArrayExpr):
         parts = [rechunked(part, chunks.replace(self.axis, own)) for part, own in zip(parts, along)]
         return rechunked(parts[0] if len(parts) == 1 else Concatenated(tuple(parts), self.axis), chunks)
 
+    def picking(self, take: Any) -> ArrayExpr:
+        """What a list picks of each of the arrays."""
+        axis = self.axis
+        if take.axis != axis:
+            return Concatenated(tuple([take.of(array, take.axis) for array in self.arrays]), axis)
+        ordered, places = np.unique(take.index.values, return_inverse=True)
+        ends = np.cumsum([array.shape[axis] for array in self.arrays])
+        parts = []
+        for array, end, own in zip(self.arrays, ends, np.split(ordered, np.searchsorted(ordered, ends[:-1]))):
+            if len(own):
+                parts.append(take.of(array, axis, own - (end - array.shape[axis])))
+        return take.of(concatenated(parts, axis), axis, places)
+
     def simplified(self) -> Expr | None:
         if len(self.arrays) == 1:
             return self.arrays[0]

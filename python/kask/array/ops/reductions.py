@@ -137,6 +137,15 @@ class Partial(ArrayExpr):
         others = [_cut(other, taken[self.ndim - other.ndim :], array.chunks) for other in self.others]
         return dataclasses.replace(self, array=array, others=tuple(others))
 
+    def picking_of_array(self, take: Any, axis: int) -> Partial:
+        """The same of what a list picks of the array along an axis that is not reduced."""
+        array, others = self.array, []
+        for other in self.others:
+            own = axis - (self.ndim - other.ndim)
+            is_stretched = own < 0 or other.shape[own] != array.shape[axis]
+            others.append(other if is_stretched else take.of(other, own))
+        return dataclasses.replace(self, array=take.of(array, axis), others=tuple(others))
+
 
 def _with_start(position: tuple[int, ...], chunks: Chunks, part: Callable[..., Any], *args: Any) -> Any:
     return part(chunks.block_start(position), *args)
@@ -232,6 +241,15 @@ class Tree(ArrayExpr):
 
         part = dataclasses.replace(self, partial=partial.taking_of_array(tuple(inner)))
         return sliced(part, tuple(after)) if self.keepdims else part
+
+    def picking(self, take: Any) -> ArrayExpr | None:
+        """Elements of the result that a list picks are the reduction of what it picks of the array."""
+        partial = self.partial
+        kept = [axis for axis in range(partial.ndim) if self.keepdims or axis not in partial.axes]
+        axis = kept[take.axis]
+        if self.mixes or partial.place == "position" or axis in partial.axes:
+            return None
+        return dataclasses.replace(self, partial=partial.picking_of_array(take, axis))
 
     def turning(self, axes: tuple[int, ...]) -> Turn | None:
         """The array is turned so that the reduced axes stay where they are."""

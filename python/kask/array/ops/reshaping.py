@@ -63,6 +63,11 @@ class Broadcast(ArrayExpr):
         part = sliced(self.array, tuple(inner))
         return broadcast(part, chunks.shape, chunks)
 
+    def picking(self, take: Any) -> ArrayExpr:
+        axis = take.axis - (self.ndim - self.array.ndim)
+        is_stretched = axis < 0 or self.array.shape[axis] != self.shape[take.axis]
+        return Broadcast(self.array if is_stretched else take.of(self.array, axis), take.chunks)
+
 
 def broadcast(array: ArrayExpr, shape: tuple[int, ...], chunks: Chunks | None = None) -> ArrayExpr:
     """The array in a shape that it broadcasts to. Axes that it has keep their chunks, unless ``chunks`` are given."""

@@ -56,6 +56,10 @@ class Scan(Blocks):
             return None
         return scanned(sliced(self.args[0], taken), *self.how)
 
+    def picking(self, take: Any) -> ArrayExpr | None:
+        """Lines that a list picks are scanned by themselves."""
+        return None if take.axis == self.how[1] else scanned(take.of(self.args[0], take.axis), *self.how)
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Before(ArrayExpr):
