@@ -24,6 +24,8 @@ class Room(NamedTuple):
     worker_bytes: int
     #: How many workers there are.
     workers: int
+    #: How many tasks run at once.
+    threads: int
 
 
 #: Finds out what there is where the graph that is being made will run; asked once.
@@ -36,8 +38,8 @@ def room_of(workers: Mapping[str, Mapping[str, Any]], limit_bytes: int | None = 
     if not limits or not all(limits):
         return None
     usable = usable_bytes(min(limits))
-    threads = max([worker["nthreads"] for worker in workers.values()], default=1)
-    return Room(usable // max(1, threads), usable, max(1, len(workers)))
+    threads = [worker["nthreads"] for worker in workers.values()]
+    return Room(usable // max([1, *threads]), usable, max(1, len(workers)), max(1, sum(threads)))
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from against_numpy import assert_same, check, check_function, nothing_runs
 
 import kask.array as ka
 from kask import config
+from kask.array.ops.contraction import Products
+from kask.expr.rewrite import walk
+from kask.rooms import Room, planning_for
 
 RNG = np.random.default_rng(7)
 KINDS = [np.bool_, np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.complex64, np.complex128]
@@ -192,6 +195,23 @@ def held(array):
 def test_tensordot(left, right, axes):
     check_function("tensordot", numbers(left), numbers(right), options={"axes": axes})
     check_function("tensordot", numbers(left, np.bool_), numbers(right, np.bool_), options={"axes": axes})
+
+
+@pytest.mark.parametrize("multiply", [np.matmul, functools.partial(np.tensordot, axes=1)], ids=["matmul", "tensordot"])
+def test_narrow_products_are_made_wider(multiply):
+    a, b = RNG.random((1600, 90)), RNG.random((90, 1600))
+    # 16 blocks of 1.2 MiB: twice as many as two threads need.
+    found = multiply(ka.from_array(a, chunks=400), ka.from_array(b, chunks=400))
+    assert found.chunks == ((400,) * 4,) * 2
+    gib = 2**30
+    for room, wider in ((Room(gib, gib, 1, 2), True), (Room(gib, gib, 2, 4), False), (Room(2**22, gib, 1, 2), False)):
+        with planning_for(lambda room=room: room):
+            (root,) = found.__kask_exprs__(True)
+            products = [one for one in walk([root]) if isinstance(one, Products)]
+        assert root.chunks.tuples() == found.chunks
+        assert [one.chunks.tuples()[1] for one in products] == [(800, 800) if wider else (400,) * 4]
+    np.testing.assert_allclose(found.compute(), multiply(a, b), rtol=1e-12)
+    np.testing.assert_allclose((found + 1)[:500, 300:].compute(), (multiply(a, b) + 1)[:500, 300:], rtol=1e-12)
 
 
 def test_tensordot_refuses():

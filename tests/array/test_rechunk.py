@@ -33,7 +33,7 @@ PAIRS: list[tuple[Any, Any]] = [
 
 def steps_of(array: Any, **room: int) -> list[tuple[tuple[int, ...], int]]:
     """The largest chunk of each step on the way, and the groups of its shuffle or 0."""
-    with planning_for(lambda: Room(**{"workers": 1, **room}) if room else None):
+    with planning_for(lambda: Room(**{"workers": 1, "threads": 1, **room}) if room else None):
         return [(one.chunks.largest, one.merged) for one in walk([array.expr]) if isinstance(one, RechunkStep)]
 
 
@@ -122,7 +122,7 @@ def test_the_memory_of_workers_decides() -> None:
     assert [family.prefix for family in small.families if "rechunk" in family.prefix]
     # What is known of workers is asked for once, and only if somebody wants to know.
     workers = {"a": {"memory_limit": 1000 * mib, "nthreads": 4}, "b": {"memory_limit": 500 * mib, "nthreads": 1}}
-    assert room_of(workers) == Room(402 * mib // 4, 402 * mib, 2)
+    assert room_of(workers) == Room(402 * mib // 4, 402 * mib, 2, 5)
     assert room_of({"a": {"memory_limit": 0, "nthreads": 1}}) is None and room_of({}) is None
     asked: list[int] = []
     with planning_for(lambda: asked.append(1)):

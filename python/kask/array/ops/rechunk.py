@@ -188,9 +188,11 @@ def _planned(
     """The steps: chunks, and the groups of a shuffle or 0."""
     limit = wish.limit_bytes or block_bytes
     # Where nobody knows what there is, a task may hold what a block may have.
-    room = room or Room(limit, 0, 1)
+    room = room or Room(limit, 0, 1, 1)
     ways = "direct" if wish.method == "tasks" or not can_shuffle else "shuffle" if wish.method == "p2p" else "all"
-    return tuple(old.plan_rechunk(new, item_bytes, *room, limit, ways, wish.threshold))
+    return tuple(
+        old.plan_rechunk(new, item_bytes, room.task_bytes, room.worker_bytes, room.workers, limit, ways, wish.threshold)
+    )
 
 
 def rechunked(array: ArrayExpr, chunks: Chunks, wish: Wish = _CHEAPEST) -> ArrayExpr:
