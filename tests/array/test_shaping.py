@@ -13,6 +13,7 @@ import kask
 import kask.array as ka
 from kask.array.ops.reshaping import renumbered
 from kask.base import graph_view
+from kask.expr import walk
 
 MATRIX = np.arange(42).reshape(6, 7)
 CUBE = np.arange(4 * 5 * 6).reshape(4, 5, 6)
@@ -90,6 +91,28 @@ def test_without_arguments(name: str) -> None:
     check(lambda x: x.ravel("F"), MATRIX)
     check(lambda x: x.T, CUBE)
     check(lambda x: x.mT, CUBE)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2310), (2, 3, 770), (2, 2310), (7, 2, 330), (3, 11, 10, 14)])
+def test_reshape_keeps_to_its_limit_where_axes_are_split_in_two(shape: Any) -> None:
+    values = np.arange(4620).reshape(6, 35, 22)
+    for chunks in [(2, 5, 2), (6, 7, 11), ((1, 5), (30, 5), (20, 2))]:
+        x = ka.from_array(values, chunks=chunks)
+        for limit in (160, 4000):
+            found = ka.reshape(x, shape, limit=limit)
+            # The largest of all that is made, with what is read.
+            largest = max(expr.block_bytes for expr in walk([found.expr]) if expr is not x.expr)
+            assert largest <= 4000
+            assert_same(found, values.reshape(shape))
+            assert_same((found * 2).sum(axis=-1), values.reshape(shape).sum(axis=-1) * 2)
+
+
+def test_blocks_in_another_grid_are_one_layer() -> None:
+    x = ka.ones((30, 20, 3), chunks=(1, 1, 3))
+    line = ka.reshape_blockwise(x + 1, 1800)
+    back = ka.reshape_blockwise(line, x.shape, chunks=x.chunks)
+    assert len(back.dask.layers) <= 4
+    assert_same(back, np.full(x.shape, 2.0))
 
 
 def test_reshape_blockwise() -> None:

@@ -109,8 +109,12 @@ class Viewed(ArrayExpr):
 
     def block_call(self) -> BlockCall:
         reads = renumbered(self.array.grid, self.grid)
-        assert reads is not None, "whoever makes this has made sure of it"
-        return BlockCall(view_block, (Read(self.array, reads), AT, self.chunks))
+        if reads is None:
+            # Then it cannot be made together with the array, block by block.
+            read = Read(self.array, tuple(range(self.ndim)), self.grid)
+        else:
+            read = Read(self.array, reads)
+        return BlockCall(view_block, (read, AT, self.chunks))
 
 
 def renumbered(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Any, ...] | None:
@@ -154,15 +158,7 @@ def reshaped(array: ArrayExpr, shape: tuple[int, ...], limit_bytes: int | None =
         item_bytes = max(1, array.dtype.itemsize)
     limit = config.get("array.chunk_size_bytes") if limit_bytes is None else limit_bytes
     lengths = list(shape)
-    most = max(1, limit // item_bytes)
-    for elements in (most, 1 << 62):
-        before, merged, split, after = array.chunks.plan_reshape(lengths, elements)
-        if renumbered(before.grid, merged.grid) is not None and renumbered(split.grid, after.grid) is not None:
-            break
-    else:
-        # Whole is always possible.
-        whole = Chunks.whole([math.prod(shape)])
-        before, merged, split, after = Chunks.whole(list(array.shape)), whole, whole, Chunks.whole(lengths)
+    before, merged, split, after = array.chunks.plan_reshape(lengths, max(1, limit // item_bytes))
     line = viewed(rechunked(array, before), merged)
     return viewed(rechunked(line, split), after)
 
@@ -292,29 +288,7 @@ def reshape_blockwise(x: Any, shape: Any, chunks: Any = None) -> Any:
         raise ValueError(f"blocks in a grid of {x.numblocks} cannot become blocks in a grid of {found.grid} one by one")
     if found.flat() != x.expr.chunks.flat():
         raise ValueError(f"chunks={found.tuples()} have blocks of other sizes than the blocks of the array, {x.chunks}")
-    return wrap(_viewed_in_parts(x.expr, found))
-
-
-def _viewed_in_parts(array: ArrayExpr, chunks: Chunks) -> ArrayExpr:
-    """The array in another shape, block by block; in as many parts as there are blocks along the first axes, where blocks of one axis become
-    blocks along several."""
-    if renumbered(array.grid, chunks.grid) is not None:
-        return viewed(array, chunks)
-    from kask.array.ops.joining import concatenated
-
-    flat = array.chunks.flat()
-    line = viewed(array, flat)
-    sizes = flat.tuples()[0]
-    axis = next(axis for axis, blocks in enumerate(chunks.grid) if blocks > 1)
-    each = len(sizes) // chunks.grid[axis]
-    parts, start = [], 0
-    for number, length in enumerate(chunks.axis(axis).tuples()[0]):
-        own = sizes[number * each : (number + 1) * each]
-        # Slicing and concatenation drop empty chunks.
-        part = rechunked(sliced(line, ((start, 1, sum(own)),)), Chunks([list(own)]))
-        parts.append(_viewed_in_parts(part, chunks.replace(axis, Chunks.whole([length]))))
-        start += sum(own)
-    return rechunked(concatenated(parts, axis), chunks)
+    return wrap(viewed(x.expr, found))
 
 
 def _merged_axes(array: ArrayExpr, shape: tuple[int, ...]) -> list[Chunks]:
