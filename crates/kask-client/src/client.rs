@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long released futures may wait before the scheduler is told.
@@ -303,6 +303,13 @@ impl Client {
         drive(self.0.uplink.clone());
     }
 
+    /// The next message asks for these keys again: what was said of those that ended without a result counts no more.
+    pub(crate) fn ask_again(&self, keys: &[Key]) {
+        let mut state = self.0.state.lock();
+        let number = state.posted + 1;
+        state.ask_again(keys, number);
+    }
+
     /// One reference less to each key. Never blocks; the scheduler is told a little later, in batches.
     pub fn release(&self, keys: &[Key]) {
         if self.is_foreign() {
@@ -379,12 +386,7 @@ impl Client {
     }
 
     /// Waits for the last pending key first: keys end roughly in order, so that one wake-up serves for all.
-    fn wait_all(
-        &self,
-        keys: &[Key],
-        deadline: Option<std::time::Instant>,
-        interrupted: Interrupted,
-    ) -> Result<(), WaitError> {
+    fn wait_all(&self, keys: &[Key], deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
         let mut left = keys.len();
         let signal = Arc::new(Signal::default());
         loop {
@@ -410,12 +412,7 @@ impl Client {
         }
     }
 
-    fn wait_any(
-        &self,
-        keys: &[Key],
-        deadline: Option<std::time::Instant>,
-        interrupted: Interrupted,
-    ) -> Result<(), WaitError> {
+    fn wait_any(&self, keys: &[Key], deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
         let signal = Arc::new(Signal::default());
         {
             let mut state = self.0.state.lock();
@@ -429,6 +426,20 @@ impl Client {
         let ended = signal.wait(deadline, interrupted);
         self.0.state.lock().unwatch(keys, &signal);
         ended
+    }
+
+    /// Does nothing for a while.
+    pub(crate) fn pause(
+        &self,
+        pause: Duration,
+        deadline: Option<Instant>,
+        interrupted: Interrupted,
+    ) -> Result<(), WaitError> {
+        match Signal::default().wait(Some(Instant::now() + pause), interrupted) {
+            Ok(()) | Err(WaitError::TimedOut) => {}
+            Err(other) => return Err(other),
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) { Err(WaitError::TimedOut) } else { Ok(()) }
     }
 
     /// For the synchronous engine: runs what is queued, here and now.
@@ -459,6 +470,11 @@ impl Client {
     /// Where a worker listens.
     pub fn worker_address(&self, worker: WorkerId) -> Option<Arc<str>> {
         self.0.state.lock().workers.get(&worker).map(|(peer, _)| peer.address.clone())
+    }
+
+    /// Names of the workers.
+    pub fn worker_names(&self) -> Vec<String> {
+        self.0.state.lock().workers.values().map(|(_, info)| info.name.to_string()).collect()
     }
 
     /// How many workers there are.

@@ -6,9 +6,11 @@
 mod client;
 mod gather;
 mod requests;
+mod scatter;
 mod signal;
 pub mod state;
 
 pub use client::{Client, ClientError, Connector};
+pub use scatter::{PayloadOf, Scatter};
 pub use signal::{Interrupted, WaitError};
 pub use state::Status;

@@ -18,6 +18,19 @@ from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 _MAX_CHAIN = 50
 
 
+# -- warnings --------------------------------------------------------------------------------------------
+
+
+def warn(text):
+    """Warn at the line of the user's that called Kask."""
+    import warnings
+
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("kask", "concurrent"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
+
+
 # -- exceptions ------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ mod kernels;
 mod layers;
 mod local_cluster;
 mod logs;
+mod lookout;
 mod lower;
 mod lower_nodes;
 mod memory;

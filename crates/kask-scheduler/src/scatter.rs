@@ -177,6 +177,19 @@ impl Scheduler {
         self.puts_lost(|putter, _| putter == client);
     }
 
+    /// A client does not want some keys any more: scatters that wait and of which it wants nothing are given up.
+    pub(crate) fn scatters_given_up(&mut self, client: ClientIx) {
+        let before = self.pending_scatters.len();
+        let wants = &self.clients[client].wants;
+        self.pending_scatters.retain(|job| {
+            let mut slots = job.tasks.iter().filter_map(|&(id, _, _)| self.tasks.current(id));
+            job.client != client || slots.any(|slot| wants.contains(slot))
+        });
+        if self.pending_scatters.len() < before {
+            self.puts_lost(|_, _| false);
+        }
+    }
+
     fn puts_lost(&mut self, is_lost: impl Fn(ClientIx, WorkerIx) -> bool) {
         let mut lost = Vec::new();
         for (&slot, puts) in &mut self.scattering {
