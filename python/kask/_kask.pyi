@@ -554,6 +554,12 @@ def memory_limit_bytes() -> int:
 def auto_memory_limit(workers: int, processes: bool) -> int:
     """What ``memory_limit="auto"`` gives each of ``workers``: an equal part after a reserve for everybody else."""
 
+def parse_size(text: str) -> int:
+    """Bytes in a text such as ``"4GiB"``; kask.units is what Python calls."""
+
+def parse_memory(value: object) -> str | int | float:
+    """What a text or a float says of an amount of memory: ``"auto"``, bytes as an integer (0 is no limit), or a share as a float."""
+
 # -- processes ---------------------------------------------------------------------------------------------
 
 def cli_main(argv: list[str], python: str) -> int:

@@ -86,7 +86,7 @@ mod _kask {
     #[pymodule_export]
     use crate::lower_nodes::identity;
     #[pymodule_export]
-    use crate::memory::{auto_memory_limit, memory_limit_bytes};
+    use crate::memory::{auto_memory_limit, memory_limit_bytes, parse_memory, parse_size};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]
