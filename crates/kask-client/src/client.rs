@@ -1,5 +1,6 @@
 //! The client's handle, and how one is made.
 
+use crate::pins::Pins;
 use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
 use crate::state::{Effects, State, Status, Watcher};
 use kask_graph::{Graph, Wanted};
@@ -12,7 +13,6 @@ use kask_types::{BlobId, Incarnation, Key, Payload, WorkerId};
 use kask_wire::client::ClientInfo;
 use kask_wire::{ClientToScheduler, Role, SchedulerToClient};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -22,8 +22,6 @@ use thiserror::Error;
 const UNWANT_DELAY: Duration = Duration::from_millis(2);
 /// How many released futures are told at once without waiting.
 const UNWANT_BATCH: usize = 4096;
-/// How many blobs a client keeps pinned at the scheduler.
-const PINNED_BLOBS: usize = 1024;
 
 /// Why there is no client.
 #[derive(Debug, Error)]
@@ -63,13 +61,7 @@ pub(crate) struct Shared {
     pub(crate) next_request: AtomicU64,
     /// The process that made the client: a forked copy of it leaves the client alone.
     generation: u32,
-    pinned: Mutex<Pinned>,
-}
-
-#[derive(Default)]
-struct Pinned {
-    used: u64,
-    blobs: FxHashMap<BlobId, u64>,
+    pins: Mutex<Pins>,
 }
 
 /// The half of a client that the scheduler talks to, before the other half is known.
@@ -155,7 +147,7 @@ impl Connector {
             driver,
             next_request: AtomicU64::new(0),
             generation: fork::generation(),
-            pinned: Mutex::default(),
+            pins: Mutex::default(),
         }));
         client.send(ClientToScheduler::Register(info));
         registered.wait(deadline_of(Some(timeout)), interrupted)?;
@@ -241,7 +233,7 @@ impl Client {
             let mut state = self.0.state.lock();
             self.post_unwanted(&mut state);
             // Under the same lock as the posting: whoever finds a blob pinned may rely on its having been sent.
-            let (new, dropped) = self.pin(blobs);
+            let (new, dropped) = self.0.pins.lock().pin(blobs);
             if !new.is_empty() {
                 self.post_under(&mut state, ClientToScheduler::Blobs(new));
             }
@@ -256,29 +248,12 @@ impl Client {
         drive(self.0.uplink.clone());
     }
 
-    fn pin(&self, blobs: Vec<(BlobId, Payload)>) -> (Vec<(BlobId, Payload)>, Vec<BlobId>) {
-        let mut pinned = self.0.pinned.lock();
-        let mut new = Vec::new();
-        for (id, payload) in blobs {
-            pinned.used += 1;
-            let used = pinned.used;
-            if pinned.blobs.insert(id, used).is_none() {
-                new.push((id, payload));
-            }
+    /// Lets go of a blob that is not going to be used again.
+    pub fn unpin(&self, blob: BlobId) {
+        let was_pinned = self.0.pins.lock().unpin(blob);
+        if was_pinned {
+            self.post(ClientToScheduler::DropBlobs(vec![blob]));
         }
-        let mut dropped = Vec::new();
-        if pinned.blobs.len() > PINNED_BLOBS {
-            let mut by_age: Vec<(u64, BlobId)> = pinned.blobs.iter().map(|(id, used)| (*used, *id)).collect();
-            by_age.sort_unstable();
-            for (_, id) in by_age.into_iter().take(PINNED_BLOBS / 2) {
-                // One of this very submission is named by its layers soon, and pinned until then.
-                if !new.iter().any(|(new, _)| *new == id) {
-                    pinned.blobs.remove(&id);
-                    dropped.push(id);
-                }
-            }
-        }
-        (new, dropped)
     }
 
     /// One more reference to each key, which the next message is going to ask for, or an earlier one has.

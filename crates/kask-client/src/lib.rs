@@ -5,6 +5,7 @@
 
 mod client;
 mod gather;
+mod pins;
 mod requests;
 mod scatter;
 mod signal;

@@ -35,6 +35,7 @@ mod home;
 mod interrupt;
 mod job;
 mod kernels;
+mod large;
 mod layers;
 mod local_cluster;
 mod logs;
