@@ -371,9 +371,12 @@ fn a_scatter_that_was_given_up_waits_no_longer() {
             cluster.tell(client, ClientToScheduler::Unwant(keys(&["x"])));
         }
     }
-    cluster.worker("w", 1);
-    assert!(cluster.answer(client, 1).is_none(), "nobody puts it");
-    assert!(matches!(cluster.answer(client, 2), Some(Reply::Scatter(_))));
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 1) else { panic!("not answered") };
+    assert!(places[0].2.is_empty(), "it goes nowhere");
+    assert!(cluster.answer(client, 2).is_none(), "it waits for a worker");
+    let worker = cluster.worker("w", 1);
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 2) else { panic!("not answered") };
+    assert_eq!(places[0].2, [worker]);
 }
 
 #[test]
