@@ -19,6 +19,7 @@ class CommandLineCluster:
         self._processes = [
             self._start("scheduler", "--port", "0", "--scheduler-file", self.file, "--token-file", token)
         ]
+        self.scheduler_pid = self._processes[0].pid
         deadline = time.monotonic() + 30
         while not self.file.exists():
             assert self._processes[0].poll() is None, "the scheduler ended"

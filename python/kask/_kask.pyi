@@ -470,6 +470,8 @@ class Engine:
     def processing(self, workers: Sequence[str] | None) -> dict[str, tuple[str, ...]]: ...
     def scheduler_info(self) -> dict: ...
     def counters(self) -> dict[str, int]: ...
+    def unrunnable(self) -> list[dict[str, Any]]:
+        """{"workers", "resources", "tasks", "example"} of the tasks that are waited for and that no worker may run."""
     def families(self) -> dict[str, dict[str, int]]:
         """Family -> {"waiting", "queued", "running", "memory", "failed", "released"} -> number of tasks."""
     def wait_for_workers(self, n: int, timeout: float | None) -> None: ...
@@ -551,6 +553,12 @@ def memory_limit_bytes() -> int:
 
 def auto_memory_limit(workers: int, processes: bool) -> int:
     """What ``memory_limit="auto"`` gives each of ``workers``: an equal part after a reserve for everybody else."""
+
+def parse_size(text: str) -> int:
+    """Bytes in a text such as ``"4GiB"``; kask.units is what Python calls."""
+
+def parse_memory(value: object) -> str | int | float:
+    """What a text or a float says of an amount of memory: ``"auto"``, bytes as an integer (0 is no limit), or a share as a float."""
 
 # -- processes ---------------------------------------------------------------------------------------------
 

@@ -492,6 +492,8 @@ def visualize(
 
     Raises
     ------
+    TypeError
+        Among the arguments is no collection.
     ValueError
         There are too many tasks for a picture.
 
@@ -529,6 +531,12 @@ def graph_view(args: Sequence[Any], traverse: bool, optimize_graph: bool) -> Gra
     from kask.layers import GraphView
 
     work = Work(args, traverse, None, optimize_graph=optimize_graph)
+    if not work.collections:
+        kinds = ", ".join(type(arg).__name__ for arg in args) or "nothing"
+        inside = "" if traverse else " (with traverse=False it does not look into containers)"
+        raise TypeError(
+            f"there is no graph: a lazy collection is wanted, such as kask.delayed(...), got {kinds}{inside}"
+        )
     with work.lowering():
         return GraphView(work.builder, [output for outputs in work.outputs for output in outputs])
 

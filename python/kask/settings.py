@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import numbers
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from kask.units import parse_bytes, parse_seconds, whole_number
+from kask.units import parse_bytes, parse_memory, parse_seconds, whole_number
 
 #: Workers of a cluster (`kask worker` starts no more either), and threads of a worker.
 MOST_WORKERS = 4096
+#: Workers that are busy with themselves for so long are still alive (for `kask scheduler`, too).
+LEAST_HEARTBEAT_TIMEOUT_S = 0.1
 SCHEDULERS = ("auto", "embedded", "threads", "processes", "sync", "synchronous", "single-threaded")
 
 
@@ -50,6 +50,13 @@ def _duration(value: Any) -> float:
     return seconds
 
 
+def _heartbeat(value: Any) -> float:
+    seconds = _duration(value)
+    if seconds < LEAST_HEARTBEAT_TIMEOUT_S:
+        raise ValueError(f"expected a duration of at least {LEAST_HEARTBEAT_TIMEOUT_S} seconds")
+    return seconds
+
+
 def _duration_or_none(value: Any) -> float:
     return 0.0 if parse_seconds(value) == 0 else _duration(value)
 
@@ -73,75 +80,17 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         text = value.strip()
         value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
-    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(part, str) and part for part in value):
         raise ValueError("expected a list of texts")
     return list(value)
 
 
-_SIZES = "'auto', 0 (no limit), whole bytes, a size such as '4GiB', or a share of the memory above 0 and up to 1 such as 0.5 or '50%'"
-# Floats above one and below this are taken for mistaken shares, not for bytes.
-_LEAST_BYTES = 2**20
-
-
-def _memory(value: Any) -> str | int | float:
-    """``"auto"``, bytes as an integer (0 is no limit), or a share of the memory as a float."""
-    if isinstance(value, str) and value.strip().lower() == "auto":
-        return "auto"
-    limit = _as_share(value)
-    if limit is None:
-        limit = _as_bytes(value)
-    if limit is None or limit >= 2**63:
-        raise ValueError(f"expected {_SIZES}")
-    return limit
-
-
-def _as_share(value: Any) -> float | None:
-    """A share of the whole, if ``value`` is one: ``0.5``, ``"0.5"``, ``"50%"``; ``1`` is a byte, ``1.0`` all."""
-    share = None
-    if isinstance(value, str):
-        text = value.strip()
-        percent = _plain_number(text[:-1].rstrip()) if text.endswith("%") else None
-        number = _plain_number(text)
-        if percent is not None:
-            share = percent / 100
-        elif number is not None and ("." in text or not number.is_integer()):
-            share = number
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool | numbers.Integral):
-        share = float(value)
-    return share if share is not None and 0 < share <= 1 else None
-
-
-def _as_bytes(value: Any) -> int | None:
-    """Bytes, if ``value`` is a whole number or a size."""
-    if isinstance(value, str):
-        text, number = value.strip(), _plain_number(value.strip())
-        # "1.5e9" is a size; "1.5" is neither that nor a share.
-        if text.endswith("%") or (number and "." in text and not ("e" in text.lower() and number.is_integer())):
-            return None
-        try:
-            return parse_bytes(text)
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    if isinstance(value, numbers.Integral):
-        return int(value) if int(value) >= 0 else None
-    whole = float(value)
-    return int(whole) if whole == 0 or (whole >= _LEAST_BYTES and whole.is_integer()) else None
-
-
-def _plain_number(text: str) -> float | None:
-    """A number without sign or unit, as people write it."""
-    try:
-        number = float(text) if text[:1] in set("0123456789.") and "_" not in text else math.inf
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _share(value: Any) -> float:
-    share = _as_share(value)
-    if share is None or share >= 1:
+    try:
+        share = parse_memory(value)
+    except ValueError:
+        share = 1
+    if not isinstance(share, float) or share >= 1:
         raise ValueError("expected a share above 0 and below 1, such as 0.6 or '60%'")
     return share
 
@@ -191,7 +140,7 @@ TABLE = {
                 "`embedded` (alias `threads`), `processes`, `sync` (aliases `synchronous`, `single-threaded`).", _scheduler),
         Setting("embedded.nthreads", _WHOLE, 0, "threads", "Threads of the embedded engine; 0 means one for each usable CPU.", _integer(0, MOST_WORKERS)),
         Setting("embedded.memory_limit", "size", "auto", "bytes", "Memory of the embedded engine: `auto` (what this process may use, less a reserve), 0 (no limit), a size such "
-                "as `4GiB`, or a share such as `50%`. Results that do not fit are moved to disk.", _memory),
+                "as `4GiB`, or a share such as `50%`. Results that do not fit are moved to disk.", parse_memory),
         Setting("client.address", _WORD, "", "", "Scheduler that `Client()` connects to; empty means that it starts a local cluster.", _text),
         Setting("client.scheduler_file", _WORD, "", "", "File that names the scheduler that `Client()` connects to.", _text),
         Setting("client.connect_timeout_s", _TIME, 30.0, "seconds", "How long connecting to a scheduler may take.", _duration),
@@ -199,11 +148,11 @@ TABLE = {
         Setting("cluster.n_workers", _WHOLE, 0, "workers", "Workers of a `LocalCluster`; 0 means as many as fit the CPUs.", _integer(0, MOST_WORKERS)),
         Setting("cluster.threads_per_worker", _WHOLE, 0, "threads", "Threads of each of its workers; 0 means as many as fit the CPUs.", _integer(0, MOST_WORKERS)),
         Setting("cluster.memory_limit", "size", "auto", "bytes", "Memory of each of its workers: `auto` (an equal part of what this process may use, less a reserve), 0 (no "
-                "limit), a size such as `4GiB`, or a share such as `25%`. A worker that exceeds it is ended and started anew.", _memory),
+                "limit), a size such as `4GiB`, or a share such as `25%`. A worker that exceeds it is ended and started anew.", parse_memory),
         Setting("cluster.local_directory", _WORD, "", "", "Folder for the files of its workers, among them results that do not fit in memory; empty means one of the system's choice, where sockets are in any case.", _text),
         Setting("cluster.startup_timeout_s", _TIME, 60.0, "seconds", "How long starting its workers may take.", _duration),
         Setting("cluster.close_timeout_s", _TIME, 10.0, "seconds", "How long its workers may take to leave before they are killed.", _duration),
-        Setting("cluster.heartbeat_timeout_s", _TIME, 30.0, "seconds", "A worker that shows no sign of life for this long is taken for frozen and replaced.", _duration),
+        Setting("cluster.heartbeat_timeout_s", _TIME, 30.0, "seconds", "A worker that shows no sign of life for this long is taken for frozen and replaced.", _heartbeat),
         Setting("cluster.allowed_deaths", _WHOLE, 3, "deaths", "A task that is running each time this many workers die fails with `KilledWorker`.", _integer(1, 2**31 - 1)),
         Setting("cluster.restart_timeout_s", _TIME, 60.0, "seconds", "How long `Client.restart` waits for the workers to be back.", _duration),
         Setting("memory.target", "share", 0.6, "", "Share of a memory limit above which results are moved to disk.", _share),

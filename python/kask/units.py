@@ -8,11 +8,10 @@ import operator
 import re
 from typing import Any
 
+from kask._kask import parse_memory as memory_of
+from kask._kask import parse_size
+
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµ]*)\s*")
-_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "pb": 10**15} | {
-    "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50,
-}  # fmt: skip
 _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6} | {
     "min": 60.0, "m": 60.0, "minutes": 60.0, "minute": 60.0,
     "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
@@ -28,16 +27,24 @@ def parse_bytes(text: str | int | float | numbers.Real) -> int:
     (4294967296, 1500, 12)
     """
     size = _number(text)
-    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
-    if match is not None and match[2].lower() in _BYTES:
-        # Whole numbers of bytes keep all of their digits.
-        size = int(match[1]) if match[1].isdigit() and not match[2] else float(match[1]) * _BYTES[match[2].lower()]
-    # A part of a byte is a share that somebody took for a size.
-    if size is None or not math.isfinite(size) or 0 < size < 1:
-        raise ValueError(
-            f"{text!r} is not a size; write a number of bytes, or one with a unit such as '4GiB' or '500 MB'"
-        )
-    return int(size)
+    if size is not None and math.isfinite(size) and (size == 0 or size >= 1):
+        return int(size)
+    # What is neither a text nor a number of bytes is refused with the same words.
+    return parse_size(text if isinstance(text, str) else repr(text))
+
+
+def parse_memory(value: Any) -> str | int | float:
+    """What somebody says of an amount of memory: ``"auto"``, bytes as an integer (0 is no limit), or a share of what there is as a float.
+
+    Examples
+    --------
+    >>> parse_memory("4GiB"), parse_memory("50%"), parse_memory(0.5), parse_memory(0)
+    (4294967296, 0.5, 0.5, 0)
+    """
+    number = _number(value)
+    if number is None:
+        return memory_of(value)
+    return memory_of(str(int(number)) if isinstance(number, numbers.Integral) else float(number))
 
 
 def parse_seconds(text: str | int | float | numbers.Real) -> float:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import kask
@@ -262,3 +263,37 @@ def test_workers_that_come_late_get_work():
         futures = client.map(lambda i: (time.sleep(0.05), os.getpid())[1], range(100))
         cluster.scale(3)
         assert len(set(client.gather(futures))) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scattered_data_goes_to_another_worker_when_the_first_one_dies(client, seed):
+    chance = random.Random(seed)
+    victims = chance.sample(pids(client), chance.choice([1, 2]))
+    moments = [chance.uniform(0, 0.25) for _ in victims]
+
+    def kill():
+        for moment, victim in zip(moments, victims, strict=True):
+            time.sleep(moment)
+            os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    data = [np.full(2**20, float(i)) for i in range(24)]
+    rounds = []
+    while killer.is_alive() or not rounds:
+        rounds.append(client.scatter(data, hash=False, broadcast=len(rounds) % 2 == 1, timeout=60))
+    killer.join()
+    # What was scattered last was there; a worker that died later may have taken it along.
+    totals = client.map(np.sum, client.scatter(data, hash=False, timeout=60))
+    assert client.gather(totals) == [block.sum() for block in data]
+
+
+def test_scattering_to_named_workers_that_are_gone_fails(cluster):
+    with Client(cluster) as client:
+        names = [info["name"] for info in client.scheduler_info()["workers"].values()]
+        with pytest.raises(
+            TimeoutError, match=r"no worker that workers=\[\"nobody\"\] names came within 0\.5 s; there are "
+        ) as told:
+            client.scatter([1, 2], workers=["nobody"], timeout=0.5)
+        assert all(str(name) in str(told.value) for name in names)
+        assert client.submit(sum, client.scatter([1, 2], workers=names[:1])).result(timeout=30) == 3

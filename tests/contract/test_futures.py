@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import sys
 import threading
 import time
 import traceback
@@ -141,6 +142,20 @@ def test_exceptions_that_cannot_be_unpickled(client, size):
     expected = RemoteError if size == "processes" else NeedsTwo
     with pytest.raises(expected, match="one"):
         client.submit(fails).result()
+
+
+@pytest.mark.parametrize("code", [3, None, "out of apples"])
+def test_a_task_that_exits_does_not_end_who_asks_for_its_result(client, code):
+    future = client.submit(sys.exit, code, pure=False)
+    text = "SystemExit" if code is None else f"SystemExit: {code}"
+    for ask in (future.result, lambda: client.gather([future]), kask.delayed(sys.exit)(code).compute):
+        with pytest.raises(RemoteError) as caught:
+            ask()
+        assert str(caught.value) == text
+        assert isinstance(caught.value.__cause__, SystemExit)
+        assert caught.value.__cause__.code == code
+        assert "sys.exit()" in caught.value.hint
+    assert isinstance(future.exception(), SystemExit)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])

@@ -87,3 +87,11 @@ def test_names_are_escaped():
     svg = drawing.to_svg([("<&>", "<lambda>", [])])
     assert texts(svg) == ["<lambda>"]
     assert '"a\\"b"' in drawing.to_dot([('a"b', "f", [])])
+
+
+@pytest.mark.parametrize("arguments", [(), (5,), ([1, "x"],), ({},)])
+def test_what_has_no_graph_is_refused(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TypeError, match=r"there is no graph: a lazy collection is wanted"):
+        kask.visualize(*arguments)
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,12 @@
 //! The command line, as users write it.
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, value_parser};
 use kask_executor::memory_settings::SpillCompression;
 use std::path::PathBuf;
+
+/// Workers that one command starts, and threads of a worker. As in Python's settings.
+pub(crate) const MOST_WORKERS: usize = 4096;
 
 /// Parallel NumPy, pandas and plain Python.
 #[derive(Debug, Parser)]
@@ -52,7 +56,7 @@ pub(crate) struct SchedulerArguments {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["host", "port"])]
     pub(crate) listen: Option<String>,
     /// Host to listen at.
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, default_value = "127.0.0.1", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) host: String,
     /// Port to listen at; 0 takes any free one.
     #[arg(long, default_value_t = 8786)]
@@ -64,7 +68,7 @@ pub(crate) struct SchedulerArguments {
     #[arg(long, env = "KASK_WORKER_TIMEOUT", default_value = "30s")]
     pub(crate) worker_timeout: String,
     /// On how many workers a task may have been when they died before it fails.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(crate) allowed_deaths: u32,
     #[command(flatten)]
     pub(crate) security: SecurityArguments,
@@ -82,7 +86,7 @@ pub(crate) struct WorkerArguments {
     #[arg(long, default_value = "1")]
     pub(crate) nworkers: String,
     /// Threads of each that run tasks; by default the cores are shared out.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=MOST_WORKERS as i64))]
     pub(crate) nthreads: Option<u32>,
     /// Memory of each: a size such as 4GiB, a share of this machine's such as 25%, 0 for no limit, or "auto" for an equal part of what
     /// the machine or the container has.
@@ -110,16 +114,16 @@ pub(crate) struct WorkerArguments {
     #[arg(long, default_value = "")]
     pub(crate) resources: String,
     /// Name of the worker; several are numbered NAME-0, NAME-1, ...
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
     /// Directory for the workers' files; a private temporary one by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) local_directory: Option<PathBuf>,
     /// Host under which other workers and clients reach this machine.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) host: Option<String>,
     /// Module or file to import in each worker before its first task; may be given several times.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) preload: Vec<String>,
     /// How long to try to reach the scheduler.
     #[arg(long, default_value = "30s")]
@@ -147,7 +151,7 @@ pub(crate) enum TlsCommand {
         /// Directory for the files; made if need be, nothing in it is overwritten.
         directory: PathBuf,
         /// Host name or address under which the scheduler is reached; may be given several times.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         host: Vec<String>,
     },
 }

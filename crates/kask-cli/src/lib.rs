@@ -11,6 +11,7 @@ mod worker;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use kask_types::parse_duration_ms;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit code after a problem that a sentence on standard error describes.
 const FAILED: u8 = 1;
+/// The longest time that options give, 100,000 days: beyond that clocks overflow.
+const LONGEST_MS: u64 = 100_000 * 86_400_000;
 /// Exit code for arguments that make no sense.
 const USAGE: u8 = 2;
 
@@ -89,6 +92,15 @@ pub fn log_to_stderr() {
 /// [`run`] for a `main` function.
 pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os(), None))
+}
+
+/// Time that an option gives: `least` or more, and no more than clocks can count.
+fn duration_ms(option: &str, text: &str, least: (u64, &str)) -> Result<u64, CommandError> {
+    let ms = parse_duration_ms(text).map_err(|problem| CommandError::Argument(format!("{option}: {problem}")))?;
+    if (least.0..=LONGEST_MS).contains(&ms) {
+        return Ok(ms);
+    }
+    Err(CommandError::Argument(format!("{option} takes from {} to 100000d, not {text:?}", least.1)))
 }
 
 /// The settings are Python's: it prints them.

@@ -2,19 +2,21 @@
 
 use crate::arguments::SchedulerArguments;
 use crate::security::{SchedulerFile, ensure_token, parse_address};
-use crate::{CommandError, asked_to_end};
+use crate::{CommandError, asked_to_end, duration_ms};
 use kask_net::runtime;
 use kask_net::tls::CertificateRole;
 use kask_scheduler::Config;
 use kask_server::SchedulerHost;
-use kask_types::parse_duration_ms;
 use std::path::Path;
 use std::time::Duration;
 
 /// How long the last messages may take to go out.
 const GOODBYE: Duration = Duration::from_millis(100);
+/// A worker that is busy with itself for so long is still alive. As in Python's settings.
+const LEAST_WORKER_TIMEOUT: (u64, &str) = (100, "100ms");
 
 pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
+    let config = config(&arguments)?;
     let files = arguments.security.files(CertificateRole::Scheduler, None)?;
     let address = match &arguments.listen {
         Some(listen) => parse_address(listen, files.tls.is_some())?,
@@ -26,11 +28,6 @@ pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
         ensure_token(file)?;
     }
     let security = files.load()?;
-    let config = Config {
-        heartbeat_timeout_ms: parse_duration_ms(&arguments.worker_timeout).map_err(CommandError::Argument)?,
-        allowed_deaths: arguments.allowed_deaths,
-        ..Config::default()
-    };
     let host = SchedulerHost::new(config, kask_net::new_incarnation()?);
     let bound = host.listen(&address, &security)?;
     if let Some(file) = &arguments.scheduler_file {
@@ -61,6 +58,14 @@ pub(crate) fn run(arguments: SchedulerArguments) -> Result<(), CommandError> {
     io(outcome, "signals cannot be received")
 }
 
+fn config(arguments: &SchedulerArguments) -> Result<Config, CommandError> {
+    Ok(Config {
+        heartbeat_timeout_ms: duration_ms("--worker-timeout", &arguments.worker_timeout, LEAST_WORKER_TIMEOUT)?,
+        allowed_deaths: arguments.allowed_deaths,
+        ..Config::default()
+    })
+}
+
 fn write_scheduler_file(file: &Path, content: &SchedulerFile) -> Result<(), CommandError> {
     let text = serde_json::to_string(content).map_err(|error| CommandError::Argument(error.to_string()))?;
     // Written beside and renamed: a reader never sees half a file.
@@ -71,4 +76,35 @@ fn write_scheduler_file(file: &Path, content: &SchedulerFile) -> Result<(), Comm
 
 pub(crate) fn io<T>(result: std::io::Result<T>, what: &str) -> Result<T, CommandError> {
     result.map_err(|source| CommandError::Io { what: what.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+    use clap::Parser;
+
+    fn config_of(more: &[&str]) -> Result<Config, String> {
+        let words = ["kask", "scheduler"].iter().chain(more);
+        let parsed = Arguments::try_parse_from(words).map_err(|problem| problem.to_string())?;
+        let Command::Scheduler(arguments) = parsed.command else { panic!("it is about the scheduler") };
+        config(&arguments).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        assert_eq!(config_of(&["--worker-timeout", "2s"]).expect("a timeout").heartbeat_timeout_ms, 2000);
+        for (option, value) in [
+            ("--worker-timeout", "0"),
+            ("--worker-timeout", "99ms"),
+            ("--worker-timeout", "200000d"),
+            ("--worker-timeout", "soon"),
+            ("--allowed-deaths", "0"),
+            ("--allowed-deaths", "4294967295"),
+            ("--host", ""),
+        ] {
+            let problem = config_of(&[&format!("{option}={value}")]).expect_err("refused");
+            assert!(problem.contains(option) && problem.contains(value), "{problem}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `kask worker`.
 
-use crate::arguments::WorkerArguments;
+use crate::arguments::{MOST_WORKERS, WorkerArguments};
 use crate::scheduler::io;
 use crate::security::{parse_address, read_scheduler_file};
-use crate::{CommandError, asked_to_end};
-use kask_executor::memory_limits::{parse_limit, parse_size};
+use crate::{CommandError, asked_to_end, duration_ms};
+use kask_executor::memory_limits::parse_limit;
 use kask_executor::process::{SecurityConfig, WorkerProcessConfig};
 use kask_executor::scratch::SpillBase;
 use kask_executor::{Supervisor, SupervisorOptions};
@@ -12,7 +12,7 @@ use kask_net::link::Outgoing;
 use kask_net::reactor::Link;
 use kask_net::tls::CertificateRole;
 use kask_net::{Address, Connection, LocalDir, connect_retrying, runtime};
-use kask_types::{Resources, parse_duration_ms};
+use kask_types::{Resources, parse_size};
 use kask_wire::{Role, SchedulerToSupervisor};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,8 +30,10 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
     let workers = (count, memory_limit_bytes(&arguments, count)?);
     let files = arguments.security.files(CertificateRole::Worker, known.and_then(|file| file.token_file))?;
     let scheduler = parse_address(&text, files.tls.is_some())?;
-    let timeout_ms = parse_duration_ms(&arguments.connect_timeout).map_err(CommandError::Argument)?;
+    let timeout_ms = duration_ms("--connect-timeout", &arguments.connect_timeout, (1, "1ms"))?;
     let security = files.load()?;
+    let directory = io(LocalDir::new(), "no private directory can be made")?;
+    let options = supervisor_options(&arguments, python, &scheduler, files, &directory, workers, timeout_ms)?;
     let incarnation = kask_net::new_incarnation()?;
     let network = io(runtime::handle(), "no network thread")?;
     let (made, connected) = std::sync::mpsc::channel();
@@ -44,8 +46,6 @@ pub(crate) fn run(arguments: WorkerArguments, python: PathBuf) -> Result<(), Com
         });
     }
     let connection = connected.recv().expect("the network thread answers before it ends")?;
-    let directory = io(LocalDir::new(), "no private directory can be made")?;
-    let options = supervisor_options(&arguments, python, &scheduler, files, &directory, workers, timeout_ms)?;
     let supervisor = Supervisor::new(options);
     let Connection { sender, receiver, .. } = connection;
     supervisor.connect(Outgoing::new(sender));
@@ -97,8 +97,8 @@ fn worker_count(text: &str) -> Result<usize, CommandError> {
     if text == "auto" {
         return Ok(cores());
     }
-    text.parse().ok().filter(|count| (1..=4096).contains(count)).ok_or_else(|| {
-        CommandError::Argument(format!("--nworkers takes a number from 1 to 4096, or auto, not {text:?}"))
+    text.parse().ok().filter(|count| (1..=MOST_WORKERS).contains(count)).ok_or_else(|| {
+        CommandError::Argument(format!("--nworkers takes a number from 1 to {MOST_WORKERS}, or auto, not {text:?}"))
     })
 }
 
@@ -109,7 +109,7 @@ fn cores() -> usize {
 /// Of one of so many workers.
 fn memory_limit_bytes(arguments: &WorkerArguments, count: usize) -> Result<u64, CommandError> {
     parse_limit(&arguments.memory_limit, count)
-        .map_err(|error| CommandError::Argument(format!("--memory-limit: {error}")))
+        .map_err(|error| CommandError::Argument(format!("--memory-limit {error}")))
 }
 
 fn supervisor_options(
@@ -122,7 +122,6 @@ fn supervisor_options(
     connect_timeout_ms: u64,
 ) -> Result<SupervisorOptions, CommandError> {
     let nthreads = match arguments.nthreads {
-        Some(0) => return Err(CommandError::Argument("--nthreads must be at least 1".into())),
         Some(nthreads) => nthreads,
         None => u32::try_from(cores() / count).unwrap_or(1).max(1),
     };
@@ -181,8 +180,7 @@ fn spill_base(arguments: &WorkerArguments) -> Option<SpillBase> {
 }
 
 fn size(option: &str, text: &str) -> Result<u64, CommandError> {
-    let wrong = || CommandError::Argument(format!("{option} takes a size such as 20GiB or 500MB, not {text:?}"));
-    parse_size(text).ok_or_else(wrong)
+    parse_size(text).map_err(|problem| CommandError::Argument(format!("{option}: {problem}")))
 }
 
 fn target(share: f64) -> Result<f64, CommandError> {
@@ -201,9 +199,14 @@ fn parse_resources(text: &str) -> Result<BTreeMap<String, f64>, CommandError> {
         let amount: f64 = amount
             .parse()
             .map_err(|_| CommandError::Argument(format!("--resources {name} needs a number, not {amount:?}")))?;
-        resources.insert(name.to_string(), amount);
+        if name.is_empty() || resources.insert(name.to_string(), amount).is_some() {
+            return Err(CommandError::Argument(format!(
+                "--resources needs a name of its own for each amount, not {text:?}"
+            )));
+        }
     }
-    Resources::new(resources.iter().map(|(name, amount)| (name.as_str(), *amount))).map_err(CommandError::Argument)?;
+    Resources::new(resources.iter().map(|(name, amount)| (name.as_str(), *amount)))
+        .map_err(|problem| CommandError::Argument(format!("--resources: {problem}")))?;
     Ok(resources)
 }
 
@@ -220,9 +223,8 @@ mod tests {
 
     fn options_of(more: &[&str], count: usize) -> Result<SupervisorOptions, CommandError> {
         let words = ["kask", "worker", "tcp://127.0.0.1:1"].iter().chain(more);
-        let Command::Worker(arguments) = Arguments::try_parse_from(words).expect("a command").command else {
-            panic!("it is about workers")
-        };
+        let parsed = Arguments::try_parse_from(words).map_err(|problem| CommandError::Argument(problem.to_string()))?;
+        let Command::Worker(arguments) = parsed.command else { panic!("it is about workers") };
         let directory = LocalDir::new().expect("a directory");
         let address = "tcp://127.0.0.1:1".parse().expect("an address");
         let (workers, security) = ((count, memory_limit_bytes(&arguments, count)?), SecurityConfig::default());
@@ -263,10 +265,23 @@ mod tests {
             ("--memory-limit", "lots"),
             ("--spill-limit", "much"),
             ("--spill-reserve", "-1"),
+            ("--spill-limit", "0.5"),
+            ("--spill-reserve", "9000000 TiB"),
             ("--memory-target", "1.5"),
+            ("--memory-target", "NaN"),
+            ("--resources", "GPU=-1"),
+            ("--resources", "GPU=much"),
+            ("--resources", "=1"),
+            ("--resources", "GPU=1 GPU=2"),
+            ("--nthreads", "0"),
+            ("--nthreads", "5000"),
+            ("--name", ""),
+            ("--host", ""),
+            ("--preload", ""),
         ] {
             let problem = options(&[&format!("{option}={value}")]).expect_err("refused").to_string();
-            assert!(problem.contains(option) && problem.contains(value), "{problem}");
+            let told = value.rsplit('=').next().expect("a part");
+            assert!(problem.contains(option) && problem.contains(told), "{problem}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The client's handle, and how one is made.
 
+use crate::pins::Pins;
 use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
 use crate::state::{Effects, State, Status, Watcher};
 use kask_graph::{Graph, Wanted};
@@ -12,18 +13,15 @@ use kask_types::{BlobId, Incarnation, Key, Payload, WorkerId};
 use kask_wire::client::ClientInfo;
 use kask_wire::{ClientToScheduler, Role, SchedulerToClient};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long released futures may wait before the scheduler is told.
 const UNWANT_DELAY: Duration = Duration::from_millis(2);
 /// How many released futures are told at once without waiting.
 const UNWANT_BATCH: usize = 4096;
-/// How many blobs a client keeps pinned at the scheduler.
-const PINNED_BLOBS: usize = 1024;
 
 /// Why there is no client.
 #[derive(Debug, Error)]
@@ -63,13 +61,7 @@ pub(crate) struct Shared {
     pub(crate) next_request: AtomicU64,
     /// The process that made the client: a forked copy of it leaves the client alone.
     generation: u32,
-    pinned: Mutex<Pinned>,
-}
-
-#[derive(Default)]
-struct Pinned {
-    used: u64,
-    blobs: FxHashMap<BlobId, u64>,
+    pins: Mutex<Pins>,
 }
 
 /// The half of a client that the scheduler talks to, before the other half is known.
@@ -155,7 +147,7 @@ impl Connector {
             driver,
             next_request: AtomicU64::new(0),
             generation: fork::generation(),
-            pinned: Mutex::default(),
+            pins: Mutex::default(),
         }));
         client.send(ClientToScheduler::Register(info));
         registered.wait(deadline_of(Some(timeout)), interrupted)?;
@@ -241,7 +233,7 @@ impl Client {
             let mut state = self.0.state.lock();
             self.post_unwanted(&mut state);
             // Under the same lock as the posting: whoever finds a blob pinned may rely on its having been sent.
-            let (new, dropped) = self.pin(blobs);
+            let (new, dropped) = self.0.pins.lock().pin(blobs);
             if !new.is_empty() {
                 self.post_under(&mut state, ClientToScheduler::Blobs(new));
             }
@@ -256,29 +248,12 @@ impl Client {
         drive(self.0.uplink.clone());
     }
 
-    fn pin(&self, blobs: Vec<(BlobId, Payload)>) -> (Vec<(BlobId, Payload)>, Vec<BlobId>) {
-        let mut pinned = self.0.pinned.lock();
-        let mut new = Vec::new();
-        for (id, payload) in blobs {
-            pinned.used += 1;
-            let used = pinned.used;
-            if pinned.blobs.insert(id, used).is_none() {
-                new.push((id, payload));
-            }
+    /// Lets go of a blob that is not going to be used again.
+    pub fn unpin(&self, blob: BlobId) {
+        let was_pinned = self.0.pins.lock().unpin(blob);
+        if was_pinned {
+            self.post(ClientToScheduler::DropBlobs(vec![blob]));
         }
-        let mut dropped = Vec::new();
-        if pinned.blobs.len() > PINNED_BLOBS {
-            let mut by_age: Vec<(u64, BlobId)> = pinned.blobs.iter().map(|(id, used)| (*used, *id)).collect();
-            by_age.sort_unstable();
-            for (_, id) in by_age.into_iter().take(PINNED_BLOBS / 2) {
-                // One of this very submission is named by its layers soon, and pinned until then.
-                if !new.iter().any(|(new, _)| *new == id) {
-                    pinned.blobs.remove(&id);
-                    dropped.push(id);
-                }
-            }
-        }
-        (new, dropped)
     }
 
     /// One more reference to each key, which the next message is going to ask for, or an earlier one has.
@@ -301,6 +276,13 @@ impl Client {
             }
         }
         drive(self.0.uplink.clone());
+    }
+
+    /// The next message asks for these keys again: what was said of those that ended without a result counts no more.
+    pub(crate) fn ask_again(&self, keys: &[Key]) {
+        let mut state = self.0.state.lock();
+        let number = state.posted + 1;
+        state.ask_again(keys, number);
     }
 
     /// One reference less to each key. Never blocks; the scheduler is told a little later, in batches.
@@ -379,12 +361,7 @@ impl Client {
     }
 
     /// Waits for the last pending key first: keys end roughly in order, so that one wake-up serves for all.
-    fn wait_all(
-        &self,
-        keys: &[Key],
-        deadline: Option<std::time::Instant>,
-        interrupted: Interrupted,
-    ) -> Result<(), WaitError> {
+    fn wait_all(&self, keys: &[Key], deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
         let mut left = keys.len();
         let signal = Arc::new(Signal::default());
         loop {
@@ -410,12 +387,7 @@ impl Client {
         }
     }
 
-    fn wait_any(
-        &self,
-        keys: &[Key],
-        deadline: Option<std::time::Instant>,
-        interrupted: Interrupted,
-    ) -> Result<(), WaitError> {
+    fn wait_any(&self, keys: &[Key], deadline: Option<Instant>, interrupted: Interrupted) -> Result<(), WaitError> {
         let signal = Arc::new(Signal::default());
         {
             let mut state = self.0.state.lock();
@@ -429,6 +401,20 @@ impl Client {
         let ended = signal.wait(deadline, interrupted);
         self.0.state.lock().unwatch(keys, &signal);
         ended
+    }
+
+    /// Does nothing for a while.
+    pub(crate) fn pause(
+        &self,
+        pause: Duration,
+        deadline: Option<Instant>,
+        interrupted: Interrupted,
+    ) -> Result<(), WaitError> {
+        match Signal::default().wait(Some(Instant::now() + pause), interrupted) {
+            Ok(()) | Err(WaitError::TimedOut) => {}
+            Err(other) => return Err(other),
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) { Err(WaitError::TimedOut) } else { Ok(()) }
     }
 
     /// For the synchronous engine: runs what is queued, here and now.
@@ -459,6 +445,11 @@ impl Client {
     /// Where a worker listens.
     pub fn worker_address(&self, worker: WorkerId) -> Option<Arc<str>> {
         self.0.state.lock().workers.get(&worker).map(|(peer, _)| peer.address.clone())
+    }
+
+    /// Names of the workers.
+    pub fn worker_names(&self) -> Vec<String> {
+        self.0.state.lock().workers.values().map(|(_, info)| info.name.to_string()).collect()
     }
 
     /// How many workers there are.

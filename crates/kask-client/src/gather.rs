@@ -98,16 +98,8 @@ impl Client {
                 break;
             }
             if self.prepare_retry(&mut round, retry) {
-                Signal::default().wait(Some(Instant::now() + pause), &mut *interrupted).or_else(
-                    |error| match error {
-                        WaitError::TimedOut => Ok(()),
-                        other => Err(other),
-                    },
-                )?;
+                self.pause(pause, deadline, &mut *interrupted)?;
                 pause = (pause * 2).min(PAUSES.1);
-                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                    return Err(WaitError::TimedOut);
-                }
             }
         }
         Ok(keys

@@ -5,10 +5,13 @@
 
 mod client;
 mod gather;
+mod pins;
 mod requests;
+mod scatter;
 mod signal;
 pub mod state;
 
 pub use client::{Client, ClientError, Connector};
+pub use scatter::{PayloadOf, Scatter};
 pub use signal::{Interrupted, WaitError};
 pub use state::Status;

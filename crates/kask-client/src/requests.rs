@@ -2,9 +2,7 @@
 
 use crate::client::Client;
 use crate::signal::{Interrupted, Signal, WaitError, deadline_of};
-use kask_types::{Payload, TaskId, WorkerId};
 use kask_wire::{ClientToScheduler, Query, Reply};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -49,51 +47,6 @@ impl Client {
             (Ok(()), None) => {
                 Err(WaitError::Closed(state.closed.clone().unwrap_or_else(|| "the connection is gone".into())))
             }
-        }
-    }
-
-    /// Puts values on the workers that the scheduler chose for them: the data half of a scatter.
-    ///
-    /// # Errors
-    /// As [`Client::ask`]; `Refused` when a worker could not be reached or did not take its values.
-    pub fn put(
-        &self,
-        placements: Vec<(TaskId, Vec<WorkerId>, Payload, u64)>,
-        timeout: Option<Duration>,
-        interrupted: Interrupted,
-    ) -> Result<(), WaitError> {
-        let mut by_worker: BTreeMap<WorkerId, Vec<(TaskId, Payload, u64)>> = BTreeMap::new();
-        for (task, workers, payload, nbytes) in placements {
-            for worker in workers {
-                by_worker.entry(worker).or_default().push((task, payload.clone(), nbytes));
-            }
-        }
-        let deadline = deadline_of(timeout);
-        let signal = Arc::new(Signal::default());
-        let results = Arc::new(parking_lot::Mutex::new((by_worker.len(), None)));
-        if by_worker.is_empty() {
-            return Ok(());
-        }
-        for (worker, values) in by_worker {
-            let (signal, results) = (signal.clone(), results.clone());
-            let done = Box::new(move |result: Result<(), String>| {
-                let mut results = results.lock();
-                results.0 -= 1;
-                if let Err(problem) = result {
-                    results.1.get_or_insert(problem);
-                }
-                if results.0 == 0 {
-                    signal.raise();
-                }
-            });
-            self.0.data.put(worker, values, done);
-        }
-        signal.wait(deadline, interrupted)?;
-        match results.lock().1.take() {
-            None => Ok(()),
-            Some(problem) => Err(WaitError::Refused(format!(
-                "the values did not reach their workers ({problem}); scatter them again"
-            ))),
         }
     }
 }

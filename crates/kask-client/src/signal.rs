@@ -17,6 +17,9 @@ pub enum WaitError {
     /// The time limit passed.
     #[error("not done within the time limit")]
     TimedOut,
+    /// The time limit passed, and no worker may do what is asked.
+    #[error("{0}")]
+    NoWorker(String),
     /// The caller was asked to stop.
     #[error("interrupted")]
     Interrupted,

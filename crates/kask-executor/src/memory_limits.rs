@@ -5,6 +5,7 @@
 
 pub use crate::cgroups::Pressure;
 use crate::cgroups::{self, Group, field};
+use kask_types::{Memory, NoMemory};
 use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -139,14 +140,11 @@ pub fn auto_limit_bytes(workers: usize, processes: bool) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LimitError {
     /// It cannot be read.
-    #[error(
-        "a memory limit is a number of bytes, a size such as 4GiB or 500MB, a share of the machine's memory such as 0.5 or 50%, \
-         0 for no limit, or auto; {0:?} is none of these"
-    )]
+    #[error("{0:?}: {problem}", problem = NoMemory)]
     Unknown(String),
     /// A unit was left out, most likely.
     #[error(
-        "a worker needs 1 MiB at least, and {0:?} is {1} bytes: say a size with a unit, such as 4GiB, or 0 for no limit"
+        "{0:?} is {1} bytes, and a worker needs 1 MiB at least: say a size with a unit, such as '4GiB', or 0 for no limit"
     )]
     TooSmall(String, u64),
 }
@@ -156,69 +154,14 @@ pub enum LimitError {
 /// # Errors
 /// When the text is none of what the error lists, or less than a process takes in any case.
 pub fn parse_limit(text: &str, workers: usize) -> Result<u64, LimitError> {
-    match parse_any_limit(text, workers)? {
-        slip @ 1..MIB => Err(LimitError::TooSmall(text.to_owned(), slip)),
-        limit => Ok(limit),
-    }
-}
-
-fn parse_any_limit(text: &str, workers: usize) -> Result<u64, LimitError> {
-    let trimmed = text.trim();
-    if trimmed.eq_ignore_ascii_case("auto") {
-        return Ok(auto_limit_bytes(workers, true));
-    }
-    let wrong = || LimitError::Unknown(text.to_owned());
-    let share = match trimmed.strip_suffix('%') {
-        Some(percent) => Some(plain_number(percent.trim_end()).ok_or_else(wrong)? / 100.0),
-        // As in Python, where 1.0 is a share and 1 a byte.
-        None => plain_number(trimmed).filter(|number| number.fract() != 0.0 || trimmed.contains('.')),
-    };
-    match share {
-        Some(0.0) if !trimmed.ends_with('%') => Ok(0),
-        Some(share) if share > 0.0 && share <= 1.0 => {
+    let bytes = match Memory::parse(text).map_err(|NoMemory| LimitError::Unknown(text.to_owned()))? {
+        Memory::Auto => return Ok(auto_limit_bytes(workers, true)),
+        Memory::Bytes(bytes) => bytes,
+        Memory::Share(share) => {
             let all = MemoryLimits::of_this_process().limit().map_or(0, |limit| limit.bytes);
             // A limit of nothing would be none.
-            Ok(((all as f64 * share) as u64).max(1))
+            ((all as f64 * share) as u64).max(1)
         }
-        // 1.5e9 is a size, 1.5 neither that nor a share.
-        Some(bytes) if bytes.fract() != 0.0 || !trimmed.contains(['e', 'E']) => Err(wrong()),
-        Some(_) | None => parse_size(trimmed).ok_or_else(wrong),
-    }
-}
-
-/// A number as people write it: no sign, no `inf`.
-fn plain_number(text: &str) -> Option<f64> {
-    let starts = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    text.parse::<f64>().ok().filter(|number| starts && number.is_finite())
-}
-
-/// Bytes in a text such as `4GiB`, `500 MB` or `1024`.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let is_digit = |c: char| c.is_ascii_digit() || c == '.';
-    let mut split = text.find(|c| !is_digit(c)).unwrap_or(text.len());
-    // 1e9 and 2.5E+9, but not the e of a unit.
-    if let Some(exponent) = text[split..].strip_prefix(['e', 'E']) {
-        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        if digits.starts_with(|c: char| c.is_ascii_digit()) {
-            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-            split = text.len() - digits.len() + end;
-        }
-    }
-    let (number, unit) = text.split_at(split);
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" | "k" => 1e3,
-        "mb" | "m" => 1e6,
-        "gb" | "g" => 1e9,
-        "tb" | "t" => 1e12,
-        "kib" => MIB as f64 / 1024.0,
-        "mib" => MIB as f64,
-        "gib" => MIB as f64 * 1024.0,
-        "tib" => MIB as f64 * 1024.0 * 1024.0,
-        "pb" => 1e15,
-        "pib" => MIB as f64 * 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
     };
-    plain_number(number).map(|number| (number * factor) as u64)
+    if (1..MIB).contains(&bytes) { Err(LimitError::TooSmall(text.to_owned(), bytes)) } else { Ok(bytes) }
 }

@@ -5,7 +5,7 @@ use crate::errors;
 use crate::interrupt;
 use crate::pickle::{self, Subject};
 use crate::values;
-use kask_client::WaitError;
+use kask_client::Scatter;
 use kask_net::Arena;
 use kask_net::share::SHARED_MIN_BYTES;
 use kask_types::payload::Segment;
@@ -14,7 +14,7 @@ use kask_wire::client::{Counters, WorkerState};
 use kask_wire::worker::Pressure;
 use kask_wire::{ClientToScheduler, Query, Reply};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,6 +192,21 @@ fn pressure(pressure: Pressure) -> &'static str {
     }
 }
 
+/// What the client waits for and no worker may run.
+pub fn unrunnable<'py>(py: Python<'py>, core: &EngineCore) -> PyResult<Bound<'py, PyList>> {
+    let Reply::Unrunnable(found) = ask(py, core, Query::Unrunnable, PATIENCE)? else { return Err(unexpected(py)) };
+    let list = PyList::empty(py);
+    for one in found {
+        let dict = PyDict::new(py);
+        dict.set_item("workers", one.workers.map(|only| tuple(py, only.workers)).transpose()?)?;
+        dict.set_item("resources", one.resources.iter().collect::<std::collections::BTreeMap<_, _>>())?;
+        dict.set_item("tasks", one.tasks)?;
+        dict.set_item("example", one.example)?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
 /// Totals since the scheduler's start.
 pub fn counters<'py>(py: Python<'py>, core: &EngineCore) -> PyResult<Bound<'py, PyDict>> {
     let Reply::Counters(counters) = ask(py, core, Query::Counters, PATIENCE)? else { return Err(unexpected(py)) };
@@ -332,35 +347,15 @@ pub fn scatter(
         };
         (*key, family, in_memory)
     });
-    let described: Vec<_> = described.collect();
+    let what = Scatter { values: described.collect(), workers, broadcast, timeout, patience: PATIENCE };
+    let is_local = core.address.starts_with("unix:");
+    let payload = |at: usize, workers: usize| {
+        let (payload, nbytes) = &payloads[at];
+        (if is_local && workers > 1 { shared(payload) } else { payload.clone() }, *nbytes)
+    };
+    core.check_open(py)?;
     core.client.retain(&keys);
-    let placed = order(py, core, timeout, move |request| ClientToScheduler::Scatter {
-        request,
-        values: described,
-        workers,
-        broadcast,
-    })
-    .and_then(|reply| match reply {
-        Reply::Scatter(places) => Ok(places),
-        _ => Err(unexpected(py)),
-    })
-    .and_then(|places| {
-        let is_local = core.address.starts_with("unix:");
-        interrupt::wait(py, |interrupted| {
-            let placements = places.into_iter().filter_map(|(position, task, workers)| {
-                let (payload, nbytes) = payloads.get(position as usize)?;
-                let payload = if is_local && workers.len() > 1 { shared(payload) } else { payload.clone() };
-                Some((task, workers, payload, *nbytes))
-            });
-            let placements: Vec<_> = placements.collect();
-            core.client.put(placements, timeout, &mut *interrupted)?;
-            match core.client.wait(&keys, true, timeout, interrupted) {
-                Ok(()) => Ok(()),
-                Err(WaitError::TimedOut) => Err(WaitError::TimedOut),
-                Err(other) => Err(other),
-            }
-        })
-    });
+    let placed = core.wait(py, |interrupted| core.client.scatter(&what, &payload, interrupted));
     if placed.is_err() {
         core.client.release(&keys);
     }

@@ -357,6 +357,10 @@ impl Engine {
         admin::counters(py, &self.core)
     }
 
+    fn unrunnable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        admin::unrunnable(py, &self.core)
+    }
+
     fn families<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         admin::families(py, &self.core)
     }

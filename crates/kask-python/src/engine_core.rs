@@ -7,6 +7,7 @@ use crate::errors::{self, Raisable};
 use crate::future::Future;
 use crate::interrupt;
 use crate::local_cluster::LocalCluster;
+use crate::lookout::Lookout;
 use crate::pickle;
 use kask_client::{Client, Interrupted, WaitError};
 use kask_types::{Failure, Incarnation, Key, Payload, TaskName};
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub struct EngineCore {
     closed: AtomicBool,
     owner: Mutex<Option<Py<PyAny>>>,
     wrapper: Mutex<Option<Py<PyWeakrefReference>>>,
+    /// What the user was warned of.
+    told: Mutex<FxHashSet<String>>,
 }
 
 static ENGINES: Mutex<Option<FxHashMap<Incarnation, Weak<EngineCore>>>> = Mutex::new(None);
@@ -71,6 +74,7 @@ impl EngineCore {
             closed: AtomicBool::new(false),
             owner: Mutex::new(None),
             wrapper: Mutex::new(None),
+            told: Mutex::default(),
         });
         let mut engines = ENGINES.lock();
         let engines = engines.get_or_insert_default();
@@ -162,13 +166,22 @@ impl EngineCore {
         if at_hand { interrupt::wait(py, gather) } else { self.wait(py, gather) }
     }
 
-    /// Waits for something that tasks do.
+    /// Whether the user has not been warned of this yet.
+    pub fn is_news(&self, what: &str) -> bool {
+        self.told.lock().insert(what.to_owned())
+    }
+
+    /// Waits for something that tasks do. Who waits for long is told of tasks that no worker may run.
     pub fn wait<T: Send>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(Interrupted<'_>) -> Result<T, WaitError> + Send,
     ) -> PyResult<T> {
-        interrupt::wait_aside(py, self.driver.as_deref(), work)
+        let mut lookout = Lookout::new();
+        let outcome = interrupt::wait_aside(py, self.driver.as_deref(), |interrupted| {
+            work(&mut || lookout.look(self) || interrupted())
+        });
+        lookout.raised.map_or(outcome, Err)
     }
 
     /// Closes the connection and, if it lives with this engine, the cluster. Idempotent. True when no task is running.

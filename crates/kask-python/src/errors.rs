@@ -43,6 +43,7 @@ pub fn serialization(py: Python<'_>, message: &str, hint: &str, cause: Option<Py
 pub fn from_wait(py: Python<'_>, problem: &WaitError) -> PyErr {
     match problem {
         WaitError::TimedOut => PyTimeoutError::new_err("not done within the time limit"),
+        WaitError::NoWorker(reason) => PyTimeoutError::new_err(reason.clone()),
         WaitError::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
         WaitError::Closed(reason) => new(py, "ClientClosedError", reason, None),
         WaitError::Refused(reason) => new(py, "ClusterError", reason, None),

@@ -18,6 +18,19 @@ from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 _MAX_CHAIN = 50
 
 
+# -- warnings --------------------------------------------------------------------------------------------
+
+
+def warn(text):
+    """Warn at the line of the user's that called Kask."""
+    import warnings
+
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("kask", "concurrent"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
+
+
 # -- exceptions ------------------------------------------------------------------------------------------
 
 
@@ -122,6 +135,8 @@ def to_raise(error):
     them otherwise, with all that is in them, such as the future that keeps the exception.
 
     Its class is not called with arguments that it may not take. An exception that cannot be copied so is given back itself."""
+    if isinstance(error, SystemExit):
+        return instead_of_exit(error)
     kind = type(error)
     try:
         copy = kind.__new__(kind, *error.args)
@@ -142,6 +157,17 @@ def to_raise(error):
     except Exception:
         return error
     return copy if is_same else error
+
+
+def instead_of_exit(error):
+    """What is raised for a task that called ``sys.exit()``. SystemExit itself would end the program that asks for the result, without a word."""
+    from kask.exceptions import RemoteError
+
+    told = RemoteError(
+        "SystemExit", text_of(error), hint="the task called sys.exit(); to end with a result it returns one"
+    )
+    told.__cause__ = error
+    return told
 
 
 # One expression that gives its own frame. Its location table is replaced by one without columns, because those of

@@ -35,9 +35,11 @@ mod home;
 mod interrupt;
 mod job;
 mod kernels;
+mod large;
 mod layers;
 mod local_cluster;
 mod logs;
+mod lookout;
 mod lower;
 mod lower_nodes;
 mod memory;
@@ -85,7 +87,7 @@ mod _kask {
     #[pymodule_export]
     use crate::lower_nodes::identity;
     #[pymodule_export]
-    use crate::memory::{auto_memory_limit, memory_limit_bytes};
+    use crate::memory::{auto_memory_limit, memory_limit_bytes, parse_memory, parse_size};
     #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]

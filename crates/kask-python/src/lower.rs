@@ -7,6 +7,7 @@ use crate::errors;
 use crate::explain;
 use crate::functions::{FunctionInfo, random128};
 use crate::future::Future;
+use crate::large::warn_of_large_arguments;
 use crate::layers::LayersOfNodes;
 use crate::lower_nodes::NodeTables;
 use crate::names::{block_name, layer_name};
@@ -146,6 +147,7 @@ fn submit_parts(py: Python<'_>, core: &Arc<EngineCore>, parts: &Parts, outputs: 
     let keys: Vec<Key> = wanted.iter().map(|(key, _)| *key).collect();
     let (graph, made, blobs) = (Graph { layers: lowering.layers }, lowering.made, lowering.blobs);
     explain::refuse_what_cannot_fit(py, core, &graph, &made, &keys)?;
+    warn_of_large_arguments(py, core, &graph)?;
     py.detach(|| core.client.submit(graph, keys, blobs));
     Ok(wanted.into_iter().map(|(key, name)| core.future(key, name)).collect())
 }

@@ -3,8 +3,10 @@
 use kask_executor::memory_limits::{self, MemoryLimits};
 use kask_executor::memory_settings::{MemoryOptions, SpillCompression};
 use kask_executor::scratch::SpillBase;
+use kask_types::{Memory, NoMemory};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 use std::path::PathBuf;
 
 /// Bytes that this process may use; 0 when it cannot be told.
@@ -17,6 +19,27 @@ pub fn memory_limit_bytes() -> u64 {
 #[pyfunction]
 pub fn auto_memory_limit(workers: usize, processes: bool) -> u64 {
     memory_limits::auto_limit_bytes(workers, processes)
+}
+
+/// Bytes in a text such as "4GiB".
+#[pyfunction]
+pub fn parse_size(text: &str) -> PyResult<u64> {
+    kask_types::parse_size(text).map_err(PyValueError::new_err)
+}
+
+/// What a text or a float says of an amount of memory: "auto", bytes as an integer, or a share as a float.
+#[pyfunction]
+pub fn parse_memory<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let memory = match value.extract::<String>() {
+        Ok(text) => Memory::parse(&text),
+        Err(_) => value.cast::<PyFloat>().map_err(|_| NoMemory).and_then(|number| Memory::of_number(number.value())),
+    };
+    let py = value.py();
+    Ok(match memory.map_err(|problem| PyValueError::new_err(problem.to_string()))? {
+        Memory::Auto => "auto".into_pyobject(py)?.into_any(),
+        Memory::Bytes(bytes) => bytes.into_pyobject(py)?.into_any(),
+        Memory::Share(share) => share.into_pyobject(py)?.into_any(),
+    })
 }
 
 /// What Python says of spilling: a dict with these entries.

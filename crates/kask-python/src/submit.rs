@@ -8,6 +8,7 @@ use crate::calls::Packer;
 use crate::engine_core::EngineCore;
 use crate::functions::{FunctionInfo, random128, words};
 use crate::future::Future;
+use crate::large::warn_of_large_arguments;
 use crate::names::task_name;
 use crate::options::{Options, annotations};
 use crate::scan::Inputs;
@@ -71,6 +72,7 @@ pub fn submit(core: &Arc<EngineCore>, call: &Submission<'_, '_>) -> PyResult<Fut
     let ends = if inputs.keys.is_empty() { Vec::new() } else { vec![sizes::count(py, inputs.keys.len())?] };
     let map = MapLayer { function, items, keys: vec![key], names, inputs: KeyLists { keys: inputs.keys, ends } };
     let graph = one_layer(prefix, annotations(call.options), map);
+    warn_of_large_arguments(py, core, &graph)?;
     // The GIL is kept: a runner that wants it would make this thread wait a whole switch interval to get it back.
     core.client.submit(graph, vec![key], vec![(function, blob)]);
     Ok(core.future(key, name))
@@ -118,6 +120,9 @@ pub fn map<'py>(core: &Arc<EngineCore>, mapping: &Mapping<'_, 'py>) -> PyResult<
         if last || rows.exhausted {
             break;
         }
+    }
+    if run.is_used_once {
+        py.detach(|| core.client.unpin(run.function));
     }
     if let MapKeys::Given(keys) = &mapping.keys
         && keys.len() != futures.len()
@@ -198,6 +203,8 @@ struct MapRun<'a, 'py> {
     prefix: Arc<str>,
     function: BlobId,
     blob: Payload,
+    /// Whether no other map can use the same blob.
+    is_used_once: bool,
     tokenizer: Tokenizer<'py>,
     keys: Option<CallKeys>,
     /// Calls whose keyword arguments have futures in them carry them each.
@@ -229,7 +236,20 @@ impl<'a, 'py> MapRun<'a, 'py> {
             MapKeys::Derived | MapKeys::Given(_) => info.prefix.clone(),
         };
         let random = (LayerToken(random128()), 0);
-        Ok(MapRun { core, mapping, prefix, function, blob, tokenizer, keys, kwargs_apart, random, sent: 0 })
+        let is_used_once = core.local && !shared.is_empty();
+        Ok(MapRun {
+            core,
+            mapping,
+            prefix,
+            function,
+            blob,
+            is_used_once,
+            tokenizer,
+            keys,
+            kwargs_apart,
+            random,
+            sent: 0,
+        })
     }
 
     fn batch(&mut self, rows: &mut Rows<'py>, limit: usize) -> PyResult<Part> {
@@ -312,6 +332,7 @@ impl<'a, 'py> MapRun<'a, 'py> {
             inputs: part.inputs,
         };
         let graph = one_layer(self.prefix.clone(), annotations(self.mapping.options), map);
+        warn_of_large_arguments(py, self.core, &graph)?;
         let (client, blobs) = (&self.core.client, vec![(self.function, self.blob.clone())]);
         py.detach(|| client.submit(graph, outputs, blobs));
         for index in 0..len {

@@ -79,6 +79,14 @@ impl Class {
         };
     }
 
+    pub(crate) fn restriction(&self) -> &Option<WorkerRestriction> {
+        &self.workers
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
     pub(crate) fn allows(&self, worker: WorkerIx) -> bool {
         self.eligible.binary_search(&worker).is_ok()
     }

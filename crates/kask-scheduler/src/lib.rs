@@ -39,6 +39,7 @@ mod stealing;
 mod submit;
 mod supervisors;
 mod tasks;
+mod unrunnable;
 mod worker_messages;
 mod workers;
 

@@ -30,6 +30,9 @@ impl Scheduler {
                 self.worker_waits.push(WorkerWait { client, request, count });
                 return self.worker_waits_changed();
             }
+            Query::Unrunnable => {
+                Reply::Unrunnable(self.clients.find(client).map_or_else(Vec::new, |ix| self.unrunnable(ix)))
+            }
             Query::Families => Reply::Families(self.tasks.families.counts()),
             Query::Flush => Reply::Done,
         };

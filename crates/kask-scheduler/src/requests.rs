@@ -33,6 +33,7 @@ impl Scheduler {
                 self.unwant(client, slot);
             }
         }
+        self.scatters_given_up(client);
         self.settle();
     }
 

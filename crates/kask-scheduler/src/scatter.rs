@@ -177,6 +177,26 @@ impl Scheduler {
         self.puts_lost(|putter, _| putter == client);
     }
 
+    /// A client does not want some keys any more: scatters that wait and of which it wants nothing are over.
+    pub(crate) fn scatters_given_up(&mut self, client: ClientIx) {
+        let wants = &self.clients[client].wants;
+        let is_over = |job: &mut PendingScatter| {
+            let mut slots = job.tasks.iter().filter_map(|&(id, _, _)| self.tasks.current(id));
+            job.client == client && !slots.any(|slot| wants.contains(slot))
+        };
+        let over: Vec<PendingScatter> = self.pending_scatters.extract_if(.., is_over).collect();
+        if over.is_empty() {
+            return;
+        }
+        let id = self.clients[client].id;
+        for job in over {
+            let nowhere = (0..).zip(&job.tasks).map(|(position, &(task, _, _))| (position, task, Vec::new()));
+            let reply = Reply::Scatter(nowhere.collect());
+            self.out.tell_client(id, SchedulerToClient::Answer { request: job.request, reply });
+        }
+        self.puts_lost(|_, _| false);
+    }
+
     fn puts_lost(&mut self, is_lost: impl Fn(ClientIx, WorkerIx) -> bool) {
         let mut lost = Vec::new();
         for (&slot, puts) in &mut self.scattering {

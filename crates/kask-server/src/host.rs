@@ -2,8 +2,9 @@
 
 use kask_net::reactor::{Actor, Link, Pump, Reactor, Wake, drive};
 use kask_net::timer::Timer;
+use kask_net::trim::trim_soon;
 use kask_scheduler::{Action, Config, Event, Scheduler, SupervisorId};
-use kask_types::{ClientId, Incarnation, Tick, WorkerId};
+use kask_types::{ClientId, Incarnation, Tick, WorkerId, shrunk};
 use kask_wire::{
     ClientToScheduler, SchedulerToClient, SchedulerToSupervisor, SchedulerToWorker, SupervisorToScheduler,
     WorkerToScheduler,
@@ -37,6 +38,8 @@ struct Scheduling {
     supervisors: FxHashMap<SupervisorId, Arc<dyn Link<SchedulerToSupervisor>>>,
     started: Instant,
     timer: Arc<Timer>,
+    /// The most tasks at a time since memory was last returned.
+    most_tasks: usize,
 }
 
 impl SchedulerHost {
@@ -50,6 +53,7 @@ impl SchedulerHost {
             supervisors: FxHashMap::default(),
             started: Instant::now(),
             timer: timer.clone(),
+            most_tasks: 0,
         };
         let reactor = Reactor::new(scheduling);
         let host = Arc::new(SchedulerHost { reactor, incarnation, timer: timer.clone(), next_id: AtomicU32::new(1) });
@@ -137,10 +141,20 @@ impl Actor for Scheduling {
         }
         let deadline = self.core.next_deadline().map(|tick| self.started + std::time::Duration::from_nanos(tick.0));
         self.timer.set(deadline);
+        self.trim_after_bursts();
     }
 }
 
 impl Scheduling {
+    fn trim_after_bursts(&mut self) {
+        let tasks = self.core.task_count();
+        self.most_tasks = self.most_tasks.max(tasks);
+        if shrunk(tasks, self.most_tasks).is_some() {
+            self.most_tasks = tasks;
+            trim_soon();
+        }
+    }
+
     fn forget_lost(&mut self, event: &Event) {
         match event {
             Event::ClientLost { client } => drop(self.clients.remove(client)),

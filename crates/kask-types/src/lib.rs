@@ -10,6 +10,7 @@ pub mod key;
 pub mod payload;
 pub mod resources;
 pub mod shrink;
+pub mod size;
 pub mod time;
 
 pub use annotations::{Annotations, WorkerRestriction};
@@ -19,4 +20,5 @@ pub use key::{Key, TaskName};
 pub use payload::{Items, Local, LocalItems, Payload, Segment};
 pub use resources::Resources;
 pub use shrink::shrunk;
+pub use size::{Memory, NoMemory, parse_size};
 pub use time::{Tick, parse_duration_ms};

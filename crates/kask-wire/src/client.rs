@@ -2,7 +2,9 @@
 
 use crate::worker::{Peer, Pressure, WorkerInfo, WorkerMetrics};
 use kask_graph::{Graph, Wanted};
-use kask_types::{BlobId, ClientId, Failure, Incarnation, Key, Payload, TaskId, WorkerId, WorkerRestriction};
+use kask_types::{
+    BlobId, ClientId, Failure, Incarnation, Key, Payload, Resources, TaskId, WorkerId, WorkerRestriction,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -191,6 +193,8 @@ pub enum Query {
     States(Vec<Key>),
     /// An answer once at least this many workers are there: [`Reply::Done`]. Client-side timeout.
     WorkersAtLeast(u32),
+    /// What this client waits for and no worker may run, because of the workers or resources that it asks for.
+    Unrunnable,
     /// Count of tasks of each family in each state (for progress).
     Families,
     /// An empty answer, after all that was sent before has been handled.
@@ -217,6 +221,8 @@ pub enum Reply {
     States(Vec<(Key, TaskStatus)>),
     /// Family, and number of tasks that are waiting, queued or ready, running, in memory, failed, released.
     Families(Vec<(Arc<str>, [u64; 6])>),
+    /// By what they ask for.
+    Unrunnable(Vec<Unrunnable>),
     /// Where to put each value: position in the request, task, workers.
     Scatter(Vec<(u32, TaskId, Vec<WorkerId>)>),
     /// Worker address and what the call gave there.
@@ -228,6 +234,19 @@ pub enum Reply {
         /// One sentence.
         reason: String,
     },
+}
+
+/// Tasks that are ready and that no worker may run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unrunnable {
+    /// The workers that they ask for.
+    pub workers: Option<WorkerRestriction>,
+    /// The resources that they ask for.
+    pub resources: Resources,
+    /// How many.
+    pub tasks: u64,
+    /// Name of one of them.
+    pub example: String,
 }
 
 /// How a task stands, as clients see it.

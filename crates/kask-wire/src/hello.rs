@@ -4,7 +4,7 @@ use kask_types::Incarnation;
 use serde::{Deserialize, Serialize};
 
 /// Version of the protocol; peers with another one are refused in one sentence.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// What whoever connects says first. Its layout never changes, so that versions can always tell each other apart.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -76,13 +76,20 @@ class ClientData(ClientBase):
         hash : bool
             Whether equal values share a key.
         timeout : float or str, optional
-            How long it may take, as for ``wait``.
+            How long it may take in all. Without it, a worker that may take values is waited for for a minute, and sending them may
+            take as long as it takes.
         direct, asynchronous
             Accepted for compatibility, without effect: data always goes straight to the workers.
 
         Returns
         -------
         Future, or a container of futures like ``data``
+
+        Raises
+        ------
+        TimeoutError
+            When no worker may take the values, for example because ``workers`` names none of those that there are. When a worker dies
+            that was to take some, another one gets them.
 
         Examples
         --------

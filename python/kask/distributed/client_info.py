@@ -126,6 +126,27 @@ class ClientInfo(ClientBase):
         where = named_workers(workers)
         return self._call(lambda: self._engine.processing(where))
 
+    def unrunnable(self) -> Any:
+        """Tasks that this client waits for and that no worker may run: what they ask for is not there.
+
+        They run once such a worker joins. Who waits for their results gets a warning after some seconds.
+
+        Returns
+        -------
+        list of dict
+            For each demand ``"workers"`` (a tuple of names or ``None``), ``"resources"`` (amounts by name), ``"tasks"`` (how many wait) and
+            ``"example"`` (the key of one of them).
+
+        Examples
+        --------
+        >>> from kask.distributed import Client
+        >>> with Client("inproc", n_workers=1) as client:
+        ...     x = client.submit(abs, -1, key="x", workers="nobody")
+        ...     client.unrunnable()
+        [{'workers': ('nobody',), 'resources': {}, 'tasks': 1, 'example': 'x'}]
+        """
+        return self._call(lambda: self._engine.unrunnable())
+
     def counters(self) -> Any:
         """Totals since the scheduler's start: tasks submitted, finished, failed, recomputed, stolen, bytes moved, workers lost.
 

@@ -1,4 +1,4 @@
-"""The one door to the engine in Rust: nothing else imports ``kask._kask``.
+"""The one door to the engine in Rust: nothing else imports ``kask._kask`` (but ``kask.units``, which settings need).
 
 ``embedded`` and ``processes`` hold the engines that computations use when nobody made a client; ``current`` knows
 which client is the default one; ``exits`` closes what is open at interpreter exit.

@@ -244,6 +244,27 @@ fn resources_choose_the_worker() {
 }
 
 #[test]
+fn clients_are_told_of_what_no_worker_may_run() {
+    let mut cluster = Cluster::new();
+    let (client, other) = (cluster.client(), cluster.client());
+    cluster.worker("wrong", 1);
+    let workers = Some(WorkerRestriction { workers: vec!["right".into()], allow_other_workers: false });
+    let only = Annotations { workers, ..Annotations::default() };
+    cluster.submit(client, graph_with(&[("a", &[]), ("b", &[]), ("c", &["a"])], only), &["b", "c"]);
+    cluster.submit(client, graph(&[("d", &["c"])]), &["d"]);
+    cluster.settle();
+    let Reply::Unrunnable(found) = cluster.ask(client, Query::Unrunnable) else { panic!() };
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((one.tasks, &*one.workers.as_ref().expect("they name one").workers[0]), (2, "right"));
+    let Reply::Unrunnable(found) = cluster.ask(other, Query::Unrunnable) else { panic!() };
+    assert!(found.is_empty(), "it waits for nothing: {found:?}");
+    cluster.worker("right", 1);
+    cluster.settle();
+    let Reply::Unrunnable(found) = cluster.ask(client, Query::Unrunnable) else { panic!() };
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn higher_user_priority_goes_first() {
     let mut cluster = Cluster::new();
     let client = cluster.client();
@@ -337,6 +358,25 @@ fn scattered_data_is_in_memory_once_a_worker_holds_it() {
     cluster.die(worker);
     assert!(matches!(cluster.seen(client, "x"), Some(Seen::Ended(Failure::Lost { .. }))));
     assert!(matches!(cluster.seen(client, "a"), Some(Seen::Ended(Failure::Lost { .. }))));
+}
+
+#[test]
+fn a_scatter_that_was_given_up_waits_no_longer() {
+    let mut cluster = Cluster::new();
+    let client = cluster.client();
+    for request in [1, 2] {
+        let values = vec![(key("x"), "data".into(), 8)];
+        cluster.tell(client, ClientToScheduler::Scatter { request, values, workers: None, broadcast: false });
+        if request == 1 {
+            cluster.tell(client, ClientToScheduler::Unwant(keys(&["x"])));
+        }
+    }
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 1) else { panic!("not answered") };
+    assert!(places[0].2.is_empty(), "it goes nowhere");
+    assert!(cluster.answer(client, 2).is_none(), "it waits for a worker");
+    let worker = cluster.worker("w", 1);
+    let Some(Reply::Scatter(places)) = cluster.answer(client, 2) else { panic!("not answered") };
+    assert_eq!(places[0].2, [worker]);
 }
 
 #[test]
