@@ -42,20 +42,20 @@ class Points:
         along = [blocks_of(at, lengths) for at, lengths in zip(coordinates, sizes)]
         grid = [max(1, len(lengths)) for lengths in sizes]
         block = np.ravel_multi_index(along, grid) if len(along) > 1 else along[0]
-        chunk = np.repeat(np.arange(len(cuts)), cuts)
-        order = sorting(chunk * math.prod(grid) + block)
-        block, chunk = block[order], chunk[order]
-        is_last = np.ones(len(order), bool)
-        is_last[:-1] = (block[1:] != block[:-1]) | (chunk[1:] != chunk[:-1])
-        last = np.flatnonzero(is_last)
+        blocks = math.prod(grid)
+        numbers = np.repeat(np.arange(len(cuts)) * blocks, cuts) + block
+        order = sorting(numbers)
+        pieces, counts = _counted(numbers, len(cuts) * blocks, order)
         #: Where each piece ends among the points in the order of the pieces.
-        self.piece_ends = last + 1
+        self.piece_ends = np.cumsum(counts)
         #: Which block each piece is of, along each axis.
-        self.blocks = np.unravel_index(block[last], grid)
+        self.blocks = np.unravel_index(pieces % blocks, grid)
         #: Where the pieces of each chunk end.
-        self.chunk_ends = np.searchsorted(chunk[last], np.arange(len(cuts)), side="right")
+        self.chunk_ends = np.searchsorted(pieces // blocks, np.arange(len(cuts)), side="right")
         #: For each point in this order: where it lies in its block, and where it goes in its chunk.
-        self.local = [(at - first[axis])[order] for at, first, axis in zip(coordinates, starts, along)]
+        self.local = [
+            at[order] - np.repeat(first[own], counts) for at, first, own in zip(coordinates, starts, self.blocks)
+        ]
         self.places = order - np.repeat(np.cumsum(cuts) - cuts, cuts)
 
     @property
@@ -105,7 +105,22 @@ def sorting(keys: np.ndarray) -> np.ndarray:
     if (keys[1:] >= keys[:-1]).all():
         return np.arange(len(keys))
     # NumPy sorts small integers by their digits.
-    return np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")
+    most = keys.max()
+    small = keys.astype(np.uint8) if most < 1 << 8 else keys.astype(np.uint16) if most < 1 << 16 else keys
+    return np.argsort(small, kind="stable")
+
+
+def _counted(numbers: np.ndarray, most: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which numbers below ``most`` there are, and how often; ``order`` sorts them."""
+    if most <= len(numbers):
+        counts = np.bincount(numbers, minlength=most)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    ordered = numbers[order]
+    is_last = np.ones(len(ordered), bool)
+    is_last[:-1] = ordered[1:] != ordered[:-1]
+    last = np.flatnonzero(is_last)
+    return ordered[last], np.diff(last, prepend=-1)
 
 
 def take_list(blocks: list[Any], position: tuple[int, ...], points: Points, axis: int) -> Any:
