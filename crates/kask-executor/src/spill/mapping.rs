@@ -16,6 +16,8 @@ pub(super) const PAGE: usize = 4096;
 pub(super) struct Mapping {
     start: NonNull<u8>,
     len: usize,
+    /// Whether it is of a file.
+    is_file: bool,
 }
 
 // SAFETY: the memory belongs to this value alone, as that of a `Box<[u8]>` does.
@@ -31,7 +33,9 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses an address that nothing else uses; the mapping is private, and ends with this value.
         let start = unsafe { mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE, file, offset) }?;
-        Ok(Mapping::new(start, len))
+        let mut mapping = Mapping::new(start, len);
+        mapping.is_file = true;
+        Ok(mapping)
     }
 
     /// Zeroed memory of its own.
@@ -46,7 +50,7 @@ impl Mapping {
     }
 
     fn new(start: *mut c_void, len: usize) -> Mapping {
-        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len }
+        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len, is_file: false }
     }
 
     /// Tells the kernel that the memory will be read from start to end.
@@ -87,6 +91,11 @@ impl AsRef<[u8]> for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.is_file {
+            // Else all that was ever read back stays in the page cache, beside what the limit allows; and each value takes memory that
+            // nobody has used yet, which virtual machines are slow to give (read back at 0.5 instead of 2 GB/s).
+            self.advise(Advice::LinuxPageOut);
+        }
         // SAFETY: the range was mapped by this value, and no reference to it outlives it.
         let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), self.len) };
     }
