@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.array.against_numpy import assert_same, check_function, chunkings, nothing_runs
+from tests.array.against_numpy import assert_same, check_function, chunkings
 
 import kask.array as ka
 from kask import compute, config
@@ -194,54 +194,6 @@ def test_weights_that_are_refused(weights: Any) -> None:
         found = ka.quantile(ka.from_array(array, chunks=7), 0.5, weights=heavy, method="inverted_cdf")
         with pytest.raises(ValueError, match=str(told.value)):
             found.compute()
-
-
-@pytest.mark.parametrize("is_large", [False, True])
-@pytest.mark.parametrize("name", ["quantile", "nanpercentile"])
-def test_quantiles_that_are_lazy(name: str, is_large: bool) -> None:
-    most = 1 if name == "quantile" else 100
-    with config.set({"array.chunk_size_bytes": 64} if is_large else {}):
-        for q in (np.array([0.1, 0.9]), np.array([[0.5], [0.25], [1.0]]), np.float64(0.3), np.array([0, 1])):
-            for array in (HOLED, HOLED.astype("f4"), NUMBERS):
-                for options in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}, {"axis": (0, 1), "method": "hazen"}):
-                    x = ka.from_array(array, chunks=(3, 2))
-                    with nothing_runs():
-                        lazy = ka.from_array(q, chunks=1) * most
-                        found = getattr(ka, name)(x, lazy, **options) + 1
-                    assert_same(found, getattr(np, name)(array, q * most, **options) + 1, rtol=1e-6)
-        with nothing_runs():
-            wrong = getattr(ka, name)(ka.from_array(NUMBERS, chunks=3), ka.ones(2, chunks=1) * 2 * most)
-        with pytest.raises(ValueError, match="must be in the range"):
-            wrong.compute()
-
-
-@pytest.mark.parametrize("q", [0.3, np.float64(0.3), np.array(0.3), 1])
-def test_types_where_q_is_a_number(small_blocks: Any, q: Any) -> None:
-    for options in ({}, {"method": "inverted_cdf", "weights": np.ones((6, 5))}):
-        x = ka.from_array(HOLED.astype("f4"), chunks=2)
-        assert_same(ka.quantile(x, q, **options), np.quantile(HOLED.astype("f4"), q, **options), rtol=1e-6)
-
-
-def test_lazy_quantiles_with_weights_and_out() -> None:
-    weights = rng.random((7, 4))
-    q = ka.from_array([0.2, 0.7], chunks=1)
-    with nothing_runs():
-        x = ka.from_array(NUMBERS, chunks=2)
-        options: dict[str, Any] = {"axis": 0, "method": "inverted_cdf"}
-        found = ka.quantile(x, q, weights=ka.from_array(weights, chunks=3), **options)
-        out = ka.zeros((2, 4))
-        assert ka.quantile(x, q, axis=0, out=out) is out
-        with pytest.raises(ValueError, match="method"):
-            ka.quantile(x, q, method="none")
-    assert_same(found, np.quantile(NUMBERS, [0.2, 0.7], weights=weights, **options))
-    assert_same(out, np.quantile(NUMBERS, [0.2, 0.7], axis=0))
-
-
-def test_quantiles_of_unknown_number() -> None:
-    found = ka.from_array([0.1, 0.5, 0.9], chunks=2)
-    with nothing_runs():
-        found = ka.quantile(ka.from_array(NUMBERS, chunks=3), found[found > 0.3], axis=0)
-    assert_same(found, np.quantile(NUMBERS, [0.5, 0.9], axis=0))
 
 
 def test_errors() -> None:

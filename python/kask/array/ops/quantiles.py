@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kask import config
-from kask.array.base import ArrayBase, as_array, wrap
+from kask.array.base import ArrayBase, as_array
 from kask.array.kernels.quantiles import (
     Brackets,
     ReachedIn,
@@ -32,7 +32,6 @@ from kask.array.ops.reshaping import raveled
 from kask.array.ops.sample_sort import sample_sorted
 from kask.array.ops.scans import scanned
 from kask.array.ops.slicing import expanded, sliced, squeezed, transposed
-from kask.array.ops.staged import ByValue
 from kask.engine import Chunks
 
 __all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
@@ -247,8 +246,7 @@ class _Of:
 
 def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, weights: Any) -> Any:
     array = as_array(a).expr
-    if isinstance(q, ArrayBase):
-        return into(out, _of_lazy(name, array, q.expr, axis, method, keepdims, weights))
+    q = q.compute() if isinstance(q, ArrayBase) else q
     scale = 100.0 if name.endswith("percentile") else 1.0
     if method not in _METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(_METHODS)}")
@@ -256,15 +254,13 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     getattr(np, name)(np.ones(1, array.dtype), q, method=method, **({} if weights is None else {"weights": [1.0]}))
     axes = normal_axes(axis, array.ndim)
     keeps = _flag(keepdims)
-    # Only Python's numbers leave floats their type.
-    is_weak = type(q) in (int, float) and array.dtype.kind == "f"
     q = q if isinstance(q, int | float) else np.asanyarray(q)
     if _is_large(array, axes) and weights is None and array.dtype.kind in "biufmM":
-        kind = array.dtype if is_weak else np.dtype(np.float64)
+        kind = array.dtype if isinstance(q, int | float) and array.dtype.kind == "f" else np.dtype(np.float64)
         qs = np.asarray(np.true_divide(np.asarray(q, kind), kind.type(scale)))
         return into(out, _selected(array, axes, qs, method, name.startswith("nan"), keeps, name))
     if _is_large(array, axes) and weights is not None and array.dtype.kind in "biufmM":
-        qs = np.asarray(q, array.dtype) if is_weak else np.asarray(q)
+        qs = np.asarray(q, array.dtype) if isinstance(q, int | float) and array.dtype.kind == "f" else np.asarray(q)
         if scale != 1:
             qs = np.asarray(np.true_divide(qs, array.dtype.type(scale) if array.dtype.kind == "f" else scale))
         return into(out, _weighted(array, weights, axes, qs, name.startswith("nan"), keeps, name))
@@ -272,21 +268,6 @@ def _quantile(name: str, a: Any, q: Any, axis: Any, out: Any, method: str, keepd
     if not axes:
         return into(out, _without_axes(array, name, options, q))
     return into(out, _whole(array, axes, name, options, q, keeps, weights))
-
-
-def _of_lazy(
-    name: str, array: ArrayExpr, q: ArrayExpr, axis: Any, method: str, keepdims: Any, weights: Any
-) -> ArrayExpr:
-    """The quantiles that an array of Kask says, which is computed first."""
-    arrays = (array,) if weights is None else (array, as_array(weights).expr)
-    how = (name, normal_axes(axis, array.ndim), method, _flag(keepdims))
-    like = _of_known(*arrays, np.zeros(q.shape, q.dtype), *how)
-    return ByValue(_of_known, arrays, (q,), how, like.meta, like.chunks, name)
-
-
-def _of_known(array: ArrayExpr, *rest: Any) -> ArrayExpr:
-    *weights, q, name, axes, method, keeps = rest
-    return _quantile(name, wrap(array), q, axes, None, method, keeps, wrap(weights[0]) if weights else None).expr
 
 
 def _without_axes(array: ArrayExpr, name: str, options: dict[str, Any], q: Any) -> ArrayExpr:
