@@ -6,6 +6,7 @@ Clusters live as long as the session; each test gets a client of its own. A test
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ import pytest
 
 from command_line_cluster import CommandLineCluster
 from kask.distributed import Client, LocalCluster
+
+# Where the shell that started the tests in the background has Ctrl-C ignored, so would the programs that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZES = ["embedded", "threads", "processes"]
 
