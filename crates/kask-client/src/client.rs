@@ -22,6 +22,8 @@ use thiserror::Error;
 const UNWANT_DELAY: Duration = Duration::from_millis(2);
 /// How many released futures are told at once without waiting.
 const UNWANT_BATCH: usize = 4096;
+/// How many workers are named where all are meant.
+const MOST_NAMES: usize = 10;
 
 /// Why there is no client.
 #[derive(Debug, Error)]
@@ -447,9 +449,13 @@ impl Client {
         self.0.state.lock().workers.get(&worker).map(|(peer, _)| peer.address.clone())
     }
 
-    /// Names of the workers.
-    pub fn worker_names(&self) -> Vec<String> {
-        self.0.state.lock().workers.values().map(|(_, info)| info.name.to_string()).collect()
+    /// Names of the workers, or of some of them, for people to read; None where there are none.
+    pub fn workers_in_words(&self) -> Option<String> {
+        let state = self.0.state.lock();
+        let names = state.workers.values().take(MOST_NAMES).map(|(_, info)| format!("{:?}", info.name));
+        let names: Vec<String> = names.collect();
+        let more = if state.workers.len() > MOST_NAMES { ", ..." } else { "" };
+        (!names.is_empty()).then(|| names.join(", ") + more)
     }
 
     /// How many workers there are.

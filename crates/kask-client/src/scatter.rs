@@ -17,9 +17,6 @@ use std::time::{Duration, Instant};
 
 /// First and longest pause before what a worker did not take is offered again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
-/// So many workers are named in an error.
-const MOST_NAMES: usize = 10;
-
 /// What is scattered.
 pub struct Scatter {
     /// Key, family prefix, and the bytes of each value that have to be in memory when it is used.
@@ -133,20 +130,15 @@ impl Client {
     /// Why there was no worker that may take the values.
     fn no_taker(&self, what: &Scatter) -> String {
         let limit = what.timeout.unwrap_or(what.patience).as_secs_f64();
-        let names = self.worker_names();
-        let mut there = names.iter().take(MOST_NAMES).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        if names.len() > MOST_NAMES {
-            there.push_str(", ...");
-        }
-        match (&what.workers, names.is_empty()) {
-            (_, true) => {
+        match (&what.workers, self.workers_in_words()) {
+            (_, None) => {
                 format!("no worker came within {limit} s that could take the data; start workers, or allow more time")
             }
-            (Some(only), false) => format!(
+            (Some(only), Some(there)) => format!(
                 "no worker that workers={:?} names came within {limit} s; there are {there}: name one of these, or leave workers= out",
                 only.workers,
             ),
-            (None, false) => {
+            (None, Some(there)) => {
                 format!("none of the workers {there} took the data within {limit} s; start others, or allow more time")
             }
         }

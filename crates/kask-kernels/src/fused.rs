@@ -229,8 +229,8 @@ impl Kernel {
         if shape.contains(&0) {
             return Err(KernelError::Block("a kernel needs at least one element".to_owned()));
         }
-        let sizes: Vec<usize> = self.inputs.iter().map(|kind| kind.size()).collect();
-        let walk = Walk::new(shape, reduced, inputs, outputs, &sizes, self.reduction.is_some());
+        let first_size = self.inputs.first().map(|kind| kind.size());
+        let walk = Walk::new(shape, reduced, inputs, outputs, first_size, self.reduction.is_some());
         Ok(tile::Runner::new(self, &walk, Level::here(), watched).run(inputs, outputs))
     }
 }

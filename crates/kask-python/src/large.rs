@@ -20,10 +20,12 @@ pub fn warn_of_large_arguments(py: Python<'_>, core: &EngineCore, graph: &Graph)
     if core.local {
         return Ok(());
     }
-    let sizes: Vec<u64> = graph.layers.iter().map(large_bytes).collect();
-    let total: u64 = sizes.iter().sum();
-    let Some((largest, _)) = graph.layers.iter().zip(&sizes).max_by_key(|&(_, size)| size) else { return Ok(()) };
-    if total < WARN_BYTES || !core.is_news(&format!("large arguments of {}", largest.prefix)) {
+    let total: u64 = graph.layers.iter().map(large_bytes).sum();
+    if total < WARN_BYTES {
+        return Ok(());
+    }
+    let Some(largest) = graph.layers.iter().max_by_key(|layer| large_bytes(layer)) else { return Ok(()) };
+    if !core.is_news(&format!("large arguments of {}", largest.prefix)) {
         return Ok(());
     }
     let text = format!(

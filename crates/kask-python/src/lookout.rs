@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_secs(5);
 /// How long the answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So many workers are named in a warning.
-const MOST_NAMES: usize = 10;
 
 /// Looks out during one wait.
 pub struct Lookout {
@@ -36,10 +34,11 @@ impl Lookout {
         if Instant::now() < self.next {
             return false;
         }
-        if let Ok(Reply::Unrunnable(found)) = core.client.ask(Query::Unrunnable, Some(PATIENCE), &mut || false) {
-            let names = core.client.worker_names();
-            for one in found.iter().filter(|one| !names.is_empty() && core.is_news(&demand(one))) {
-                self.warn(&text(one, &names));
+        if let Ok(Reply::Unrunnable(found)) = core.client.ask(Query::Unrunnable, Some(PATIENCE), &mut || false)
+            && let Some(there) = core.client.workers_in_words()
+        {
+            for one in found.iter().filter(|one| core.is_news(&demand(one))) {
+                self.warn(&text(one, &there));
             }
         }
         self.next = Instant::now() + EVERY;
@@ -62,11 +61,7 @@ fn demand(one: &Unrunnable) -> String {
     [workers, resources].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
-fn text(one: &Unrunnable, names: &[String]) -> String {
-    let mut there = names.iter().take(MOST_NAMES).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-    if names.len() > MOST_NAMES {
-        there.push_str(", ...");
-    }
+fn text(one: &Unrunnable, there: &str) -> String {
     let (tasks, verb) = match one.tasks {
         1 => (format!("the task {:?}", one.example), "waits"),
         count => (format!("{count} tasks such as {:?}", one.example), "wait"),

@@ -33,9 +33,7 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses an address that nothing else uses; the mapping is private, and ends with this value.
         let start = unsafe { mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE, file, offset) }?;
-        let mut mapping = Mapping::new(start, len);
-        mapping.is_file = true;
-        Ok(mapping)
+        Ok(Mapping::new(start, len, true))
     }
 
     /// Zeroed memory of its own.
@@ -44,13 +42,13 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: as above, without a file.
         let start = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
-        let mapping = Mapping::new(start, len);
+        let mapping = Mapping::new(start, len, false);
         mapping.advise(Advice::LinuxHugepage);
         Ok(mapping)
     }
 
-    fn new(start: *mut c_void, len: usize) -> Mapping {
-        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len, is_file: false }
+    fn new(start: *mut c_void, len: usize, is_file: bool) -> Mapping {
+        Mapping { start: NonNull::new(start.cast()).expect("a successful mmap gives an address"), len, is_file }
     }
 
     /// Tells the kernel that the memory will be read from start to end.

@@ -4,7 +4,6 @@ use super::ahead::Fetch;
 use super::arithmetic::{self, Arithmetic, Second};
 use super::kinds::{Float, From_, Kind, Number, elements, elements_mut, with_element, with_float, with_number};
 use super::level::{Level, Task};
-
 use std::fmt;
 use std::sync::Arc;
 

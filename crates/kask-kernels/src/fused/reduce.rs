@@ -13,7 +13,6 @@ use super::arithmetic::{self, Operations};
 use super::kinds::{Element, Float, Kind, Number, elements, with_element, with_float, with_number};
 use super::level::{Level, Task};
 use super::ops::Values;
-
 use super::view::ViewMut;
 use super::walk::Walk;
 use crate::error::KernelError;
@@ -64,7 +63,8 @@ impl Reduction {
     pub(super) fn accumulator(self, kind: Kind, level: Level, places: usize) -> Box<dyn Accumulator> {
         match self {
             Reduction::Sum => with_number!(kind, T => {
-                Box::new(Sum { folding: Folding::new(level, places, Some(T::NOTHING), |a: T, b: T| a.plus(b)) })
+                let folding = Folding::new(level, places, Some(T::NOTHING), |a: T, b: T| a.plus(b));
+                Box::new(Folding { add_results: Some(arithmetic::sum::<T>), ..folding })
             }),
             Reduction::Product => with_number!(kind, T => folding(level, places, T::ONE, |a: T, b: T| a.times(b))),
             Reduction::Min => {
@@ -98,17 +98,11 @@ fn extreme<T: Element, F: Fn(T, T) -> T + Copy + 'static>(level: Level, places: 
 pub(super) trait Accumulator {
     /// All elements of the piece belong to one place.
     fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]);
-    /// The same of what operations make of a tile. Sums alone can.
-    fn fold_results(
-        &mut self,
-        _fetch: Fetch,
-        _place: usize,
-        _operations: Operations,
-        _args: &[Values<'_>],
-        _count: usize,
-    ) {
-        unreachable!("the results of other reductions than sums are in a tile first")
-    }
+    /// The same of what operations make of a tile.
+    ///
+    /// # Panics
+    /// When it is not a sum.
+    fn fold_results(&mut self, fetch: Fetch, place: usize, operations: Operations, args: &[Values<'_>], count: usize);
     /// They belong to places from this one on, of which each has had `turn` elements.
     fn join(&mut self, place: usize, turn: usize, piece: &[u8]);
     /// Writes the results; the first output is the operand of that number.
@@ -159,20 +153,37 @@ struct Folding<T, F> {
     current: Option<Current<T>>,
     /// What came in for the current place and is not in its cascade yet.
     lanes: Lanes<T>,
+    /// How a sum takes the results of operations as they come.
+    add_results: Option<AddResults<T>>,
 }
+
+/// Adds what operations make of so many elements to lanes.
+type AddResults<T> = fn(Level, Fetch, Operations, &[Values<'_>], usize, &mut [T; LANES]);
 
 impl<T: Element, F: Fn(T, T) -> T + Copy> Folding<T, F> {
     fn new(level: Level, places: usize, neutral: Option<T>, f: F) -> Folding<T, F> {
         let values = vec![neutral.unwrap_or_default(); places];
-        Folding { level, f, neutral, values, seen: Vec::new(), current: None, lanes: Lanes::default() }
+        let (seen, current, lanes) = (Vec::new(), None, Lanes::default());
+        Folding { level, f, neutral, values, seen, current, lanes, add_results: None }
     }
 
-    /// Makes a place the current one.
-    fn turn_to(&mut self, place: usize) {
+    /// Makes a place the current one, and lanes that have had nothing begin: with the neutral element, or the first one of all.
+    fn begin(&mut self, place: usize, first: impl FnOnce() -> T) {
         if self.current.as_ref().is_none_or(|current| current.place != place) {
             self.settle();
             self.seen.resize(self.values.len(), false);
             self.current = Some(Current { place, cascade: Cascade::new() });
+        }
+        if self.lanes.depth == 0 {
+            self.lanes.values = [self.neutral.unwrap_or_else(first); LANES];
+        }
+    }
+
+    /// So many elements have come into the lanes.
+    fn came(&mut self, count: usize) {
+        self.lanes.depth += count.div_ceil(LANES);
+        if self.lanes.depth >= DEPTH {
+            self.gather();
         }
     }
 
@@ -201,12 +212,16 @@ impl<T: Element, F: Fn(T, T) -> T + Copy> Folding<T, F> {
 impl<T: Element, F: Fn(T, T) -> T + Copy> Accumulator for Folding<T, F> {
     fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]) {
         let values: &[T] = elements(piece);
-        self.turn_to(place);
-        self.lanes.begin(self.neutral.unwrap_or(values[0]));
-        self.level.run(Fold { values, fetch, lanes: &mut self.lanes, f: self.f });
-        if self.lanes.depth >= DEPTH {
-            self.gather();
-        }
+        self.begin(place, || values[0]);
+        self.level.run(Fold { values, fetch, lanes: &mut self.lanes.values, f: self.f });
+        self.came(values.len());
+    }
+
+    fn fold_results(&mut self, fetch: Fetch, place: usize, operations: Operations, args: &[Values<'_>], count: usize) {
+        let add = self.add_results.expect("the results of other reductions than sums are in a tile first");
+        self.begin(place, T::default);
+        add(self.level, fetch, operations, args, count, &mut self.lanes.values);
+        self.came(count);
     }
 
     fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {
@@ -233,36 +248,6 @@ fn write<T: Element>(values: &[T], walk: &Walk, operand: usize, output: &mut Vie
     }
 }
 
-/// A sum takes the results of operations as they come.
-struct Sum<T, F> {
-    folding: Folding<T, F>,
-}
-
-impl<T: Number, F: Fn(T, T) -> T + Copy> Accumulator for Sum<T, F> {
-    fn fold(&mut self, fetch: Fetch, place: usize, piece: &[u8]) {
-        self.folding.fold(fetch, place, piece);
-    }
-
-    fn fold_results(&mut self, fetch: Fetch, place: usize, operations: Operations, args: &[Values<'_>], count: usize) {
-        let folding = &mut self.folding;
-        folding.turn_to(place);
-        folding.lanes.begin(T::NOTHING);
-        arithmetic::sum::<T>(folding.level, fetch, operations, args, count, &mut folding.lanes.values);
-        folding.lanes.depth += count.div_ceil(LANES);
-        if folding.lanes.depth >= DEPTH {
-            folding.gather();
-        }
-    }
-
-    fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {
-        self.folding.join(place, turn, piece);
-    }
-
-    fn finish(self: Box<Self>, walk: &Walk, operand: usize, outputs: &mut [ViewMut<'_>]) {
-        Box::new(self.folding).finish(walk, operand, outputs);
-    }
-}
-
 /// Lanes of a fold.
 pub(super) const LANES: usize = 32;
 /// Elements of a lane before it is put together with the others: the depth of NumPy's.
@@ -281,19 +266,10 @@ impl<T: Element> Default for Lanes<T> {
     }
 }
 
-impl<T: Element> Lanes<T> {
-    /// Lanes that have had nothing begin with a value.
-    fn begin(&mut self, first: T) {
-        if self.depth == 0 {
-            self.values = [first; LANES];
-        }
-    }
-}
-
 struct Fold<'a, T, F> {
     values: &'a [T],
     fetch: Fetch,
-    lanes: &'a mut Lanes<T>,
+    lanes: &'a mut [T; LANES],
     f: F,
 }
 
@@ -301,8 +277,7 @@ impl<T: Element, F: Fn(T, T) -> T + Copy> Task for Fold<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        self.lanes.values = in_lanes(self.values, self.fetch, self.lanes.values, |value| value, self.f);
-        self.lanes.depth += self.values.len().div_ceil(LANES);
+        *self.lanes = in_lanes(self.values, self.fetch, *self.lanes, |value| value, self.f);
     }
 }
 
@@ -333,14 +308,6 @@ fn in_lanes<T: Copy, S: Copy>(
         *lane = f(*lane, of(value));
     }
     let lines = fetch.each(groups.len());
-    if lines == 0 {
-        for group in groups {
-            for (lane, &value) in lanes.iter_mut().zip(group) {
-                *lane = f(*lane, of(value));
-            }
-        }
-        return lanes;
-    }
     for group in groups {
         fetch.some(lines);
         for (lane, &value) in lanes.iter_mut().zip(group) {
@@ -436,6 +403,10 @@ impl<T: Float> Accumulator for Moments<T> {
         if let Some(current) = &mut self.current {
             current.cascade.push(moment, Moment::merged);
         }
+    }
+
+    fn fold_results(&mut self, _: Fetch, _: usize, _: Operations, _: &[Values<'_>], _: usize) {
+        unreachable!("the results of other reductions than sums are in a tile first")
     }
 
     fn join(&mut self, place: usize, turn: usize, piece: &[u8]) {

@@ -58,7 +58,7 @@ impl Walk {
         reduced: &[bool],
         inputs: &[View<'_>],
         outputs: &[ViewMut<'_>],
-        sizes: &[usize],
+        first_size: Option<usize>,
         is_reduction: bool,
     ) -> Walk {
         let strides_of = |axis: usize| -> Vec<isize> {
@@ -89,7 +89,7 @@ impl Walk {
         let segment = dims.iter().rev().take_while(|dim| dim.is_reduced == last).map(|dim| dim.len).product();
         let total = dims.iter().map(|dim| dim.len).product();
         let begin = inputs.first().map(|view| view.bytes.as_ptr().addr() + view.origin);
-        let first = begin.zip(sizes.first().copied());
+        let first = begin.zip(first_size);
         let mut walk = Walk { dims, accesses: Vec::new(), row, segment, reduces_segment: last, total, places, first };
         let operands = inputs.len() + outputs.len();
         walk.accesses = (0..operands).map(|operand| walk.access(operand)).collect();

@@ -84,13 +84,13 @@ class Products(ArrayExpr):
         is_large = math.prod(self.chunks.largest) * self.dtype.itemsize >= LEAST_BYTES
         if room is None or not (is_fast and is_large) or self.chunks.nblocks < 2 * ENOUGH * room.threads:
             return None
-        cut = self.chunks.axis(last)
-        wide = Chunks.normalize([cut.shape[0]], [2 * cut.largest[0]], 1, 1)
+        length, blocks = self.shape[last], self.grid[last]
         places = [(place, axes.index(last)) for place, axes in enumerate(self.axes) if last in axes]
-        # Pieces of another size than most would have to be put together again.
-        if len(places) != 1 or 2 * wide.grid[0] != cut.grid[0] or len(set(cut.tuples()[0])) > 1:
+        # Pieces of different sizes would have to be put together again.
+        if len(places) != 1 or blocks % 2 or self.chunks.largest[last] * blocks != length:
             return None
         ((place, at),) = places
+        wide = Chunks.normalize([length], [2 * length // blocks], 1, 1)
         arrays = list(self.arrays)
         arrays[place] = rechunked(arrays[place], arrays[place].chunks.replace(at, wide))
         wider = dataclasses.replace(self, arrays=tuple(arrays), chunks=self.chunks.replace(last, wide))

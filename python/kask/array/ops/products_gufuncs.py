@@ -138,9 +138,18 @@ def matmul(
             f"matmul: shapes {left.shape} and {right.shape}: arrays without axes cannot be multiplied so; use *"
         )
     ours, theirs = ("ik" if left.ndim > 1 else "k"), ("kj" if right.ndim > 1 else "k")
-    options: dict[str, Any] = {"casting": casting, "signature": signature, "order": order, "subok": subok}
-    cores = [ours, theirs, (ours + theirs).replace("k", "")]
-    return _product(np.matmul, [left, right], cores, out=out, dtype=dtype, axes=axes, **options)
+    return _product(
+        np.matmul,
+        [left, right],
+        [ours, theirs, (ours + theirs).replace("k", "")],
+        out=out,
+        dtype=dtype,
+        axes=axes,
+        casting=casting,
+        signature=signature,
+        order=order,
+        subok=subok,
+    )
 
 
 def matvec(x1: Any, x2: Any, *, out: Any = None, **kwargs: Any) -> Any:
